@@ -1,0 +1,201 @@
+"""DiMA on VAD-Base with LLaVA-v1.5-7B's language model: every key of every config, once.
+
+    python -m dima_jax.train --config=configs/base.py --workdir=runs/base
+
+Hardware: a mesh of 8 x 80 GB cards or v5p chips. Expected numbers: not yet measured.
+Derived configs change lines of this one; consumers never default a key. Units and sources in the comments.
+"""
+
+from ml_collections import ConfigDict
+
+
+def get_config() -> ConfigDict:
+    config = ConfigDict()
+    config.seed = 0
+    config.student = student()
+    config.teacher = teacher()
+    config.loss = loss()
+    config.data = data()
+    config.optim = optim()
+    config.mesh = mesh()
+    config.train = train()
+    return config
+
+
+def student() -> ConfigDict:
+    """VAD-Base (vad-spec 1)."""
+    return ConfigDict(
+        dict(
+            stage_blocks=(3, 4, 6, 3),  # ResNet-50
+            stage_width=64,  # channels of the first stage before expansion (x4)
+            out_stages=(1, 2, 3),  # C3, C4, C5 go to the FPN
+            extra_levels=1,  # stride-2 levels on top of the FPN
+            level_embeds=4,  # rows of the level embedding (VAD keeps 4 also with one level)
+            width=256,  # D
+            ffn_width=512,
+            num_heads=8,
+            dropout=0.1,
+            bev_shape=(200, 200),  # rows (y, forward), columns (x, right)
+            pc_range=(-15.0, -30.0, -2.0, 15.0, 30.0, 2.0),  # metres
+            pillar_points=4,  # z anchors per BEV cell
+            rotate_center=(100, 100),  # pixel (x, y); quirk Q1
+            encoder_layers=6,
+            decoder_layers=6,  # of the agent and the map decoder each
+            num_agents=300,
+            num_map=100,
+            num_points=20,  # per map line
+            num_modes=6,
+            num_future=6,  # steps of 0.5 s
+            num_commands=3,
+            map_score_threshold=0.5,  # motion attends only to map lines scored above
+            map_distance_threshold=0.2,  # and nearer than this, normalised units (quirk Q5)
+        )
+    )
+
+
+def teacher() -> ConfigDict:
+    """The multi-modal LLM (design decisions D2 to D14)."""
+    return ConfigDict(
+        dict(
+            enabled=True,  # False: stages 1 and 2, no teacher is built
+            llm=dict(
+                layers=32,
+                width=4096,  # E
+                heads=32,
+                kv_heads=32,
+                ffn_width=11008,
+                vocab=32000,
+                rope_theta=10000.0,
+                rms_eps=1e-5,
+                tied=False,
+                dtype="bfloat16",  # of the frozen base
+                remat=True,
+            ),
+            weights="",  # folder written by `python -m dima_jax.convert llama`; "" = random (a control, or a test)
+            tokenizer="",  # folder with tokenizer.json; "" = the byte-level tokenizer of data/prompts.py
+            lora=dict(rank=16, alpha=32.0),  # D4
+            adapter=dict(
+                layers=2,
+                heads=8,
+                bev_grid=(16, 16),  # rows, columns: one BEV query per cell
+                agent_queries=64,
+                map_queries=64,
+                ego_queries=8,
+            ),
+            mask_ratio=(0.2, 0.4),  # D7, share of BEV cells, uniform
+            separate_mask_pass=False,  # D8
+            edit_share=0.25,  # D10, share of the batch that gets an edited pass
+        )
+    )
+
+
+def loss() -> ConfigDict:
+    """Weights of `losses/dima_loss.py`, one per term. Student: VAD e2e (vad-spec 1). Teacher: ours (D5 to D12)."""
+    return ConfigDict(
+        dict(
+            agent_class=2.0,
+            agent_box=0.25,
+            agent_motion=0.2,
+            agent_mode=0.2,
+            map_class=2.0,
+            map_points=1.0,
+            map_direction=0.005,
+            plan_imitation=1.0,
+            plan_boundary=1.0,
+            plan_collision=1.0,
+            plan_direction=0.5,
+            teacher_imitation=1.0,
+            teacher_boundary=1.0,
+            teacher_collision=1.0,
+            teacher_direction=0.5,
+            teacher_agents=0.2,
+            language=1.0,
+            reconstruction=1.0,
+            future=1.0,
+            edit_imitation=1.0,
+            edit_boundary=1.0,
+            edit_collision=1.0,
+            edit_direction=0.5,
+            edit_language=0.25,
+            distill=1.0,
+            distill_temperature=1.0,  # D6
+        )
+    )
+
+
+def data() -> ConfigDict:
+    """Records and windows (design section 6)."""
+    return ConfigDict(
+        dict(
+            path="data/nuscenes/records",  # written by `python -m data_prep.build`
+            train_split="train",
+            val_split="val",
+            history=3,  # frames before the current one (VAD-Base: queue of 4)
+            future=2,  # frames after it, for D9
+            image_scale=0.8,  # of the recorded image
+            image_shape=(736, 1280),  # rows, columns after scaling and padding to a multiple of 32
+            color_order="rgb",
+            mean=(123.675, 116.28, 103.53),  # in color_order, 0..255
+            std=(58.395, 57.12, 57.375),
+            photometric=True,  # VAD's photometric distortion in training
+            grid_mask=0.7,  # probability of GridMask in training; 0 = off
+            max_agents=96,  # padding G
+            max_map=64,  # padding L
+            max_text=256,  # padding S
+            ego_status=True,  # False: the CAN bus input is all zeros (control)
+            command=True,  # False: every command is "straight" (control)
+            batch_size=8,  # windows per step, all devices together
+            workers=8,  # reader threads
+        )
+    )
+
+
+def optim() -> ConfigDict:
+    """AdamW as VAD (vad-spec 10). `groups`: first match wins; multiplier of the learning rate, 0 = frozen."""
+    return ConfigDict(
+        dict(
+            learning_rate=2e-4,
+            weight_decay=0.01,
+            clip_norm=35.0,
+            warmup_steps=500,
+            warmup_from=1 / 3,
+            final_scale=1e-3,  # cosine per epoch down to this share of the learning rate
+            groups=(
+                ("teacher/llm/.*", 0.0),
+                ("student/image_encoder/.*/(norm[0-9]?|downsample_norm)/.*", 0.0),  # frozen BatchNorm
+                ("student/image_encoder/(stem|stages/0)/.*", 0.0),  # frozen_stages=1
+                ("student/image_encoder/.*", 0.1),
+                (".*", 1.0),
+            ),
+        )
+    )
+
+
+def mesh() -> ConfigDict:
+    """Device mesh and where each weight lives: ordered (path regex, partition axes), first match wins."""
+    return ConfigDict(
+        dict(
+            data=1,
+            fsdp=8,
+            model=1,
+            rules=(
+                ("teacher/llm/layers/(q|k|v|gate|up)/kernel", (None, "fsdp", "model")),
+                ("teacher/llm/layers/(o|down)/kernel", (None, "model", "fsdp")),
+                ("teacher/llm/(embed|head)/.*", ("model", "fsdp")),
+                (".*", ()),
+            ),
+        )
+    )
+
+
+def train() -> ConfigDict:
+    """The run."""
+    return ConfigDict(
+        dict(
+            epochs=30,  # joint stage of the paper
+            init_from="",  # workdir of an earlier stage: its student is the start
+            log_every=50,  # steps
+            save_every=1000,  # steps
+            keep=2,  # checkpoints
+        )
+    )

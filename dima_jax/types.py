@@ -1,0 +1,213 @@
+"""What passes between the rooms: the batch, the scene tokens, and what student, teacher and losses return.
+
+Axis letters (the whole project): B batch, T frames, N cameras, H W image, C channels, X Y BEV columns/rows, A agent
+queries, G padded ground-truth agents, M map queries, L padded map targets, O vertex orders of a map target, P points of
+a line, K motion modes, F future steps, R commands, S text tokens, V vocabulary, D student width, E LLM width,
+Z decoder layers, Q scene-edit texts. Masks: True = real.
+Frames: LiDAR frame of the current key frame unless said otherwise: x right, y forward, z up; metres, seconds, radians.
+"""
+
+from typing import NamedTuple
+
+from flax import struct
+from jaxtyping import Array, Bool, Float, Int, UInt8
+
+CAMERAS = (
+    "CAM_FRONT",
+    "CAM_FRONT_RIGHT",
+    "CAM_FRONT_LEFT",
+    "CAM_BACK",
+    "CAM_BACK_LEFT",
+    "CAM_BACK_RIGHT",
+)
+AGENT_CLASSES = (
+    "car",
+    "truck",
+    "construction_vehicle",
+    "bus",
+    "trailer",
+    "barrier",
+    "motorcycle",
+    "bicycle",
+    "pedestrian",
+    "traffic_cone",
+)
+MAP_CLASSES = ("divider", "ped_crossing", "boundary")
+COMMANDS = ("right", "left", "straight")
+
+
+class Term(NamedTuple):
+    """One summand of the loss, not yet divided: the division happens once, in `losses/dima_loss.py`."""
+
+    sum: Float[Array, ""]
+    count: Float[Array, ""]
+
+
+@struct.dataclass
+class Frame:
+    """What the student sees of one key frame; also the inputs of the exported ONNX (plus `prev_bev`).
+
+    images: resized, colour order and padding (right, bottom) as the config says; normalised inside the student.
+    lidar2img: LiDAR frame of *this* frame to pixels of the resized image.
+    can_bus: VAD's 18 numbers with position [0:3] and yaw [17, degrees] as deltas to the previous frame.
+    command: one-hot [right, left, straight].
+    """
+
+    images: UInt8[Array, "B N H W 3"]
+    lidar2img: Float[Array, "B N 4 4"]
+    can_bus: Float[Array, "B 18"]
+    command: Float[Array, "B 3"]
+
+
+@struct.dataclass
+class AgentTargets:
+    """Ground-truth agents of the current frame.
+
+    boxes: (cx, cy, cz, w, l, h, yaw_box, vx, vy), centre of gravity; yaw_box = -heading - pi/2 (mmdet3d 0.17).
+    category: index in the 32-entry lidarseg category table (quirk Q2), for the collision metric.
+    future_yaw: per-step heading differences, radians.
+    """
+
+    boxes: Float[Array, "B G 9"]
+    labels: Int[Array, "B G"]
+    category: Int[Array, "B G"]
+    mask: Bool[Array, "B G"]
+    future_offsets: Float[Array, "B G F 2"]
+    future_mask: Bool[Array, "B G F"]
+    future_yaw: Float[Array, "B G F"]
+
+
+@struct.dataclass
+class MapTargets:
+    """Ground-truth map lines around the ego: every equivalent vertex order of each line, in metres."""
+
+    points: Float[Array, "B L O P 2"]
+    order_mask: Bool[Array, "B L O"]
+    labels: Int[Array, "B L"]
+    mask: Bool[Array, "B L"]
+
+
+@struct.dataclass
+class EgoTargets:
+    """The recorded path: per-step displacements of the LiDAR position in the current LiDAR frame, 0.5 s apart."""
+
+    future_offsets: Float[Array, "B F 2"]
+    future_mask: Bool[Array, "B F"]
+    history_offsets: Float[Array, "B 2 2"]
+
+
+@struct.dataclass
+class Text:
+    """Token ids of prompt + answer, right-padded. answer_mask marks the tokens that are predicted (the answer)."""
+
+    tokens: Int[Array, "B S"]
+    mask: Bool[Array, "B S"]
+    answer_mask: Bool[Array, "B S"]
+
+
+@struct.dataclass
+class EditText:
+    """The question and answer of every possible scene edit, one row per entry of `data.prompts.EDIT_TEXTS`."""
+
+    tokens: Int[Array, "B Q S"]
+    mask: Bool[Array, "B Q S"]
+    answer_mask: Bool[Array, "B Q S"]
+
+
+@struct.dataclass
+class Batch:
+    """B windows of T = history + 1 + future key frames; the current frame is index `history` (config.data).
+
+    images/lidar2img/can_bus: as in `Frame`, with a frame axis. can_bus deltas are those of the window (first frame zero).
+    frame_mask: False where the scene has no such frame (a history gap repeats the next frame; a future gap is blank).
+    frame_to_current: LiDAR frame of frame t -> LiDAR frame of the current frame.
+    index: position of the window's current frame in the split (for logs and resume tests).
+    """
+
+    images: UInt8[Array, "B T N H W 3"]
+    lidar2img: Float[Array, "B T N 4 4"]
+    can_bus: Float[Array, "B T 18"]
+    frame_mask: Bool[Array, "B T"]
+    frame_to_current: Float[Array, "B T 4 4"]
+    command: Float[Array, "B 3"]
+    agents: AgentTargets
+    map: MapTargets
+    ego: EgoTargets
+    text: Text
+    edit_text: EditText
+    index: Int[Array, "B"]
+
+
+@struct.dataclass
+class SceneTokens:
+    """BEAM: the tokens that student and teacher share. Positions are normalised to [0, 1] by pc_range.
+
+    bev: flattened row-major, index = row * X + col, row ~ y (0 = behind), col ~ x (0 = left).
+    ego: the learned ego query, before it attends to agents and map.
+    """
+
+    bev: Float[Array, "B YX D"]
+    ego: Float[Array, "B 1 D"]
+    agents: Float[Array, "B A D"]
+    agent_positions: Float[Array, "B A 2"]
+    map: Float[Array, "B M D"]
+    map_positions: Float[Array, "B M 2"]
+
+
+@struct.dataclass
+class StudentOutput:
+    """Everything the student predicts for the current frame (raw: logits, codes, normalised points).
+
+    agent_codes: (cx, cy, log w, log l, cz, log h, sin yaw_box, cos yaw_box, vx, vy), metres.
+    agent_future_offsets, ego_offsets: metres per 0.5 s step.
+    map_points: normalised by pc_range to [0, 1].
+    ego_feature: input of the planner's last Linear (2D wide), what distillation compares (D6).
+    """
+
+    tokens: SceneTokens
+    agent_logits: Float[Array, "Z B A 10"]
+    agent_codes: Float[Array, "Z B A 10"]
+    agent_future_offsets: Float[Array, "B A K F 2"]
+    agent_mode_logits: Float[Array, "B A K"]
+    map_logits: Float[Array, "Z B M 3"]
+    map_points: Float[Array, "Z B M P 2"]
+    ego_offsets: Float[Array, "B R F 2"]
+    ego_feature: Float[Array, "B D2"]
+
+
+@struct.dataclass
+class EditOutput:
+    """The edited pass (D10), for the share of the batch that was edited (the first B' samples).
+
+    agent_centers/agent_future_offsets/agent_mask: the agents that remain or were added, metres; one motion mode each.
+    touches_path: True where the edit changes what the recorded path meets, so imitation does not apply.
+    text_logits, tokens, answer_mask: the edit's question and answer.
+    """
+
+    ego_offsets: Float[Array, "B R F 2"]
+    agent_centers: Float[Array, "B A 2"]
+    agent_future_offsets: Float[Array, "B A F 2"]
+    agent_mask: Bool[Array, "B A"]
+    touches_path: Bool[Array, "B"]
+    text_logits: Float[Array, "B S V"]
+    tokens: Int[Array, "B S"]
+    answer_mask: Bool[Array, "B S"]
+
+
+@struct.dataclass
+class TeacherOutput:
+    """What the multi-modal LLM returns for the current frame.
+
+    ego_feature: the teacher ego feature (D5), as wide as the student's.
+    bev_*: on the grid of BEV queries (g cells): reconstruction of the current BEV, mask of the masked cells, prediction
+    of the BEV 0.5 s and 1.0 s ahead.
+    """
+
+    ego_feature: Float[Array, "B D2"]
+    ego_offsets: Float[Array, "B R F 2"]
+    agent_future_offsets: Float[Array, "B A F 2"]
+    text_logits: Float[Array, "B S V"]
+    bev_reconstruction: Float[Array, "B g D"]
+    bev_masked: Bool[Array, "B g"]
+    bev_future: Float[Array, "B 2 g D"]
+    edit: EditOutput
