@@ -135,7 +135,7 @@ class Batch:
     ego: EgoTargets
     text: Text
     edit_text: EditText
-    index: Int[Array, "B"]
+    index: Int[Array, " B"]
 
 
 @struct.dataclass
@@ -188,7 +188,7 @@ class EditOutput:
     agent_centers: Float[Array, "B A 2"]
     agent_future_offsets: Float[Array, "B A F 2"]
     agent_mask: Bool[Array, "B A"]
-    touches_path: Bool[Array, "B"]
+    touches_path: Bool[Array, " B"]
     text_logits: Float[Array, "B S V"]
     tokens: Int[Array, "B S"]
     answer_mask: Bool[Array, "B S"]

@@ -1,0 +1,146 @@
+"""Saving, resuming, and reading the student alone.
+
+A run's folder holds `checkpoints/<step>/` with four Orbax items:
+    student     every weight under "student/": what ships; this folder can be copied alone
+    trainable   the trained weights of the teacher (adapters, heads, LoRA)
+    opt_state   the optimiser
+    meta        step, data position, full config, normalisation, command source (JSON)
+`export` and `evaluate` read student and meta only. The frozen LLM base is never saved.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import jax
+import orbax.checkpoint as ocp
+from ml_collections import ConfigDict
+
+from dima_jax import params as weights
+from dima_jax.errors import UserError
+
+ITEMS = ("student", "trainable", "opt_state", "meta")
+
+
+def open_manager(workdir: str, keep: int) -> ocp.CheckpointManager:
+    """The manager of a run's folder. A step appears only when it is whole (Orbax writes it aside, then renames)."""
+    options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=True, enable_async_checkpointing=True)
+    return ocp.CheckpointManager(_checkpoint_folder(workdir), item_names=ITEMS, options=options)
+
+
+def _checkpoint_folder(workdir: str) -> Path:
+    return Path(workdir).resolve() / "checkpoints"
+
+
+def save(
+    manager: ocp.CheckpointManager, step: int, student: Mapping, trainable: Mapping, opt_state, position: int, config
+) -> None:
+    """Starts saving step `step`; `manager.wait_until_finished()` waits for it."""
+    meta = {
+        "step": step,
+        "position": position,
+        "config": json.loads(config.to_json()),
+        "normalisation": {key: list(config.data[key]) for key in ("mean", "std")}
+        | {"color_order": config.data.color_order},
+        "command_source": "final lateral position of the recorded path (VAD's rule)",
+    }
+    manager.save(
+        step,
+        args=ocp.args.Composite(
+            student=ocp.args.StandardSave(dict(student)),
+            trainable=ocp.args.StandardSave(dict(trainable) or {"none": jax.numpy.zeros(1)}),
+            opt_state=ocp.args.StandardSave(opt_state),
+            meta=ocp.args.JsonSave(meta),
+        ),
+    )
+
+
+def restore(manager: ocp.CheckpointManager, student: Mapping, trainable: Mapping, opt_state, config) -> tuple:
+    """(student, trainable, opt_state, meta) of the latest step, on the shardings of the abstract arrays given.
+
+    UserError if the checkpoint was made with another model, naming the first key that differs.
+    """
+    step = manager.latest_step()
+    meta = manager.restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore())).meta
+    refuse_other_model(meta["config"], config, f"{manager.directory}/{step}")
+    restored = manager.restore(
+        step,
+        args=ocp.args.Composite(
+            student=ocp.args.StandardRestore(dict(student)),
+            trainable=ocp.args.StandardRestore(dict(trainable) or {"none": jax.ShapeDtypeStruct((1,), "float32")}),
+            opt_state=ocp.args.StandardRestore(opt_state),
+        ),
+    )
+    return restored.student, {k: v for k, v in restored.trainable.items() if k in trainable}, restored.opt_state, meta
+
+
+def refuse_other_model(
+    saved: Mapping, config: ConfigDict, where: str, groups=("student", "teacher", "optim.groups")
+) -> None:
+    """UserError naming the first key in which the saved config describes another model than `config`."""
+    current = json.loads(config.to_json())
+    for group in groups:
+        ours, theirs = current, saved
+        for key in group.split("."):
+            ours, theirs = ours[key], theirs.get(key, {})
+        difference = _first_difference(group, theirs, ours)
+        if difference:
+            key, was, now = difference
+            raise UserError(
+                f"{where} was made with another config: {key} was {was!r}, is {now!r}; "
+                "use the config of that run, or another --workdir"
+            )
+
+
+def _first_difference(key, saved, current):
+    if isinstance(saved, dict) and isinstance(current, dict):
+        for name in sorted(saved.keys() | current.keys()):
+            difference = _first_difference(f"{key}.{name}", saved.get(name), current.get(name))
+            if difference:
+                return difference
+        return None
+    return None if saved == current else (key, saved, current)
+
+
+def latest_run(root: str = "runs") -> Path:
+    """The run's folder whose newest checkpoint is the newest of all under `root`."""
+    steps = sorted(Path(root).glob("*/checkpoints/*/meta"), key=lambda path: path.stat().st_mtime)
+    if not steps:
+        raise UserError(f"no checkpoint under {root}/; train first (`make demo` does), or give --checkpoint=DIR")
+    return steps[-1].parents[2]
+
+
+def load_student(directory: str | Path) -> tuple[ConfigDict, weights.Params, dict]:
+    """(config, {path: array}, meta) of a run's folder (its latest step) or of one step's folder.
+
+    Only the items `student` and `meta` are read. UserError if there is no whole checkpoint.
+    """
+    step = _step_folder(Path(directory).resolve())
+    with ocp.Checkpointer(ocp.JsonCheckpointHandler()) as reader:
+        meta = reader.restore(step / "meta")
+    return ConfigDict(meta["config"]), load_weights(step / "student"), meta
+
+
+def load_weights(folder: str | Path) -> weights.Params:
+    """{path: array} of one Orbax item, e.g. a `student/` folder that was copied alone."""
+    folder = Path(folder).resolve()
+    if not (folder / "_METADATA").exists():
+        raise UserError(
+            f"{folder} is not a checkpoint item; give a run's folder, a step's folder or its `student` folder"
+        )
+    with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as reader:
+        abstract = reader.metadata(folder).item_metadata
+        target = {path: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for path, leaf in abstract.items()}
+        return reader.restore(folder, args=ocp.args.StandardRestore(target))
+
+
+def _step_folder(directory: Path) -> Path:
+    if (directory / "student").is_dir() and (directory / "meta").is_dir():
+        return directory
+    folder = directory / "checkpoints" if (directory / "checkpoints").is_dir() else directory
+    steps = [path for path in folder.glob("*") if path.name.isdigit() and (path / "meta").is_dir()]
+    if not steps:
+        raise UserError(
+            f"no checkpoint in {directory}; train with --workdir={directory.name} first, or give another --checkpoint"
+        )
+    return max(steps, key=lambda path: int(path.name))

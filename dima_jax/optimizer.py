@@ -1,0 +1,62 @@
+"""AdamW as VAD trains it (vad-spec 10), with learning rates and freezing by weight path.
+
+Linear warm-up over the first steps, cosine annealing that changes once per epoch (mmcv's), gradient clip by the global
+norm, weight decay on every trained weight.
+"""
+
+from collections.abc import Iterable
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from dima_jax import params as weights
+
+
+def learning_rate(
+    *, base: float, warmup_steps: int, warmup_from: float, final_scale: float, steps_per_epoch: int, epochs: int
+) -> optax.Schedule:
+    """step -> learning rate. mmcv's CosineAnnealing with by_epoch=True and a linear warm-up on top of it."""
+
+    def schedule(step):
+        epoch = jnp.minimum(step // steps_per_epoch, epochs)
+        cosine = 0.5 * (1.0 + jnp.cos(jnp.pi * epoch / epochs))
+        rate = base * (final_scale + (1.0 - final_scale) * cosine)
+        progress = jnp.minimum(step / max(warmup_steps, 1), 1.0)
+        return rate * (warmup_from + (1.0 - warmup_from) * progress)
+
+    return schedule
+
+
+def split_frozen(params: weights.Params, groups: Iterable[tuple[str, float]]) -> tuple[weights.Params, weights.Params]:
+    """(trainable, frozen): a weight whose group's multiplier is 0 is frozen. KeyError for a weight without group."""
+    multiplier = weights.match(groups, params)
+    trainable = {path: value for path, value in params.items() if multiplier[path] > 0.0}
+    frozen = {path: value for path, value in params.items() if multiplier[path] == 0.0}
+    return trainable, frozen
+
+
+def build(
+    schedule: optax.Schedule, groups: Iterable[tuple[str, float]], *, weight_decay: float, clip_norm: float
+) -> optax.GradientTransformation:
+    """The optimiser of the trainable weights {path: array}."""
+
+    def scale_groups(updates, _):
+        multiplier = weights.match(groups, updates)
+        return {path: update * multiplier[path] for path, update in updates.items()}
+
+    return optax.chain(
+        optax.clip_by_global_norm(clip_norm),
+        optax.scale_by_adam(b1=0.9, b2=0.999, eps=1e-8),
+        optax.add_decayed_weights(weight_decay),
+        optax.stateless(scale_groups),
+        optax.scale_by_learning_rate(schedule),
+    )
+
+
+def group_norms(gradients: weights.Params) -> dict[str, jax.Array]:
+    """Gradient norm per room: {"student/bev_encoder": norm, ...}, for the logs."""
+    rooms: dict[str, list[jax.Array]] = {}
+    for path, gradient in gradients.items():
+        rooms.setdefault("/".join(path.split("/")[:2]), []).append(gradient)
+    return {room: optax.global_norm(values) for room, values in rooms.items()}

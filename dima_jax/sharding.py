@@ -1,0 +1,55 @@
+"""Where every array lives: one mesh ("data", "fsdp", "model") and ordered rules from weight path to partition.
+
+The batch is split over data and fsdp together; a weight follows the first rule that matches its path (config.mesh.rules).
+"""
+
+from collections.abc import Iterable, Mapping
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from dima_jax import params as weights
+from dima_jax.errors import UserError
+
+AXES = ("data", "fsdp", "model")
+
+
+def make_mesh(data: int, fsdp: int, model: int, devices=None) -> Mesh:
+    """The mesh of the first data * fsdp * model devices. UserError if there are fewer."""
+    devices = jax.devices() if devices is None else devices
+    wanted = data * fsdp * model
+    if wanted > len(devices):
+        raise UserError(
+            f"the mesh data={data} fsdp={fsdp} model={model} needs {wanted} devices, this machine has {len(devices)}; "
+            "set --config.mesh.data/fsdp/model to fit"
+        )
+    return Mesh(np.asarray(devices[:wanted]).reshape(data, fsdp, model), AXES)
+
+
+def shard_params(mesh: Mesh, rules: Iterable[tuple[str, tuple]], params: Mapping) -> dict[str, NamedSharding]:
+    """{path: sharding}. UserError names a weight whose shape its rule does not divide."""
+    shardings = {}
+    for path, axes in weights.match(rules, params).items():
+        spec = PartitionSpec(*axes)
+        shardings[path] = NamedSharding(mesh, spec)
+        try:
+            shardings[path].shard_shape(params[path].shape)
+        except ValueError as error:
+            raise UserError(f"mesh rule {axes} does not divide the weight {path} {params[path].shape}") from error
+    return shardings
+
+
+def replicated(mesh: Mesh) -> NamedSharding:
+    return NamedSharding(mesh, PartitionSpec())
+
+
+def batch_sharding(mesh: Mesh) -> NamedSharding:
+    """The first axis of every array of a batch over data and fsdp."""
+    return NamedSharding(mesh, PartitionSpec(("data", "fsdp")))
+
+
+def place_batch(mesh: Mesh, batch):
+    """Host arrays (this process's share of the batch) to one global array per leaf."""
+    sharding = batch_sharding(mesh)
+    return jax.tree.map(lambda x: jax.make_array_from_process_local_data(sharding, np.asarray(x)), batch)

@@ -1,0 +1,97 @@
+"""One optimisation step: forward, the DiMA loss, gradients, update. The same step serves every stage, by config.
+
+The weights are in three parts. `state.params` are trained; `frozen` (the LLM base, frozen stem and norms) is an argument
+of its own: not differentiated, not optimised, not donated.
+"""
+
+from collections.abc import Callable, Mapping
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx, struct
+from jax.sharding import Mesh
+from jaxtyping import Array, Int
+from ml_collections import ConfigDict
+
+from dima_jax import dima, optimizer, sharding
+from dima_jax import params as weights
+from dima_jax.losses import dima_loss
+from dima_jax.types import Batch
+
+
+@struct.dataclass
+class TrainState:
+    step: Int[Array, ""]
+    params: weights.Params
+    opt_state: optax.OptState
+
+
+class Setup:
+    """Everything a run derives from its config: structure of the model, optimiser, mesh, shardings."""
+
+    def __init__(self, config: ConfigDict, steps_per_epoch: int, devices=None):
+        self.config = config
+        self.mesh = sharding.make_mesh(config.mesh.data, config.mesh.fsdp, config.mesh.model, devices)
+        self.graph, self.abstract = weights.split(nnx.eval_shape(lambda: dima.build(config, config.seed)))
+        self.shardings = sharding.shard_params(self.mesh, config.mesh.rules, self.abstract)
+        self.schedule = optimizer.learning_rate(
+            base=config.optim.learning_rate,
+            warmup_steps=config.optim.warmup_steps,
+            warmup_from=config.optim.warmup_from,
+            final_scale=config.optim.final_scale,
+            steps_per_epoch=steps_per_epoch,
+            epochs=config.train.epochs,
+        )
+        self.optimizer = optimizer.build(
+            self.schedule,
+            config.optim.groups,
+            weight_decay=config.optim.weight_decay,
+            clip_norm=config.optim.clip_norm,
+        )
+
+    def init(self) -> tuple[TrainState, weights.Params]:
+        """(state, frozen) with fresh weights, created directly on their shards."""
+
+        def fresh():
+            return weights.split(dima.build(self.config, self.config.seed))[1]
+
+        params = jax.jit(fresh, out_shardings=self.shardings)()
+        trainable, frozen = optimizer.split_frozen(params, self.config.optim.groups)
+        return self.state_of(trainable), frozen
+
+    def state_of(self, trainable: weights.Params) -> TrainState:
+        """A state at step 0 around given weights."""
+        opt_state = jax.jit(self.optimizer.init)(trainable)
+        step = jax.device_put(jnp.zeros((), jnp.int32), sharding.replicated(self.mesh))
+        return TrainState(step=step, params=dict(trainable), opt_state=opt_state)
+
+    def train_step(self) -> Callable:
+        """jitted (state, frozen, batch, key) -> (state, log). The state is donated."""
+        step = make_step(self.graph, self.optimizer, self.schedule, self.config)
+        return jax.jit(step, donate_argnums=0)
+
+
+def make_step(graph: nnx.GraphDef, optimiser: optax.GradientTransformation, schedule, config: ConfigDict) -> Callable:
+    loss_weights = config.loss.to_dict()
+
+    def step(state: TrainState, frozen: Mapping, batch: Batch, key: jax.Array):
+        key = jax.random.fold_in(key, state.step)
+
+        def objective(params):
+            model = weights.bind(graph, {**params, **frozen})
+            output = model(batch, history=config.data.history, key=key, is_training=True)
+            terms = dima_loss.terms(output, batch, loss_weights, config)
+            return dima_loss.total(terms, loss_weights)
+
+        (total, means), gradients = jax.value_and_grad(objective, has_aux=True)(state.params)
+        updates, opt_state = optimiser.update(gradients, state.opt_state, state.params)
+        log = {
+            "loss/total": total,
+            **{f"loss/{name}": value for name, value in means.items()},
+            **{f"gradient_norm/{room}": norm for room, norm in optimizer.group_norms(gradients).items()},
+            "learning_rate": schedule(state.step),
+        }
+        return TrainState(state.step + 1, optax.apply_updates(state.params, updates), opt_state), log
+
+    return step
