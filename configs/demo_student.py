@@ -1,0 +1,15 @@
+"""The demo's student alone, before the teacher joins (stages 1 and 2 in one): no teacher is built.
+
+    python -m dima_jax.train --config=configs/demo_student.py --workdir=runs/demo_student
+"""
+
+from configs import demo
+
+
+def get_config():
+    config = demo.get_config()
+    config.teacher.enabled = False
+    config.data.future = 0
+    config.train.epochs = 6
+    config.train.init_from = ""
+    return config
