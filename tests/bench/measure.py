@@ -1,0 +1,34 @@
+"""What every benchmark needs: repeated timing, peak memory, the machine."""
+
+import json
+import os
+import platform
+import resource
+import statistics
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+
+
+def seconds(function: Callable[[], object], runs: int) -> dict:
+    """Median, least and most seconds of `runs` calls; the caller warms up and blocks on results."""
+    times = []
+    for _ in range(runs):
+        start = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - start)
+    return {"median_s": statistics.median(times), "min_s": min(times), "max_s": max(times), "runs": runs}
+
+
+def peak_memory_gib() -> float:
+    """Largest resident set of this process so far, in GiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+def machine() -> dict:
+    packages = {name: version(name) for name in ("jax", "jaxlib", "flax", "numpy")}
+    return {"platform": platform.platform(), "cores": os.cpu_count(), "python": platform.python_version(), **packages}
+
+
+def print_json(**result) -> None:
+    print(json.dumps({**result, "machine": machine()}, indent=2))
