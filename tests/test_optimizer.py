@@ -1,0 +1,54 @@
+"""Learning rate by hand-computed points, freezing and group multipliers by path."""
+
+import math
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dima_jax import optimizer
+
+SCHEDULE = optimizer.learning_rate(
+    base=2e-4, warmup_steps=500, warmup_from=1 / 3, final_scale=1e-3, steps_per_epoch=1000, epochs=60
+)
+GROUPS = (("frozen/.*", 0.0), ("slow/.*", 0.1), (".*", 1.0))
+
+
+@pytest.mark.parametrize(
+    ("step", "expected"),
+    [
+        (0, 2e-4 / 3),
+        (250, 2e-4 * (1 / 3 + 1 / 3)),
+        (999, 2e-4),  # still epoch 0: the cosine moves once per epoch
+        (30_000, 2e-4 * (1e-3 + 0.999 * 0.5)),
+        (59_999, 2e-4 * (1e-3 + 0.999 * 0.5 * (1 + math.cos(math.pi * 59 / 60)))),
+    ],
+)
+def test_learning_rate(step, expected):
+    assert float(SCHEDULE(step)) == pytest.approx(expected, rel=1e-4)
+
+
+def test_split_frozen_takes_every_weight_once():
+    params = {"frozen/a": jnp.ones(2), "slow/b": jnp.ones(3), "c": jnp.ones(4)}
+    trainable, frozen = optimizer.split_frozen(params, GROUPS)
+    assert set(trainable) == {"slow/b", "c"} and set(frozen) == {"frozen/a"}
+    with pytest.raises(KeyError, match="'c'"):
+        optimizer.split_frozen(params, GROUPS[:2])
+
+
+def test_first_update_is_adamw_times_the_group():
+    """Adam's first step is the sign of the gradient; decay adds weight_decay * weight; the group scales both."""
+    params = {"slow/b": jnp.array([2.0]), "c": jnp.array([-2.0])}
+    transform = optimizer.build(lambda _: 1e-2, GROUPS, weight_decay=0.01, clip_norm=35.0)
+    gradients = {"slow/b": jnp.array([3.0]), "c": jnp.array([-4.0])}
+    updates, _ = transform.update(gradients, transform.init(params), params)
+    np.testing.assert_allclose(updates["slow/b"], -0.1 * 1e-2 * (1 + 0.02), rtol=1e-5)
+    np.testing.assert_allclose(updates["c"], -1e-2 * (-1 - 0.02), rtol=1e-5)
+
+
+def test_clip_is_by_the_global_norm():
+    params = {"a": jnp.array([0.0]), "b": jnp.array([0.0])}
+    transform = optimizer.build(lambda _: 1.0, ((".*", 1.0),), weight_decay=0.0, clip_norm=1.0)
+    state = transform.init(params)
+    _, state = transform.update({"a": jnp.array([30.0]), "b": jnp.array([40.0])}, state, params)
+    np.testing.assert_allclose(state[1].mu["a"], 0.1 * 30 / 50, rtol=1e-6)

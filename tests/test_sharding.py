@@ -1,0 +1,34 @@
+"""Meshes, rules, and the full-size model's weights by their abstract shapes."""
+
+import jax
+import numpy as np
+import pytest
+from jax.sharding import PartitionSpec
+
+from dima_jax import sharding
+from dima_jax.errors import UserError
+
+
+def test_mesh_and_batch_cover_the_devices():
+    mesh = sharding.make_mesh(2, 2, 2)
+    batch = sharding.place_batch(mesh, {"x": np.arange(8.0)})
+    assert batch["x"].sharding.spec == PartitionSpec(("data", "fsdp"))
+    assert {shard.data.shape for shard in batch["x"].addressable_shards} == {(2,)}
+    np.testing.assert_array_equal(batch["x"], np.arange(8.0))
+
+
+def test_too_few_devices_is_a_clear_error():
+    with pytest.raises(UserError, match="needs 64 devices"):
+        sharding.make_mesh(8, 8, 1)
+
+
+def test_rules_place_and_refuse():
+    mesh = sharding.make_mesh(1, 4, 2)
+    rules = (("big/.*", ("fsdp", "model")), (".*", ()))
+    params = {"big/w": jax.ShapeDtypeStruct((8, 6), np.float32), "b": jax.ShapeDtypeStruct((3,), np.float32)}
+    placed = sharding.shard_params(mesh, rules, params)
+    assert placed["big/w"].shard_shape((8, 6)) == (2, 3) and placed["b"].shard_shape((3,)) == (3,)
+    with pytest.raises(UserError, match="big/w"):
+        sharding.shard_params(mesh, rules, {"big/w": jax.ShapeDtypeStruct((6, 6), np.float32)})
+    with pytest.raises(KeyError, match="'b'"):
+        sharding.shard_params(mesh, rules[:1], params)
