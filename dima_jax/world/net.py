@@ -1,0 +1,64 @@
+"""SUMO's street net of the town, read once: which edges are streets, which links a traffic light's head shows.
+
+Everything that knows sumolib's objects lives here and in `town.py`; the rest of the world room speaks of lane ids,
+edge ids and numpy polylines.
+"""
+
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import sumolib
+
+NET_FILE = Path(__file__).parent / "town.net.xml"
+
+
+@lru_cache(maxsize=1)
+def read_net() -> sumolib.net.Net:
+    """The compiled town, junction lanes and pedestrian lanes included."""
+    return sumolib.net.readNet(str(NET_FILE), withInternal=True, withPedestrianConnections=True)
+
+
+def streets() -> list[sumolib.net.edge.Edge]:
+    """Edges between junctions, one for each direction, ordered by id."""
+    return sorted((e for e in read_net().getEdges(withInternal=False)), key=lambda e: e.getID())
+
+
+def car_lanes(edge: sumolib.net.edge.Edge) -> list[sumolib.net.lane.Lane]:
+    """The lanes of an edge that cars may use, from right to left."""
+    return [lane for lane in edge.getLanes() if lane.allows("passenger")]
+
+
+def has_parking_strip(edge: sumolib.net.edge.Edge) -> bool:
+    """Whether a kerb strip closed to all traffic runs between sidewalk and carriageway."""
+    return any(is_parking_strip(lane) for lane in edge.getLanes())
+
+
+def is_parking_strip(lane: sumolib.net.lane.Lane) -> bool:
+    """Whether no moving road user may be on the lane."""
+    return not any(lane.allows(kind) for kind in ("passenger", "bicycle", "pedestrian"))
+
+
+def polyline(shape: list[tuple[float, float]]) -> np.ndarray:
+    """A lane's shape as [n, 2], repeated points removed."""
+    points = np.asarray(shape, dtype=np.float64)[:, :2]
+    keep = np.ones(len(points), dtype=bool)
+    keep[1:] = np.hypot(*np.diff(points, axis=0).T) > 1e-3
+    return points[keep]
+
+
+@lru_cache(maxsize=1)
+def signal_links() -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Approach edge id to (traffic light id, the indices of its car links in that light's state string)."""
+    links: dict[str, tuple[str, list[int]]] = {}
+    for light in read_net().getTrafficLights():
+        for in_lane, _, index in light.getConnections():
+            if in_lane.allows("passenger"):
+                links.setdefault(in_lane.getEdge().getID(), (light.getID(), []))[1].append(index)
+    return {edge: (light, tuple(sorted(set(indices)))) for edge, (light, indices) in sorted(links.items())}
+
+
+def signal_state(light_state: str, links: tuple[int, ...]) -> str:
+    """What a head shows, "r", "y" or "g", from SUMO's state string of its traffic light."""
+    shown = {light_state[i].lower() for i in links}
+    return "g" if "g" in shown else "y" if "y" in shown else "r"
