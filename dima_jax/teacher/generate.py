@@ -1,0 +1,85 @@
+"""Greedy answers with a key-value cache: the prompt is read once, then one token at a time.
+
+The cache holds keys and values of all layers, [layers, B, slots, kv_heads, head_width]: the prompt's slots first (right
+padding masked), then one slot per new token. A new token's rotary position continues its own row's real length.
+"""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from dima_jax.teacher.llama import Llama, positions, scene_mask
+from dima_jax.teacher.lora import Lora
+
+
+class Cache(NamedTuple):
+    """What generation carries from token to token. filled: slots that may be seen; length: next rotary position."""
+
+    keys: Float[Array, "l B slots n h"]
+    values: Float[Array, "l B slots n h"]
+    filled: Bool[Array, "B slots"]
+    length: Int[Array, " B"]
+    slot: Int[Array, ""]
+
+
+def prefill(
+    llm: Llama, x: Float[Array, "B S E"], mask: Bool[Array, "B S"], *, prefix: int, room: int, lora: Lora | None
+) -> tuple[Float[Array, "B V"], Cache]:
+    """Reads the prompt; returns the logits of each row's first new token and a cache with `room` free slots."""
+    allowed = scene_mask(mask, prefix)
+
+    def attend(q, k, v, cache):
+        del cache
+        return jax.nn.dot_product_attention(q, k, v, mask=allowed), (k, v)
+
+    states, (keys, values) = llm.run(x, attend, positions(mask), None, lora)
+    length = mask.sum(axis=1)
+    last = jnp.take_along_axis(states, (length - 1)[:, None, None], axis=1)
+    grow = functools.partial(jnp.pad, pad_width=((0, 0), (0, 0), (0, room), (0, 0), (0, 0)))
+    filled = jnp.pad(mask, ((0, 0), (0, room)))
+    return llm.logits(llm.finish(last))[:, 0], Cache(grow(keys), grow(values), filled, length, jnp.int32(mask.shape[1]))
+
+
+def step(llm: Llama, tokens: Int[Array, " B"], cache: Cache, lora: Lora | None) -> tuple[Float[Array, "B V"], Cache]:
+    """Appends one token to every row; returns the logits of the next one."""
+    filled = cache.filled.at[:, cache.slot].set(True)
+
+    def attend(q, k, v, layer_cache):
+        keys = jax.lax.dynamic_update_slice_in_dim(layer_cache[0], k, cache.slot, axis=1)
+        values = jax.lax.dynamic_update_slice_in_dim(layer_cache[1], v, cache.slot, axis=1)
+        out = jax.nn.dot_product_attention(q, keys, values, mask=filled[:, None, None])
+        return out, (keys, values)
+
+    x = llm.embed_tokens(tokens[:, None])
+    states, (keys, values) = llm.run(x, attend, cache.length[:, None], (cache.keys, cache.values), lora)
+    return llm.logits(llm.finish(states))[:, 0], Cache(keys, values, filled, cache.length + 1, cache.slot + 1)
+
+
+def greedy(
+    llm: Llama,
+    x: Float[Array, "B S E"],
+    mask: Bool[Array, "B S"],
+    *,
+    prefix: int,
+    room: int,
+    end: int,
+    lora: Lora | None,
+) -> Int[Array, "B room"]:
+    """The `room` most likely next tokens of each row, one by one; after `end` a row repeats `end`.
+
+    x, mask, prefix: the prompt as in `Llama.__call__`.
+    """
+    logits, cache = prefill(llm, x, mask, prefix=prefix, room=room, lora=lora)
+
+    def body(carry, _):
+        logits, cache, ended = carry
+        tokens = jnp.where(ended, end, jnp.argmax(logits, axis=-1))
+        logits, cache = step(llm, tokens, cache, lora)
+        return (logits, cache, ended | (tokens == end)), tokens
+
+    ended = jnp.zeros(mask.shape[0], bool)
+    _, tokens = jax.lax.scan(body, (logits, cache, ended), length=room)
+    return tokens.T

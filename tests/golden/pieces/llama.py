@@ -1,0 +1,73 @@
+"""LLaMA against transformers: logits, hidden states, loss, embeddings as input, greedy continuation (golden/llama)."""
+
+import json
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from dima_jax import params as weights
+from dima_jax.convert import hf_llama
+from dima_jax.losses import language
+from dima_jax.teacher import generate
+from dima_jax.teacher.llama import Llama, masked_attention, positions, scene_mask
+from tests.golden.check import Check, close
+
+
+def load(config: dict, state_dict: dict) -> Llama:
+    """A float32 Llama with the weights of a transformers state dict."""
+    graph, abstract = weights.split(
+        nnx.eval_shape(lambda: Llama(**config, dtype="float32", remat=True, rngs=nnx.Rngs(0)))
+    )
+    arrays = {path: np.empty(value.shape, np.float32) for path, value in abstract.items()}
+    shapes = {path: value.shape for path, value in arrays.items()}
+    places = hf_llama.check({key: value.shape for key, value in state_dict.items()}, shapes, "golden")
+
+    def write(place, value):
+        arrays[place.path][... if place.layer is None else place.layer] = value
+
+    hf_llama.place(state_dict.items(), places, write)
+    return weights.bind(graph, {path: jnp.asarray(value) for path, value in arrays.items()})
+
+
+def hidden_states(llm: Llama, x, mask):
+    """[layers + 1, B, S, E] as transformers returns them: embeddings, each layer's output, the last one normed."""
+    attend = masked_attention(scene_mask(mask, 0))
+    graph, params = weights.split(llm)
+    states = [x]
+    for depth in range(1, llm.depth):
+        first = {path: value[:depth] if path.startswith("layers/") else value for path, value in params.items()}
+        states.append(weights.bind(graph, first).run(x, attend, positions(mask), None, None)[0])
+    return jnp.stack([*states, llm(x, mask, prefix=0, lora=None)])
+
+
+def check(folder: Path):
+    for path in sorted(folder.glob("*.npz")):
+        golden = dict(np.load(path))
+        state_dict = {name[3:]: golden[name] for name in golden if name.startswith("sd/")}
+        llm = load(hf_llama.llm_config(json.loads(str(golden["config_json"])), path.name), state_dict)
+        yield path.name, _compare(llm, golden)
+
+
+def _compare(llm: Llama, golden: dict) -> list:
+    ids, mask = jnp.asarray(golden["input_ids"]), jnp.asarray(golden["attention_mask"] == 1)
+    real = np.asarray(mask)
+    states = hidden_states(llm, llm.embed_tokens(ids), mask)
+    logits = llm.logits(states[-1])
+    term = language.next_token(logits, ids, jnp.asarray(golden["labels"] != -100))
+    other = llm(jnp.asarray(golden["inputs_embeds"]), mask, prefix=0, lora=None)
+    prompt, output = golden["greedy_prompt"], golden["greedy_output"]
+    room = output.shape[1] - prompt.shape[1]
+    x = llm.embed_tokens(jnp.asarray(prompt))
+    tokens = generate.greedy(llm, x, jnp.ones(prompt.shape, bool), prefix=0, room=room, end=-1, lora=None)
+    wrong = np.sum(np.asarray(tokens) != output[:, prompt.shape[1] :])
+    every = np.broadcast_to(real, (len(states), *real.shape))
+    return [
+        close("hidden_states", states, golden["hidden_states"], 1e-4, every),
+        close("logits", logits, golden["logits"], 1e-4, real),
+        close("loss", term.sum / term.count, golden["loss"], 1e-5),
+        close("embeds_last_hidden", other, golden["embeds_last_hidden"], 1e-4, real),
+        close("embeds_logits", llm.logits(other), golden["embeds_logits"], 1e-4, real),
+        Check("greedy tokens that differ", float(wrong), 0.0),
+    ]
