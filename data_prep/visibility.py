@@ -1,0 +1,109 @@
+"""What the sensors see of a box: where it lands in each image, how much of it is hidden, how many points hit it.
+
+All arrays are float64 world metres unless named otherwise. A box is a `dima_jax.world.state.Agent`: upright, standing on
+the ground plane z = 0.
+"""
+
+import numpy as np
+
+NEAR = 0.2  # m; edges are cut at this depth before they are projected
+# corners as (length, width, height) signs, and the twelve edges between them
+CORNER_SIGNS = np.array([[sx, sy, sz] for sx in (1, -1) for sy in (1, -1) for sz in (0, 1)], float)
+EDGES = np.array([(a, b) for a in range(8) for b in range(a) if (CORNER_SIGNS[a] != CORNER_SIGNS[b]).sum() == 1])
+# points over a box at which it is asked whether something stands before it: fractions of half length, half width, height
+PROBES = np.array([[sx, sy, sz] for sx in (-0.8, 0, 0.8) for sy in (-0.8, 0, 0.8) for sz in (0.25, 0.6, 0.95)], float)
+
+
+class Boxes:
+    """The boxes of some agents as arrays: center_xy [A, 2], axes [A, 2, 2] (rows: forward, left), half [A, 2], height [A]."""
+
+    def __init__(self, agents):
+        yaw = np.array([agent.yaw for agent in agents], float)
+        forward = np.stack([np.cos(yaw), np.sin(yaw)], -1)
+        self.center_xy = np.array([(agent.x, agent.y) for agent in agents], float).reshape(-1, 2)
+        self.axes = np.stack([forward, np.stack([-forward[:, 1], forward[:, 0]], -1)], 1)
+        self.half = np.array([(agent.length, agent.width) for agent in agents], float).reshape(-1, 2) / 2
+        self.height = np.array([agent.height for agent in agents], float)
+
+    def points(self, fractions):
+        """World points [A, P, 3] at fractions [P, 3] of (half length, half width, height)."""
+        local = fractions[None, :, :2] * self.half[:, None]
+        xy = self.center_xy[:, None] + np.einsum("apk,akx->apx", local, self.axes)
+        return np.concatenate([xy, fractions[None, :, 2:] * self.height[:, None, None]], -1)
+
+    def to_local(self, points):
+        """World points [P, 3] in each box's own frame [A, P, 3]: forward, left of the centre, above the ground."""
+        xy = np.einsum("apx,akx->apk", points[None, :, :2] - self.center_xy[:, None], self.axes)
+        return np.concatenate([xy, np.broadcast_to(points[None, :, 2:], (*xy.shape[:2], 1))], -1)
+
+
+def count_points(boxes, points):
+    """Number of points [P, 3] (world) inside each box, borders included: int [A]."""
+    points = points[points[:, 2] > 0.05]
+    counts = np.zeros(len(boxes.height), int)
+    for index in range(len(counts)):
+        offset = points[:, :2] - boxes.center_xy[index]
+        near = np.flatnonzero((offset**2).sum(-1) <= (boxes.half[index] ** 2).sum() + 0.01)
+        local = np.abs(offset[near] @ boxes.axes[index].T)
+        inside = (local <= boxes.half[index] + 1e-3).all(-1) & (points[near, 2] <= boxes.height[index] + 1e-3)
+        counts[index] = inside.sum()
+    return counts
+
+
+def visible_fraction(boxes, origin, walls):
+    """Fraction [A] of each box that can be seen from `origin` [3], by rays to points spread over it.
+
+    walls [W, 2, 2] are the ground lines of buildings, taken as higher than any ray. A ray to a probe on the far side of
+    its own box counts like the others: it asks about the space before the box only.
+    """
+    if not len(boxes.height):
+        return np.zeros(0)
+    probes = boxes.points(PROBES)  # A P 3
+    hidden = _behind_walls(probes[..., :2].reshape(-1, 2), origin[:2], walls).reshape(probes.shape[:2])
+    start = boxes.to_local(np.asarray(origin, float)[None])[:, 0]  # A 3
+    ends = boxes.to_local(probes.reshape(-1, 3))  # A (A P) 3
+    step = ends - start[:, None]
+    step = np.where(np.abs(step) < 1e-9, 1e-9, step)
+    low = np.stack([-boxes.half[:, 0], -boxes.half[:, 1], np.zeros(len(start))], -1)
+    high = np.stack([boxes.half[:, 0], boxes.half[:, 1], boxes.height], -1)
+    first, second = (low - start)[:, None] / step, (high - start)[:, None] / step
+    enter, leave = np.minimum(first, second).max(-1), np.maximum(first, second).min(-1)
+    blocked = ((enter < leave) & (leave > 0) & (enter < 1)).reshape(len(start), *probes.shape[:2])
+    blocked[np.arange(len(start)), np.arange(len(start))] = False
+    return 1 - (hidden | blocked.any(0)).mean(-1)
+
+
+def _behind_walls(points, origin, walls):
+    """Whether the segment from origin [2] to each point [P, 2] crosses a wall [W, 2, 2]: bool [P]."""
+    if not len(walls):
+        return np.zeros(len(points), bool)
+
+    def side(a, b, c):
+        return (b[..., 0] - a[..., 0]) * (c[..., 1] - a[..., 1]) - (b[..., 1] - a[..., 1]) * (c[..., 0] - a[..., 0])
+
+    one, two, end = walls[None, :, 0], walls[None, :, 1], points[:, None]
+    parted = side(origin, end, one) * side(origin, end, two) < 0
+    return (parted & (side(one, two, origin) * side(one, two, end) < 0)).any(-1)
+
+
+def image_boxes(boxes, world_to_image, size):
+    """Boxes in one camera: [A, 4] as x1, y1, x2, y2 in pixels, cut to the image; NaN where nothing lands in it.
+
+    world_to_image: [3, 4] intrinsics times world-to-camera; size: (width, height).
+    """
+    corners = boxes.points(CORNER_SIGNS)
+    homogeneous = np.concatenate([corners, np.ones((*corners.shape[:2], 1))], -1) @ world_to_image.T
+    a, b = homogeneous[:, EDGES[:, 0]], homogeneous[:, EDGES[:, 1]]
+    span = b[..., 2] - a[..., 2]
+    cut = np.clip((NEAR - a[..., 2]) / np.where(np.abs(span) < 1e-9, 1e-9, span), 0, 1)[..., None]
+    middle = a + cut * (b - a)
+    ends = np.concatenate([np.where(a[..., 2:] < NEAR, middle, a), np.where(b[..., 2:] < NEAR, middle, b)], 1)
+    seen = ends[..., 2] >= NEAR - 1e-6
+    pixels = np.where(seen[..., None], ends[..., :2] / np.maximum(ends[..., 2:], NEAR), np.nan)
+    found = seen.any(1)
+    result = np.full((len(corners), 4), np.nan)
+    if found.any():
+        result[found, :2] = np.clip(np.nanmin(pixels[found], 1), 0, size)
+        result[found, 2:] = np.clip(np.nanmax(pixels[found], 1), 0, size)
+    result[(result[:, 2] - result[:, 0] <= 0) | (result[:, 3] - result[:, 1] <= 0)] = np.nan
+    return result
