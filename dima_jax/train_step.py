@@ -16,7 +16,7 @@ from ml_collections import ConfigDict
 from dima_jax import dima, optimizer, sharding
 from dima_jax import params as weights
 from dima_jax.losses import dima_loss
-from dima_jax.types import Batch
+from dima_jax.types import Batch, Term
 
 
 @struct.dataclass
@@ -71,6 +71,27 @@ class Setup:
         return jax.jit(step, donate_argnums=0)
 
 
+def loss_terms(output: dima.DiMAOutput, batch: Batch, config: ConfigDict) -> dict[str, Term]:
+    """Every term of one forward pass, as the config weighs them."""
+    loss_weights, pc_range = config.loss.to_dict(), tuple(config.student.pc_range)
+    matches = dima_loss.match(output.student, batch, loss_weights, pc_range)
+    terms = dima_loss.student_terms(output.student, batch, matches, loss_weights, pc_range)
+    if output.teacher is not None:
+        terms |= dima_loss.teacher_terms(
+            output.student,
+            output.teacher,
+            output.future_bevs,
+            batch,
+            matches,
+            loss_weights,
+            bev_shape=tuple(config.student.bev_shape),
+            bev_grid=tuple(config.teacher.adapter.bev_grid),
+            pc_range=pc_range,
+            history=config.data.history,
+        )
+    return terms
+
+
 def make_step(graph: nnx.GraphDef, optimiser: optax.GradientTransformation, schedule, config: ConfigDict) -> Callable:
     loss_weights = config.loss.to_dict()
 
@@ -80,8 +101,7 @@ def make_step(graph: nnx.GraphDef, optimiser: optax.GradientTransformation, sche
         def objective(params):
             model = weights.bind(graph, {**params, **frozen})
             output = model(batch, history=config.data.history, key=key, is_training=True)
-            terms = dima_loss.terms(output, batch, loss_weights, config)
-            return dima_loss.total(terms, loss_weights)
+            return dima_loss.total(loss_terms(output, batch, config), loss_weights)
 
         (total, means), gradients = jax.value_and_grad(objective, has_aux=True)(state.params)
         updates, opt_state = optimiser.update(gradients, state.opt_state, state.params)

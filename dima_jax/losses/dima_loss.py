@@ -2,12 +2,15 @@
 
     L = L_planning + L_perception + L_llm + L_recon + L_future + L_edit + L_distill
 
-Each term arrives as a `Term(sum, count)`; it is divided here, once, and weighted by the config (`config.loss`). Terms
-with weight 0 are not computed. The teacher's terms are there only when there is a teacher (stage 3).
+Each term arrives as a `Term(sum, count)`; it is divided here, once, and weighted by the config (`config.loss`). The
+teacher's terms are there only when there is a teacher (stage 3, D13); a term with weight 0 is left out.
 """
 
+from typing import NamedTuple
+
+import jax
 import jax.numpy as jnp
-from jax import lax
+from jaxtyping import Array, Int
 
 from dima_jax import geometry
 from dima_jax.losses import agents, distill, language, plan, surrogate
@@ -15,8 +18,120 @@ from dima_jax.losses import map as map_losses
 from dima_jax.types import Batch, StudentOutput, TeacherOutput, Term
 
 
-def total(terms: dict[str, Term], weights: dict[str, float]) -> tuple[jnp.ndarray, dict[str, jnp.ndarray]]:
-    """(weighted sum, {name: mean of the term, unweighted}). A term with count 0 is 0."""
-    means = {name: term.sum / jnp.maximum(term.count, 1e-6) for name, term in terms.items()}
-    means = {name: jnp.where(terms[name].count > 0, mean, 0.0) for name, mean in means.items()}
+def total(terms: dict[str, Term], weights: dict[str, float]) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """(weighted sum, {name: mean of the term, before weighting}). A term with count 0 is 0."""
+    means = {name: term.sum / jnp.maximum(term.count, 1.0) for name, term in terms.items()}
     return sum(weights[name] * mean for name, mean in means.items()), means
+
+
+class Matches(NamedTuple):
+    """Which query serves which target, per decoder layer; -1 where the target is padding."""
+
+    agents: Int[Array, "Z B G"]
+    map: Int[Array, "Z B L"]
+    map_order: Int[Array, "Z B L"]  # the vertex order of the target that fits best
+
+
+def match(output: StudentOutput, batch: Batch, weights: dict[str, float], pc_range) -> Matches:
+    """Hungarian matching with the loss weights as the matcher's (VAD asserts that they are equal)."""
+    agent_match = agents.assign(
+        output, batch.agents, class_weight=weights["agent_class"], box_weight=weights["agent_box"]
+    )
+    map_match, map_order = map_losses.assign(
+        output, batch.map, pc_range, class_weight=weights["map_class"], points_weight=weights["map_points"]
+    )
+    return Matches(agent_match, map_match, map_order)
+
+
+def student_terms(
+    output: StudentOutput, batch: Batch, matches: Matches, weights: dict[str, float], pc_range
+) -> dict[str, Term]:
+    """L_planning and L_perception of the student: VAD's losses (vad-spec 8 and 9)."""
+    terms = agents.agent_terms(output, batch.agents, matches.agents)
+    terms |= map_losses.map_terms(output, batch.map, pc_range, matches.map, matches.map_order)
+    scene = plan.surroundings(output, pc_range)
+    terms |= _named(
+        "plan",
+        plan.plan_terms(output.ego_offsets, batch.command, batch.ego.future_offsets, batch.ego.future_mask, scene),
+    )
+    return _weighted(terms, weights)
+
+
+def teacher_terms(
+    student: StudentOutput,
+    teacher: TeacherOutput,
+    future_bevs: jax.Array,
+    batch: Batch,
+    matches: Matches,
+    weights: dict[str, float],
+    *,
+    bev_shape: tuple[int, int],
+    bev_grid: tuple[int, int],
+    pc_range,
+    history: int,
+) -> dict[str, Term]:
+    """L_llm, L_recon, L_future, L_edit and L_distill (D5 to D12); gradients flow into the scene encoder (D11).
+
+    future_bevs [B, 2, YX, D]: BEVs of the next two key frames, each in its own LiDAR frame.
+    """
+    scene = plan.surroundings(student, pc_range)
+    centers = student.agent_codes[-1][..., :2]
+    futures = centers[:, :, None] + geometry.offsets_to_waypoints(teacher.agent_future_offsets)
+    terms = _named(
+        "teacher",
+        plan.plan_terms(
+            teacher.ego_offsets,
+            batch.command,
+            batch.ego.future_offsets,
+            batch.ego.future_mask,
+            scene._replace(vehicle_waypoints=futures),
+        ),
+    )
+    one_mode = teacher.agent_future_offsets[:, :, None]
+    terms["teacher_agents"] = agents.motion_term(one_mode, one_mode[..., 0, 0], batch.agents, matches.agents[-1])
+    terms["language"] = language.next_token(teacher.text_logits, batch.text.tokens, batch.text.answer_mask)
+    terms["reconstruction"] = surrogate.reconstruction(
+        teacher.bev_reconstruction, student.tokens.bev, teacher.bev_masked, bev_shape, bev_grid
+    )
+    terms["future"] = surrogate.future(
+        teacher.bev_future,
+        future_bevs,
+        batch.frame_to_current[:, history + 1 :],
+        batch.frame_mask[:, history + 1 :],
+        bev_shape,
+        bev_grid,
+        pc_range,
+    )
+    terms |= _edit_terms(teacher, batch, scene)
+    terms["distill"] = distill.distillation(teacher.ego_feature, student.ego_feature, weights["distill_temperature"])
+    return _weighted(terms, weights)
+
+
+def _edit_terms(teacher: TeacherOutput, batch: Batch, scene: plan.Surroundings) -> dict[str, Term]:
+    """L_edit (D10): the constraints in the edited scene, imitation where the edit leaves the recorded path alone."""
+    edit = teacher.edit
+    edited = edit.ego_offsets.shape[0]
+    command, ego, scene = jax.tree.map(lambda x: x[:edited], (batch.command, batch.ego, scene))
+    waypoints = edit.agent_centers[:, :, None] + geometry.offsets_to_waypoints(edit.agent_future_offsets)
+    terms = _named(
+        "edit",
+        plan.plan_terms(
+            edit.ego_offsets,
+            command,
+            ego.future_offsets,
+            ego.future_mask,
+            scene._replace(vehicle_waypoints=waypoints, vehicle_mask=edit.agent_mask),
+        ),
+    )
+    untouched = ego.future_mask & ~edit.touches_path[:, None]
+    terms["edit_imitation"] = plan.imitation(edit.ego_offsets, command, ego.future_offsets, untouched)
+    terms["edit_language"] = language.next_token(edit.text_logits, edit.tokens, edit.answer_mask)
+    return terms
+
+
+def _named(prefix: str, terms: dict[str, Term]) -> dict[str, Term]:
+    return {f"{prefix}_{name}": term for name, term in terms.items()}
+
+
+def _weighted(terms: dict[str, Term], weights: dict[str, float]) -> dict[str, Term]:
+    return {name: term for name, term in terms.items() if weights[name] > 0}
