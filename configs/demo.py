@@ -17,6 +17,7 @@ def get_config():
     config.data.history = 1
     config.data.image_scale = 0.4  # of 400x224
     config.data.image_shape = (96, 160)
+    config.data.valid_shape = (90, 160)
     config.data.max_agents = 32
     config.data.max_map = 24
     config.data.max_text = 192

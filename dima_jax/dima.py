@@ -48,7 +48,7 @@ class DiMA(nnx.Module):
 
         bev, has_bev = self._empty_bev(batch)
         for t in range(history):
-            bev = lax.stop_gradient(self.student.encode_bev(_frame(batch, t), features[t], bev, has_bev))
+            bev = self._encode(batch, t, features[t], bev, has_bev)
             has_bev = jnp.ones_like(has_bev)
 
         output = self.student(_frame(batch, history), bev, has_bev, is_training=is_training, key=student_key)
@@ -57,7 +57,7 @@ class DiMA(nnx.Module):
 
         bev, future_bevs = lax.stop_gradient(output.tokens.bev), []
         for t in range(history + 1, frames):
-            bev = lax.stop_gradient(self.student.encode_bev(_frame(batch, t), features[t], bev, batch.frame_mask[:, t]))
+            bev = self._encode(batch, t, features[t], bev, batch.frame_mask[:, t])
             future_bevs.append(bev)
         taught = self.teacher(
             output.tokens,
@@ -71,6 +71,11 @@ class DiMA(nnx.Module):
         )
         return DiMAOutput(output, taught, jnp.stack(future_bevs, axis=1))
 
+    def _encode(self, batch: Batch, t: int, features, prev_bev, has_prev_bev):
+        """BEV of frame t without gradient, as at inference."""
+        bev = self.student.encode_bev_of(features, batch.lidar2img[:, t], batch.can_bus[:, t], prev_bev, has_prev_bev)
+        return lax.stop_gradient(bev)
+
     def _features_without_gradient(self, batch: Batch, frames: list[int]) -> dict:
         """{t: image features}, all frames through the backbone in one pass."""
         if not frames:
@@ -81,8 +86,7 @@ class DiMA(nnx.Module):
         return {t: jax.tree.map(lambda x, i=i: x[i * size : (i + 1) * size], features) for i, t in enumerate(frames)}
 
     def _empty_bev(self, batch: Batch):
-        size = batch.images.shape[0]
-        return jnp.zeros((size, *self.student.bev_tokens_shape)), jnp.zeros(size, bool)
+        return self.student.empty_bev(batch.images.shape[0]), jnp.zeros(batch.images.shape[0], bool)
 
 
 def _frame(batch: Batch, t: int) -> Frame:
