@@ -1,0 +1,122 @@
+"""The recording vehicle at one key frame: CAN bus, recorded path, command, status (vad-spec 4).
+
+Everything follows VAD's info converter to the digit, its three slips included, because the released weights were trained
+with them:
+
+* acceleration, rates and velocity come from the first CAN message *after* the sample, the rest from the last one before;
+* the quaternion fields [3:7] of the loaded CAN bus all hold w (numpy asks pyquaternion for *a* number);
+* the status' yaw is read from a (w, x, y, z) quaternion as if it were (x, y, z, w).
+"""
+
+import math
+
+import numpy as np
+from pyquaternion import Quaternion
+
+EGO_LENGTH, EGO_WIDTH = 4.084, 1.85  # metres
+WHEELBASE = 2.588  # metres
+NUM_FUTURE, NUM_HISTORY = 6, 2
+TURN = 2.0  # metres to the side after 3 s that make a turn
+RIGHT, LEFT, STRAIGHT = 0, 1, 2
+INTERVAL = 0.5  # seconds between key frames
+
+
+def yaw(rotation) -> float:
+    """Heading (radians) of a rotation given as (w, x, y, z)."""
+    x_axis = Quaternion(rotation).rotation_matrix[:, 0]
+    return math.atan2(x_axis[1], x_axis[0])
+
+
+def can_fields(messages: list[dict] | None, timestamp: int) -> np.ndarray:
+    """[18] float64 as VAD's info files hold it: position 3, orientation 4, acceleration 3, rotation rate 3, velocity 3,
+    two zeros. messages: the scene's CAN `pose` messages; None = nuScenes recorded none, all zeros.
+    """
+    values = np.zeros(18)
+    if not messages:
+        return values
+    after = next((i for i, message in enumerate(messages) if message["utime"] > timestamp), len(messages))
+    before, following = messages[max(after - 1, 0)], messages[min(after, len(messages) - 1)]
+    rest = [key for key in before if key not in ("utime", "pos", "orientation")]
+    values[:16] = [*before["pos"], *before["orientation"], *(value for key in rest for value in following[key])]
+    return values
+
+
+def can_bus(messages: list[dict] | None, pose: dict, timestamp: int) -> np.ndarray:
+    """[18] float64 as VAD's loader leaves it.
+
+    [0:3] global position, [3:7] w of the ego pose's quaternion four times (see above), [7:10] acceleration, [10:13]
+    rotation rate, [13:16] velocity, [16] yaw in [0, 2 pi), [17] the same in degrees.
+    """
+    values = can_fields(messages, timestamp)
+    degrees = yaw(pose["rotation"]) / math.pi * 180
+    if degrees < 0:
+        degrees += 360
+    values[:3] = pose["translation"]
+    values[3:7] = pose["rotation"][0]
+    values[16] = degrees / 180 * math.pi
+    values[17] = degrees
+    return values
+
+
+def path(lidar_poses: list[np.ndarray], index: int) -> dict:
+    """History and future steps of the LiDAR position in the LiDAR frame of key frame `index`, and the command.
+
+    lidar_poses: lidar2global [4, 4] of every key frame of the scene. Before the first frame the first known step is
+    repeated; after the last one the position stays, masked.
+    Returns future_offsets [6, 2], future_mask [6], history_offsets [2, 2], command (index into types.COMMANDS).
+    """
+    positions = np.array([pose[:3, 3] for pose in lidar_poses])
+    last = len(positions) - 1
+    future = positions[np.minimum(index + np.arange(NUM_FUTURE + 1), last)]
+    first = max(index - NUM_HISTORY, 0)
+    history = positions[first : index + 1]
+    step = positions[min(first + 1, last)] - positions[first]
+    missing = NUM_HISTORY + 1 - len(history)
+    history = np.concatenate([history[0] - step * np.arange(missing, 0, -1)[:, None], history])
+    to_lidar = np.linalg.inv(lidar_poses[index])
+    future, history = (p @ to_lidar[:3, :3].T + to_lidar[:3, 3] for p in (future, history))
+    side = future[-1, 0]
+    return {
+        "future_offsets": np.diff(future[:, :2], axis=0).astype(np.float32),
+        "future_mask": index + 1 + np.arange(NUM_FUTURE) <= last,
+        "history_offsets": np.diff(history[:, :2], axis=0).astype(np.float32),
+        "command": RIGHT if side >= TURN else LEFT if side <= -TURN else STRAIGHT,
+    }
+
+
+def status(
+    poses: list[dict], index: int, messages, steering, timestamp: int, trip: dict, left_hand: bool
+) -> np.ndarray:
+    """[9] float32: vx, vy, ax, ay, yaw rate, length, width, speed, curvature (VAD's `ego_lcf_feat`; not an input of it).
+
+    poses: ego_pose rows of the scene's LIDAR_TOP key frames. messages, steering: CAN `pose` and `steeranglefeedback`
+    messages or None. trip: the result of `path`. left_hand: traffic keeps left (Singapore).
+    """
+    start = max(index - 1, 0)
+    before, after = poses[start], poses[min(start + 1, len(poses) - 1)]
+    here = _misread_yaw(poses[index]["rotation"])
+    rate = (_misread_yaw(after["rotation"]) - _misread_yaw(before["rotation"])) / INTERVAL
+    speed = math.dist(after["translation"][:2], before["translation"][:2]) / INTERVAL
+    if messages and steering:
+        longitudinal = _nearest(messages, timestamp)["vel"][0]
+        angle = _nearest(steering, timestamp)["value"]
+        curvature = 2 * (-angle if left_hand else angle) / WHEELBASE
+    else:
+        longitudinal = np.linalg.norm(trip["history_offsets"][-1] + trip["future_offsets"][0])
+        curvature = 0.0
+    vx, vy = speed * math.cos(here + math.pi / 2), speed * math.sin(here + math.pi / 2)
+    ax, ay = can_fields(messages, timestamp)[7:9]
+    return np.array([vx, vy, ax, ay, rate, EGO_LENGTH, EGO_WIDTH, longitudinal, curvature], np.float32)
+
+
+def _misread_yaw(rotation) -> float:
+    x, y, z, w = rotation  # the slip: it is w, x, y, z
+    return math.atan2(2 * (w * z + x * y), 1 - 2 * (z * z + y * y))
+
+
+def _nearest(messages: list[dict], timestamp: int) -> dict:
+    times = [message["utime"] for message in messages]
+    i = int(np.searchsorted(times, timestamp))
+    if i == len(times) or (i > 0 and timestamp - times[i - 1] < times[i] - timestamp):
+        i -= 1
+    return messages[i]

@@ -1,0 +1,109 @@
+"""One scene of a nuScenes root, key frame by key frame, as the dicts of `data/features.py`."""
+
+import numpy as np
+from pyquaternion import Quaternion
+
+from data_prep import agents, ego, jpeg, map_lines
+from data_prep.scenes import Root
+from dima_jax.errors import UserError
+from dima_jax.types import CAMERAS
+
+LIDAR = "LIDAR_TOP"
+
+
+def matrix(row: dict) -> np.ndarray:
+    """[4, 4] float64 of a row with `translation` and `rotation` (w, x, y, z)."""
+    result = Quaternion(row["rotation"]).transformation_matrix
+    result[:3, 3] = row["translation"]
+    return result
+
+
+class KeyFrames:
+    """The key frames of one scene in order of time: `len`, `record(i)`, and `numbers(i)` for all but images and map.
+
+    Raises UserError, naming scene and sample, for a sensor without a key frame and an impossible box; `record` also for
+    a missing or broken image.
+    """
+
+    def __init__(self, root: Root, scene: dict):
+        self.root, self.scene, self.samples = root, scene, root.samples(scene)
+        tables = root.tables
+        lidar = [self._sensor(sample, LIDAR) for sample in self.samples]
+        self.poses = [tables.get("ego_pose", row["ego_pose_token"]) for row in lidar]
+        self.mounts = [tables.get("calibrated_sensor", row["calibrated_sensor_token"]) for row in lidar]
+        self.lidar2global = [matrix(pose) @ matrix(mount) for pose, mount in zip(self.poses, self.mounts, strict=True)]
+        self.location = tables.get("log", scene["log_token"])["location"]
+        self.messages = root.can_messages(scene, "pose")
+        self.steering = root.can_messages(scene, "steeranglefeedback")
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def record(self, i: int, qa: dict) -> dict:
+        """The whole record of key frame i. qa: {sample token: {"kinds", "questions", "answers"}} (`qa.read`)."""
+        frame = self.numbers(i)
+        cameras = frame["cameras"]
+        where = self._where(self.samples[i])
+        cameras["images"] = [jpeg.read(self.root.path / path, where) for path in cameras["paths"]]
+        frame["map"] = self._map(i)
+        frame["qa"] = qa.get(frame["sample_token"], {"kinds": (), "questions": (), "answers": ()})
+        return frame
+
+    def numbers(self, i: int) -> dict:
+        """What the tables and the CAN bus say of key frame i."""
+        sample, pose, mount = self.samples[i], self.poses[i], self.mounts[i]
+        annotations = [self.root.tables.get("sample_annotation", token) for token in sample["anns"]]
+        return {
+            "sample_token": sample["token"],
+            "scene": {name: self.scene[name] for name in ("token", "name", "description")}
+            | {"location": self.location},
+            "frame_index": i,
+            "scene_length": len(self.samples),
+            "timestamp": sample["timestamp"],
+            "lidar2ego": matrix(mount),
+            "ego2global": matrix(pose),
+            "can_bus": ego.can_bus(self.messages, pose, sample["timestamp"]),
+            "cameras": self._calibration(i),
+            "agents": agents.agents(self.root.tables, annotations, mount, pose, self._where(sample)),
+            "ego": self._ego(i),
+        }
+
+    def _ego(self, i: int) -> dict:
+        trip, timestamp = ego.path(self.lidar2global, i), self.samples[i]["timestamp"]
+        left_hand = self.location.startswith("singapore")
+        return trip | {
+            "status": ego.status(self.poses, i, self.messages, self.steering, timestamp, trip, left_hand),
+        }
+
+    def _calibration(self, i: int) -> dict:
+        """File names, times, intrinsics, and camera to LiDAR through the ego poses of both instants."""
+        tables = self.root.tables
+        rows = [self._sensor(self.samples[i], channel) for channel in CAMERAS]
+        mounts = [tables.get("calibrated_sensor", row["calibrated_sensor_token"]) for row in rows]
+        poses = [tables.get("ego_pose", row["ego_pose_token"]) for row in rows]
+        camera2global = [matrix(pose) @ matrix(mount) for pose, mount in zip(poses, mounts, strict=True)]
+        return {
+            "paths": [row["filename"] for row in rows],
+            "timestamps": np.array([row["timestamp"] for row in rows], np.int64),
+            "intrinsics": np.array([mount["camera_intrinsic"] for mount in mounts], np.float64),
+            "sensor2lidar": np.linalg.inv(self.lidar2global[i]) @ np.array(camera2global),
+        }
+
+    def _map(self, i: int) -> dict:
+        lines = map_lines.local_lines(self.root.map_layers(self.location), self.lidar2global[i])
+        return {
+            "vertices": np.concatenate([np.zeros((0, 2)), *(line for _, line in lines)]).astype(np.float32),
+            "lengths": np.array([len(line) for _, line in lines], np.int64),
+            "labels": np.array([label for label, _ in lines], np.int64),
+        }
+
+    def _sensor(self, sample: dict, channel: str) -> dict:
+        if channel not in sample["data"]:
+            raise UserError(
+                f"{self._where(sample)}: sample_data.json has no key frame of {channel}; "
+                "all six cameras and LIDAR_TOP are needed"
+            )
+        return self.root.tables.get("sample_data", sample["data"][channel])
+
+    def _where(self, sample: dict) -> str:
+        return f"{self.scene['name']}, sample {sample['token']}"

@@ -1,0 +1,101 @@
+"""The map around the ego as lines in its LiDAR frame (vad-spec 5), from the nuScenes map expansion.
+
+Classes (`types.MAP_CLASSES`): 0 divider, the lines of `road_divider` and `lane_divider`; 1 ped_crossing, the outlines of
+the joined crossings; 2 boundary, the outlines of the joined `road_segment` and `lane` polygons. Outlines run clockwise,
+holes counter-clockwise; a closed line repeats its first vertex. Everything is cut to 30 m (x) by 60 m (y) around the
+LiDAR; crossings keep a rim of 0.2 m beyond that patch, boundaries stay 0.2 m inside it, so the patch's own edge is not
+mistaken for a curb.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import shapely
+from shapely import affinity, ops
+from shapely.geometry import MultiLineString, Polygon
+
+PATCH_WIDTH, PATCH_LENGTH, RIM = 30.0, 60.0, 0.2  # metres: x, y
+DIVIDER, PED_CROSSING, BOUNDARY = 0, 1, 2
+LINE_LAYERS = ("road_divider", "lane_divider")
+POLYGON_LAYERS = ("road_segment", "lane", "ped_crossing")
+
+
+class Layer(NamedTuple):
+    """One map layer: its geometries (global, metres) in the order of the file, and an index over them."""
+
+    geometries: np.ndarray
+    index: shapely.STRtree
+
+
+def layer(geometries) -> Layer:
+    """A Layer of shapely geometries; empty and invalid ones are left out, as the devkit's users do."""
+    kept = np.array([g for g in geometries if g.is_valid and not g.is_empty], dtype=object)
+    return Layer(kept, shapely.STRtree(kept))
+
+
+def read_layers(nusc_map) -> dict[str, Layer]:
+    """The five layers the lines are made of, of one `NuScenesMap`."""
+    layers = {
+        name: layer([nusc_map.extract_line(row["line_token"]) for row in getattr(nusc_map, name)])
+        for name in LINE_LAYERS
+    }
+    for name in POLYGON_LAYERS:
+        layers[name] = layer([nusc_map.extract_polygon(row["polygon_token"]) for row in getattr(nusc_map, name)])
+    return layers
+
+
+def local_lines(layers: dict[str, Layer], lidar2global: np.ndarray) -> list[tuple[int, np.ndarray]]:
+    """(class, vertices [n, 2] float64 in the LiDAR frame) of every line in the patch around the pose [4, 4]."""
+    yaw = math.atan2(lidar2global[1, 0], lidar2global[0, 0])
+    x, y = lidar2global[:2, 3]
+    patch = affinity.rotate(_box(PATCH_WIDTH, PATCH_LENGTH), yaw, origin=(0, 0), use_radians=True)
+    patch = affinity.translate(patch, x, y)
+    cos, sin = math.cos(yaw), math.sin(yaw)
+    to_local = (cos, sin, -sin, cos, -(cos * x + sin * y), sin * x - cos * y)
+
+    def clipped(name: str) -> list:
+        found = layers[name]
+        hits = found.geometries[np.sort(found.index.query(patch, predicate="intersects"))]
+        parts = shapely.intersection(hits, patch)
+        return [affinity.affine_transform(part, to_local) for part in parts if not part.is_empty]
+
+    lines = [(DIVIDER, line) for name in LINE_LAYERS for part in clipped(name) for line in _lines(part)]
+    crossings = ops.unary_union(clipped("ped_crossing"))
+    inside = _box(PATCH_WIDTH + 2 * RIM, PATCH_LENGTH + 2 * RIM)
+    lines += [(PED_CROSSING, line) for line in _outlines(crossings, inside)]
+    roads = ops.unary_union([ops.unary_union(clipped("road_segment")), ops.unary_union(clipped("lane"))])
+    inside = _box(PATCH_WIDTH - 2 * RIM, PATCH_LENGTH - 2 * RIM)
+    lines += [(BOUNDARY, line) for line in _outlines(roads, inside)]
+    return [(label, np.array(line.coords)) for label, line in lines]
+
+
+def _box(width: float, length: float) -> Polygon:
+    """A rectangle around the origin whose vertices start where the devkit's patch starts."""
+    x, y = width / 2, length / 2
+    return shapely.box(-x, -y, x, y)
+
+
+def _lines(geometry) -> list:
+    """The LineStrings in any geometry; points, where something only touches the patch, are no lines."""
+    if geometry.geom_type in ("LineString", "LinearRing"):
+        return [] if geometry.is_empty else [geometry]
+    return [line for part in getattr(geometry, "geoms", ()) for line in _lines(part)]
+
+
+def _outlines(area, inside: Polygon) -> list:
+    """Rings of a (multi)polygon, clockwise outside and counter-clockwise in holes, cut to `inside`."""
+    polygons = [p for p in getattr(area, "geoms", [area]) if p.geom_type == "Polygon" and not p.is_empty]
+    rings = [_turned(p.exterior, False) for p in polygons]
+    rings += [_turned(ring, True) for p in polygons for ring in p.interiors]
+    lines = []
+    for ring in rings:
+        cut = ring.intersection(inside)
+        if isinstance(cut, MultiLineString):
+            cut = ops.linemerge(cut)
+        lines += _lines(cut)
+    return lines
+
+
+def _turned(ring, counter_clockwise: bool):
+    return ring if ring.is_ccw == counter_clockwise else ring.reverse()

@@ -1,0 +1,93 @@
+"""From JPEG files to the images the student reads: decode, scale, pad; and VAD's two augmentations (vad-spec 3).
+
+Images are uint8 [H, W, 3] in the config's colour order; the student normalises them. numpy and OpenCV only.
+"""
+
+import cv2
+import numpy as np
+
+from dima_jax.errors import UserError
+
+_GRID_CANVAS = 1.5  # GridMask draws on a canvas this much larger than the image and cuts out its middle
+
+
+def decode(data: bytes, where: str) -> np.ndarray:
+    """A JPEG file to [H, W, 3] uint8 BGR. Raises UserError naming `where` if it does not decode."""
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    if image is None:
+        raise UserError(f"{where}: image does not decode; build the records again (`python -m data_prep.build`)")
+    return image
+
+
+def resize_pad(image: np.ndarray, scale: float, shape: tuple[int, int], color_order: str) -> np.ndarray:
+    """[H, W, 3] BGR to [*shape, 3] in `color_order` ("rgb" or "bgr"): bilinear scaling, zeros to the right and below.
+
+    Raises UserError if the scaled image does not fit into `shape`.
+    """
+    height, width = (int(side * scale + 0.5) for side in image.shape[:2])
+    if height > shape[0] or width > shape[1]:
+        raise UserError(
+            f"config.data.image_shape={tuple(shape)} is smaller than the image scaled by image_scale={scale}, "
+            f"{(height, width)}; change one of the two"
+        )
+    scaled = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
+    result = np.zeros((*shape, 3), np.uint8)
+    result[:height, :width] = scaled[..., ::-1] if color_order == "rgb" else scaled
+    return result
+
+
+def lidar2img(intrinsics: np.ndarray, sensor2lidar: np.ndarray, scale: float) -> np.ndarray:
+    """[N, 3, 3] and [N, 4, 4] to [N, 4, 4]: LiDAR frame to pixels of the image scaled by `scale`."""
+    matrix = np.tile(np.eye(4), (len(intrinsics), 1, 1))
+    matrix[:, :3, :3] = intrinsics
+    return np.diag([scale, scale, 1.0, 1.0]) @ matrix @ np.linalg.inv(sensor2lidar)
+
+
+def photometric(image: np.ndarray, rng, color_order: str) -> np.ndarray:
+    """VAD's photometric distortion of one camera image [H, W, 3] uint8: brightness, contrast, saturation, hue, channels.
+
+    VAD distorts the recorded image in float; here it is the scaled one and the result is rounded to 0..255.
+    """
+    coin = rng.random(6) < 0.5
+    brightness, contrast, saturation, hue = rng.uniform((-32, 0.5, 0.5, -18), (32, 1.5, 1.5, 18)).astype(np.float32)
+    contrast_last = coin[5]
+    pixels = image.astype(np.float32)
+    if coin[0]:
+        pixels += brightness
+    if coin[1] and not contrast_last:
+        pixels *= contrast
+    to_hsv, back = (
+        (cv2.COLOR_RGB2HSV, cv2.COLOR_HSV2RGB) if color_order == "rgb" else (cv2.COLOR_BGR2HSV, cv2.COLOR_HSV2BGR)
+    )
+    if coin[2] or coin[3]:
+        hsv = cv2.cvtColor(pixels, to_hsv)
+        if coin[2]:
+            hsv[..., 1] *= saturation
+        if coin[3]:
+            hsv[..., 0] = (hsv[..., 0] + hue) % 360
+        pixels = cv2.cvtColor(hsv, back)
+    if coin[1] and contrast_last:
+        pixels *= contrast
+    if coin[4]:
+        pixels = pixels[..., rng.permutation(3)]
+    return np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
+
+
+def grid_mask(shape: tuple[int, int], rng) -> np.ndarray:
+    """GridMask's mask [H, W] bool, True = kept: rows or columns in strips half a period wide, period and offset random."""
+    height, width = shape
+    canvas_height, canvas_width = int(_GRID_CANVAS * height), int(_GRID_CANVAS * width)
+    period = int(rng.integers(2, height))
+    strip = min(max(int(period * 0.5 + 0.5), 1), period - 1)
+    row_start, column_start = rng.integers(period, size=2)
+    rows = _strips(canvas_height, period, strip, row_start)
+    columns = _strips(canvas_width, period, strip, column_start)
+    kept = rows[:, None] | columns[None, :]
+    top, left = (canvas_height - height) // 2, (canvas_width - width) // 2
+    return kept[top : top + height, left : left + width]
+
+
+def _strips(length: int, period: int, strip: int, start: int) -> np.ndarray:
+    """[length] bool: True in whole strips at start, start + period, ...; as many as whole periods fit."""
+    position = np.arange(length) - start
+    return (position >= 0) & (position % period < strip) & (position // period < length // period)
