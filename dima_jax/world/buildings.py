@@ -18,6 +18,7 @@ def place_buildings(
     """
     rng = np.random.default_rng(SEED)
     blocked = keep_free.buffer(1.0)
+    shapely.prepare(blocked)
     bounds = box(0.0, 0.0, *size)
     houses: list[tuple[Polygon, float]] = []
     for line in sidewalks:
@@ -28,9 +29,9 @@ def place_buildings(
             height, gap = rng.choice([5.0, 7.5, 10.0, 13.0, 17.0]) + rng.uniform(-1.0, 1.0), rng.uniform(0.8, 6.0)
             house = _house(line, start, width, front, depth)
             start += width + gap
-            if bounds.contains(house) and not house.intersects(blocked):
+            clear = bounds.contains(house) and not blocked.intersects(house)
+            if clear and all(house.distance(other) > 0.8 for other, _ in houses):
                 houses.append((house, float(height)))
-                blocked = blocked.union(house.buffer(0.8))
     return tuple((np.asarray(house.exterior.coords)[:-1], height) for house, height in houses)
 
 
