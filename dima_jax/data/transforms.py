@@ -1,4 +1,5 @@
-"""From JPEG files to the images the student reads: decode, scale, pad; and VAD's two augmentations (vad-spec 3).
+"""From JPEG files to the images the student reads: decode, scale, pad; and VAD's photometric distortion
+(vad-spec 3; GridMask is the student's).
 
 Images are uint8 [H, W, 3] in the config's colour order; the student normalises them. numpy and OpenCV only.
 """
@@ -7,8 +8,6 @@ import cv2
 import numpy as np
 
 from dima_jax.errors import UserError
-
-_GRID_CANVAS = 1.5  # GridMask draws on a canvas this much larger than the image and cuts out its middle
 
 
 def decode(data: bytes, where: str) -> np.ndarray:
@@ -19,20 +18,22 @@ def decode(data: bytes, where: str) -> np.ndarray:
     return image
 
 
-def resize_pad(image: np.ndarray, scale: float, shape: tuple[int, int], color_order: str) -> np.ndarray:
+def resize_pad(image: np.ndarray, scale: float, valid_shape, shape, color_order: str) -> np.ndarray:
     """[H, W, 3] BGR to [*shape, 3] in `color_order` ("rgb" or "bgr"): bilinear scaling, zeros to the right and below.
 
-    Raises UserError if the scaled image does not fit into `shape`.
+    Interpolated in float and rounded once, so it stays within half a grey level of VAD, which never rounds.
+    Raises UserError unless the scaled image is `valid_shape` (rows, columns): what the student takes for image.
     """
     height, width = (int(side * scale + 0.5) for side in image.shape[:2])
-    if height > shape[0] or width > shape[1]:
+    if (height, width) != tuple(valid_shape) or height > shape[0] or width > shape[1]:
         raise UserError(
-            f"config.data.image_shape={tuple(shape)} is smaller than the image scaled by image_scale={scale}, "
-            f"{(height, width)}; change one of the two"
+            f"config.data.image_scale={scale} makes {image.shape[0]} x {image.shape[1]} images {height} x {width}: set "
+            f"config.data.valid_shape to that (it is {tuple(valid_shape)}) and image_shape (it is {tuple(shape)}) to the "
+            "next multiples of 32"
         )
-    scaled = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
+    scaled = cv2.resize(image.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
     result = np.zeros((*shape, 3), np.uint8)
-    result[:height, :width] = scaled[..., ::-1] if color_order == "rgb" else scaled
+    result[:height, :width] = cv2.convertScaleAbs(scaled[..., ::-1] if color_order == "rgb" else scaled)
     return result
 
 
@@ -71,23 +72,3 @@ def photometric(image: np.ndarray, rng, color_order: str) -> np.ndarray:
     if coin[4]:
         pixels = pixels[..., rng.permutation(3)]
     return np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
-
-
-def grid_mask(shape: tuple[int, int], rng) -> np.ndarray:
-    """GridMask's mask [H, W] bool, True = kept: rows or columns in strips half a period wide, period and offset random."""
-    height, width = shape
-    canvas_height, canvas_width = int(_GRID_CANVAS * height), int(_GRID_CANVAS * width)
-    period = int(rng.integers(2, height))
-    strip = min(max(int(period * 0.5 + 0.5), 1), period - 1)
-    row_start, column_start = rng.integers(period, size=2)
-    rows = _strips(canvas_height, period, strip, row_start)
-    columns = _strips(canvas_width, period, strip, column_start)
-    kept = rows[:, None] | columns[None, :]
-    top, left = (canvas_height - height) // 2, (canvas_width - width) // 2
-    return kept[top : top + height, left : left + width]
-
-
-def _strips(length: int, period: int, strip: int, start: int) -> np.ndarray:
-    """[length] bool: True in whole strips at start, start + period, ...; as many as whole periods fit."""
-    position = np.arange(length) - start
-    return (position >= 0) & (position % period < strip) & (position // period < length // period)

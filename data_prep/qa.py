@@ -1,0 +1,69 @@
+"""Questions and answers in DriveLM's format (v1.1), checked and by sample.
+
+    {scene token: {"key_frames": {sample token: {"QA": {"perception": [{"Q": ..., "A": ...}, ...], "prediction": ...,
+     "planning": ..., "behavior": ...}, "key_object_infos": {tag: ...}}}}}
+
+Text names objects by tags, `<c1,CAM_BACK,1088.3,497.5>`: an id, a camera, pixels of the 1600 x 900 image.
+"""
+
+import json
+import re
+from pathlib import Path
+
+from dima_jax.errors import UserError
+from dima_jax.types import CAMERAS
+
+KINDS = ("perception", "prediction", "planning", "behavior")
+TAG = re.compile(r"<\s*c\d+\b([^<>]*)>")
+
+
+def read(path: str) -> dict[str, dict]:
+    """{sample token: {"kinds", "questions", "answers"}}, tuples of equal length in file order; {} for no path.
+
+    Raises UserError when the file is missing or not DriveLM's format, and for a tag that names no camera or no pixel.
+    """
+    if not path:
+        return {}
+    if not Path(path).is_file():
+        raise UserError(f"{path}: no such file; --drivelm is DriveLM's question file (v1_1_train_nus.json)")
+    try:
+        scenes = json.loads(Path(path).read_text())
+        frames = [(s, token, f) for s, scene in scenes.items() for token, f in scene["key_frames"].items()]
+        return {token: _pairs(path, scene, token, frame) for scene, token, frame in frames}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"{path}: not in DriveLM's v1.1 format ({type(error).__name__}: {error}); check the file"
+        ) from None
+
+
+def _pairs(path: str, scene: str, sample: str, frame: dict) -> dict:
+    unknown = set(frame["QA"]) - set(KINDS)
+    if unknown:
+        raise UserError(f"{path}: scene {scene}, sample {sample} has questions of unknown kind {sorted(unknown)}")
+    rows = [(kind, pair["Q"], _answer(pair["A"])) for kind in KINDS for pair in frame["QA"].get(kind, ())]
+    for kind, question, answer in rows:
+        for tag in TAG.finditer(f"{question} {answer}"):
+            problem = _tag_problem(tag)
+            if problem:
+                raise UserError(
+                    f"{path}: scene {scene}, sample {sample}: {tag[0]} {problem} ({kind} question {question!r}); "
+                    f"tags are <id,camera,x,y> with a camera of {', '.join(CAMERAS)}"
+                )
+    kinds, questions, answers = zip(*rows, strict=True) if rows else ((), (), ())
+    return {"kinds": kinds, "questions": questions, "answers": answers}
+
+
+def _answer(answer) -> str:
+    """DriveLM answers a few questions with a list of sentences."""
+    return " ".join(answer) if isinstance(answer, list) else answer
+
+
+def _tag_problem(tag: re.Match) -> str:
+    parts = [part.strip() for part in tag[1].split(",")[1:]]
+    if len(parts) != 3 or parts[0] not in CAMERAS:
+        return "names no camera"
+    try:
+        float(parts[1]), float(parts[2])
+    except ValueError:
+        return "names no pixel"
+    return ""

@@ -1,0 +1,147 @@
+"""Which scenes go into which file, and writing one file: the deterministic part of the build.
+
+A shard is whole scenes, in the order of the split, until it holds FRAMES_PER_SHARD key frames; what is in it depends on
+the input alone, never on the number of workers. It is written under a temporary name with its sidecar and renamed when
+both are complete, so a file with the final name is whole. A later build keeps a shard whose sidecar carries the same
+fingerprint of the input and whose records pass their CRCs.
+"""
+
+import json
+import os
+import threading
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+import apache_beam as beam
+import google_crc32c
+
+from data_prep import qa
+from data_prep.key_frames import KeyFrames
+from data_prep.scenes import Root
+from dima_jax.data import features, records
+
+FRAMES_PER_SHARD = 200
+VERSION = "1.0.0"  # of the records; raise it when the same input makes other records
+
+
+class Shard(NamedTuple):
+    """One output file: its path and the tokens of its scenes."""
+
+    path: str
+    scenes: tuple[str, ...]
+    frames: int
+
+
+def plan(splits: dict[str, list[dict]], out: Path) -> dict[str, list[Shard]]:
+    """The shards of every split (scene rows of nuScenes)."""
+    result = {}
+    for split, scenes in splits.items():
+        groups: list[list[dict]] = [[]]
+        for scene in scenes:
+            if sum(s["nbr_samples"] for s in groups[-1]) >= FRAMES_PER_SHARD:
+                groups.append([])
+            groups[-1].append(scene)
+        result[split] = [
+            Shard(
+                str(out / records.shard_name(split, i, len(groups))),
+                tuple(scene["token"] for scene in group),
+                sum(scene["nbr_samples"] for scene in group),
+            )
+            for i, group in enumerate(groups)
+        ]
+    return result
+
+
+def fingerprint(dataroot: str, version: str, drivelm: str) -> str:
+    """Of everything but the images: tables, CAN bus, maps, questions, schema, version of the records."""
+    root = Path(dataroot)
+    files = [*(root / version).glob("*.json"), *(root / "can_bus").glob("*.json"), *root.glob("maps/expansion/*.json")]
+    crc = google_crc32c.Checksum(f"{VERSION} {version} {features.features()}".encode())
+    for path in [*sorted(files), *([Path(drivelm)] if drivelm else [])]:
+        crc.update(path.name.encode())
+        crc.update(path.read_bytes())
+    return crc.hexdigest().decode()
+
+
+def is_complete(shard: Shard, mark: str) -> bool:
+    """True if the shard is there, was made from the same input, and every record passes its CRC."""
+    path = Path(shard.path)
+    try:
+        content = json.loads(records.sidecar(path).read_text())
+        if content["fingerprint"] != mark or path.stat().st_size != content["bytes"]:
+            return False
+        data = path.read_bytes()
+        return all(
+            records.masked_crc(data[row["offset"] : row["offset"] + row["bytes"]]) == row["crc"]
+            for row in content["records"]
+        )
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+class Progress:
+    """Key frames written by this process."""
+
+    frames = 0
+    lock = threading.Lock()
+
+    @classmethod
+    def add(cls, frames: int) -> None:
+        with cls.lock:
+            cls.frames += frames
+
+
+class WriteShard(beam.DoFn):
+    """Beam: Shard -> nothing; writes the shard and its sidecar. Workers of one process share the opened data set."""
+
+    def __init__(self, dataroot: str, version: str, drivelm: str, mark: str):
+        self.dataroot, self.version, self.drivelm, self.mark = dataroot, version, drivelm, mark
+
+    def process(self, shard: Shard):
+        write(shard, opened(self.dataroot, self.version), questions(self.drivelm), self.mark)
+
+
+@lru_cache(maxsize=1)
+def opened(dataroot: str, version: str) -> Root:
+    """The data set, opened once in a process."""
+    return Root(dataroot, version)
+
+
+@lru_cache(maxsize=1)
+def questions(drivelm: str) -> dict:
+    """The question file, read once in a process."""
+    return qa.read(drivelm)
+
+
+def write(shard: Shard, root: Root, answers: dict, mark: str) -> None:
+    """The shard and its sidecar, each under a temporary name until it is complete."""
+    path = Path(shard.path)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    rows = []
+    with open(temporary, "wb") as file:
+        for token in shard.scenes:
+            frames = KeyFrames(root, root.tables.get("scene", token))
+            for i in range(len(frames)):
+                frame = frames.record(i, answers)
+                payload = features.encode(frame)
+                rows.append(
+                    {
+                        "scene": frame["scene"]["name"],
+                        "frame": i,
+                        "length": len(frames),
+                        "sample": frame["sample_token"],
+                        "offset": file.tell() + records.HEADER,
+                        "bytes": len(payload),
+                        "crc": records.masked_crc(payload),
+                    }
+                )
+                file.write(records.framed(payload))
+                Progress.add(1)
+        size = file.tell()
+    sidecar = {"shard": path.name, "fingerprint": mark, "bytes": size, "records": rows}
+    index = temporary.with_name(temporary.name + ".index.json")
+    index.write_text(json.dumps(sidecar, indent=0, sort_keys=True))
+    records.sidecar(path).unlink(missing_ok=True)
+    os.replace(temporary, path)
+    os.replace(index, records.sidecar(path))

@@ -1,0 +1,154 @@
+"""TFRecord files by random access.
+
+A record in the file is `length (8 bytes), CRC of it, payload, CRC of it`; the CRCs are Castagnoli's, masked. Beside each
+shard lies a sidecar, `<shard>.index.json`, with what is in it:
+
+    {"shard": name, "bytes": size of the shard, "records": [{"scene", "frame", "length" (key frames of the scene),
+     "sample" (token), "offset", "bytes", "crc"}, ...]}
+
+`Records` reads any record of a split with one `pread` and checks its CRC, so every damage is found and named. The index
+part of a sidecar can be rebuilt from the shard alone: `walk`.
+"""
+
+import json
+import os
+import struct
+import threading
+from pathlib import Path
+from typing import NamedTuple
+
+import google_crc32c
+
+from dima_jax.errors import UserError
+
+HEADER, FOOTER = 12, 4
+DATASET = "nuscenes"
+
+
+class Place(NamedTuple):
+    """Where a payload lies in a shard: offset of its first byte, size, masked CRC."""
+
+    offset: int
+    bytes: int
+    crc: int
+
+
+def masked_crc(data: bytes) -> int:
+    """TFRecord's CRC-32C of data."""
+    crc = google_crc32c.value(data)
+    return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
+
+
+def framed(payload: bytes) -> bytes:
+    """The payload as it stands in a TFRecord file."""
+    length = struct.pack("<Q", len(payload))
+    return b"".join((length, struct.pack("<I", masked_crc(length)), payload, struct.pack("<I", masked_crc(payload))))
+
+
+def walk(path: Path) -> list[Place]:
+    """The places of all records of a shard, from the headers alone. Raises UserError where the file is damaged."""
+    places, size = [], path.stat().st_size
+    with open(path, "rb") as file:
+        while file.tell() < size:
+            header = file.read(HEADER)
+            length = struct.unpack("<Q", header[:8])[0] if len(header) == HEADER else 0
+            start = file.tell()
+            if len(header) < HEADER or struct.unpack("<I", header[8:])[0] != masked_crc(header[:8]):
+                raise UserError(f"{path}: damaged record header at byte {start - len(header)}; {REBUILD}")
+            file.seek(length, os.SEEK_CUR)
+            footer = file.read(FOOTER)
+            if len(footer) < FOOTER:
+                raise UserError(f"{path}: truncated record at byte {start}; {REBUILD}")
+            places.append(Place(start, length, struct.unpack("<I", footer)[0]))
+    return places
+
+
+REBUILD = "delete the file and run `python -m data_prep.build` again, it rebuilds only what is missing"
+
+
+def sidecar(path: Path) -> Path:
+    """The sidecar of a shard."""
+    return path.with_name(path.name + ".index.json")
+
+
+def shard_name(split: str, shard: int, num_shards: int) -> str:
+    """File name of a shard, as tensorflow-datasets writes it."""
+    return f"{DATASET}-{split}.tfrecord-{shard:05d}-of-{num_shards:05d}"
+
+
+class Records:
+    """All records of one split, in order: scene by scene, frame by frame.
+
+    scenes, frames, lengths: for each record its scene's name, its place in the scene, the scene's number of key frames.
+    Raises UserError when the folder, the split, a shard or a sidecar is missing or they disagree.
+    """
+
+    def __init__(self, folder: str | Path, split: str):
+        self.folder, self.split = Path(folder), split
+        paths = _shards(self.folder, split)
+        self._files: dict[Path, int] = {}
+        self._lock = threading.Lock()
+        self._places: list[tuple[Path, Place]] = []
+        self.scenes, self.frames, self.lengths, self.samples = [], [], [], []
+        for path in paths:
+            for row in _read_sidecar(path)["records"]:
+                self._places.append((path, Place(row["offset"], row["bytes"], row["crc"])))
+                self.scenes.append(row["scene"])
+                self.frames.append(row["frame"])
+                self.lengths.append(row["length"])
+                self.samples.append(row["sample"])
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def read(self, i: int) -> bytes:
+        """The payload of record i. Raises UserError when the file is shorter than it should be or the CRC differs."""
+        path, place = self._places[i]
+        payload = os.pread(self._open(path), place.bytes, place.offset)
+        if len(payload) < place.bytes or masked_crc(payload) != place.crc:
+            problem = "truncated" if len(payload) < place.bytes else "corrupt"
+            raise UserError(f"{path}: {problem} record of {self.scenes[i]}, sample {self.samples[i]}; {REBUILD}")
+        return payload
+
+    def _open(self, path: Path) -> int:
+        with self._lock:
+            if path not in self._files:
+                self._files[path] = os.open(path, os.O_RDONLY)
+            return self._files[path]
+
+    def __del__(self):
+        for file in getattr(self, "_files", {}).values():
+            os.close(file)
+
+
+def _shards(folder: Path, split: str) -> list[Path]:
+    found = sorted(folder.glob(f"{DATASET}-*.tfrecord-*-of-*[0-9]"))
+    if not found:
+        raise UserError(
+            f"{folder}: no records; make them with `python -m data_prep.build --dataroot=... --out={folder}` "
+            "(`make demo` needs no data: it makes its own)"
+        )
+    mine = [path for path in found if path.name.startswith(f"{DATASET}-{split}.tfrecord-")]
+    if not mine:
+        have = sorted({path.name.split("-", 1)[1].split(".tfrecord")[0] for path in found})
+        raise UserError(f"{folder}: no split {split!r}, it has {have}; set config.data.train_split and val_split")
+    expected = int(mine[0].name.rsplit("-", 1)[1])
+    if [path.name for path in mine] != [shard_name(split, i, expected) for i in range(expected)]:
+        raise UserError(
+            f"{folder}: split {split!r} has {len(mine)} of {expected} shards; run `python -m data_prep.build` again"
+        )
+    return mine
+
+
+def _read_sidecar(path: Path) -> dict:
+    index = sidecar(path)
+    if not index.is_file():
+        raise UserError(f"{index}: missing sidecar; {REBUILD}")
+    try:
+        content = json.loads(index.read_text())
+        size = content["bytes"]
+    except (ValueError, KeyError):
+        raise UserError(f"{index}: damaged sidecar; {REBUILD}") from None
+    if path.stat().st_size != size:
+        raise UserError(f"{path}: truncated, {path.stat().st_size} of {size} bytes; {REBUILD}")
+    return content
