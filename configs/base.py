@@ -85,6 +85,7 @@ def teacher() -> ConfigDict:
             mask_ratio=(0.2, 0.4),  # D7, share of BEV cells, uniform
             separate_mask_pass=False,  # D8
             edit_share=0.25,  # D10, share of the batch that gets an edited pass
+            edit_threshold=0.5,  # D10, predicted agents and map lines scored above it count as real
         )
     )
 
@@ -134,6 +135,7 @@ def data() -> ConfigDict:
             future=2,  # frames after it, for D9
             image_scale=0.8,  # of the recorded image
             image_shape=(736, 1280),  # rows, columns after scaling and padding to a multiple of 32
+            valid_shape=(720, 1280),  # of it, the rows and columns that are not padding
             color_order="rgb",
             mean=(123.675, 116.28, 103.53),  # in color_order, 0..255
             std=(58.395, 57.12, 57.375),
@@ -164,6 +166,7 @@ def optim() -> ConfigDict:
                 ("teacher/llm/.*", 0.0),
                 ("student/image_encoder/.*/(norm[0-9]?|downsample_norm)/.*", 0.0),  # frozen BatchNorm
                 ("student/image_encoder/(stem|stages/0)/.*", 0.0),  # frozen_stages=1
+                ("student/image_encoder/fpn/.*", 1.0),
                 ("student/image_encoder/.*", 0.1),
                 (".*", 1.0),
             ),

@@ -179,16 +179,19 @@ class StudentOutput:
 class EditOutput:
     """The edited pass (D10), for the share of the batch that was edited (the first B' samples).
 
-    agent_centers/agent_future_offsets/agent_mask: the agents that remain or were added, metres; one motion mode each.
+    agent_centers/agent_future_offsets/agent_mask: the vehicles that remain or were added, metres; one motion mode each;
+    A1 = A + 1, the last is the added one.
     touches_path: True where the edit changes what the recorded path meets, so imitation does not apply.
+    edited: False where nothing could be edited, so no term of the edit applies (answer_mask is False there already).
     text_logits, tokens, answer_mask: the edit's question and answer.
     """
 
     ego_offsets: Float[Array, "B R F 2"]
-    agent_centers: Float[Array, "B A 2"]
-    agent_future_offsets: Float[Array, "B A F 2"]
-    agent_mask: Bool[Array, "B A"]
+    agent_centers: Float[Array, "B A1 2"]
+    agent_future_offsets: Float[Array, "B A1 F 2"]
+    agent_mask: Bool[Array, "B A1"]
     touches_path: Bool[Array, " B"]
+    edited: Bool[Array, " B"]
     text_logits: Float[Array, "B S V"]
     tokens: Int[Array, "B S"]
     answer_mask: Bool[Array, "B S"]
