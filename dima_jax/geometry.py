@@ -50,6 +50,6 @@ def project(points, lidar2img):
     Depth is clamped to 1e-5 in the division only, as VAD does; the caller masks depth <= 1e-5.
     """
     homogeneous = jnp.concatenate([points, jnp.ones_like(points[..., :1])], axis=-1)
-    image = jnp.einsum("...ij,...pj->...pi", lidar2img, homogeneous)
+    image = jnp.einsum("...ij,...pj->...pi", lidar2img, homogeneous, precision="highest")
     depth = image[..., 2]
     return image[..., :2] / jnp.maximum(depth, 1e-5)[..., None], depth

@@ -1,0 +1,152 @@
+"""Images to feature levels: ResNet with frozen batch norm, then a feature pyramid (mmdet 2.14 as VAD configures it).
+
+Layout is [images, rows, columns, channels]. The norms are plain affine layers whose statistics never change (VAD keeps
+them in evaluation mode), so each is folded into the convolution before it: one convolution, one addition.
+"""
+
+import math
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+from dima_jax.student.layers import xavier, zeros
+
+EXPANSION = 4  # output channels of a bottleneck over its inner width
+
+
+def conv(c_in: int, c_out: int, size: int, rngs: nnx.Rngs, *, stride=1, bias=False, init=None) -> nnx.Conv:
+    """A convolution with PyTorch's symmetric padding size // 2."""
+    init = init or nnx.initializers.variance_scaling(2.0, "fan_out", "normal")
+    padding = [(size // 2, size // 2)] * 2
+    options = dict(strides=stride, padding=padding, use_bias=bias, kernel_init=init, bias_init=zeros)
+    return nnx.Conv(c_in, c_out, (size, size), rngs=rngs, **options)
+
+
+class FrozenNorm(nnx.Module):
+    """Batch norm with constant statistics: (x - mean) / sqrt(var + 1e-5) * scale + bias."""
+
+    def __init__(self, channels: int, scale: float = 1.0):
+        self.scale = nnx.Param(jnp.full((channels,), scale, jnp.float32))
+        self.bias = nnx.Param(jnp.zeros((channels,), jnp.float32))
+        self.mean = nnx.Param(jnp.zeros((channels,), jnp.float32))
+        self.var = nnx.Param(jnp.ones((channels,), jnp.float32))
+
+    def affine(self) -> tuple[Float[Array, "C"], Float[Array, "C"]]:
+        """(factor, addend) of the affine map."""
+        factor = self.scale[...] * jax.lax.rsqrt(self.var[...] + 1e-5)
+        return factor, self.bias[...] - self.mean[...] * factor
+
+
+def conv_norm(layer: nnx.Conv, norm: FrozenNorm, x: Float[Array, "n H W C"]) -> Float[Array, "n h w c"]:
+    """norm(layer(x)) with the factor folded into the kernel."""
+    factor, addend = norm.affine()
+    strides, padding = (layer.strides,) * 2, layer.padding
+    kernel = layer.kernel[...] * factor
+    y = jax.lax.conv_general_dilated(x, kernel, strides, padding, dimension_numbers=("NHWC", "HWIO", "NHWC"))
+    return y + addend
+
+
+class Stem(nnx.Module):
+    """7x7 stride-2 convolution, norm, ReLU, 3x3 stride-2 max pooling: a quarter of the resolution."""
+
+    def __init__(self, width: int, rngs: nnx.Rngs):
+        self.conv = conv(3, width, 7, rngs, stride=2)
+        self.norm = FrozenNorm(width)
+
+    def __call__(self, x: Float[Array, "n H W 3"]) -> Float[Array, "n h w C"]:
+        x = jax.nn.relu(conv_norm(self.conv, self.norm, x))
+        return nnx.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))
+
+
+class Bottleneck(nnx.Module):
+    """1x1, 3x3 (carries the stride), 1x1, each with its norm, around a shortcut."""
+
+    def __init__(self, c_in: int, width: int, stride: int, residual_scale: float, rngs: nnx.Rngs):
+        c_out = width * EXPANSION
+        self.conv1, self.norm1 = conv(c_in, width, 1, rngs), FrozenNorm(width)
+        self.conv2, self.norm2 = conv(width, width, 3, rngs, stride=stride), FrozenNorm(width)
+        self.conv3, self.norm3 = conv(width, c_out, 1, rngs), FrozenNorm(c_out, residual_scale)
+        self.has_downsample = stride > 1 or c_in != c_out
+        if self.has_downsample:
+            self.downsample = conv(c_in, c_out, 1, rngs, stride=stride)
+            self.downsample_norm = FrozenNorm(c_out)
+
+    def __call__(self, x: Float[Array, "n H W C"]) -> Float[Array, "n h w c"]:
+        y = jax.nn.relu(conv_norm(self.conv1, self.norm1, x))
+        y = jax.nn.relu(conv_norm(self.conv2, self.norm2, y))
+        y = conv_norm(self.conv3, self.norm3, y)
+        shortcut = conv_norm(self.downsample, self.downsample_norm, x) if self.has_downsample else x
+        return jax.nn.relu(y + shortcut)
+
+
+class FeaturePyramid(nnx.Module):
+    """FPN: 1x1 laterals, nearest top-down sum, 3x3 outputs, then stride-2 3x3 convolutions for extra levels.
+
+    The extra levels start from the last output, without ReLU before the first (mmdet's `add_extra_convs='on_output'`).
+    """
+
+    def __init__(self, channels: tuple[int, ...], width: int, extra_levels: int, rngs: nnx.Rngs):
+        self.laterals = nnx.List([conv(c, width, 1, rngs, bias=True, init=xavier) for c in channels])
+        self.outputs = nnx.List([conv(width, width, 3, rngs, bias=True, init=xavier) for _ in channels])
+        options = dict(stride=2, bias=True, init=xavier)
+        self.extras = nnx.List([conv(width, width, 3, rngs, **options) for _ in range(extra_levels)])
+
+    def __call__(self, stages: list[Float[Array, "n H W C"]]) -> list[Float[Array, "n h w D"]]:
+        levels = [lateral(x) for lateral, x in zip(self.laterals, stages, strict=True)]
+        for i in reversed(range(len(levels) - 1)):
+            levels[i] = levels[i] + nearest(levels[i + 1], levels[i].shape[1:3])
+        levels = [output(x) for output, x in zip(self.outputs, levels, strict=True)]
+        for i, extra in enumerate(self.extras):
+            levels.append(extra(levels[-1] if i == 0 else jax.nn.relu(levels[-1])))
+        return levels
+
+
+def nearest(x: Float[Array, "n h w C"], size: tuple[int, int]) -> Float[Array, "n H W C"]:
+    """Nearest upsampling as torch.nn.functional.interpolate: source index = floor(i * source / target)."""
+    for axis, target in ((1, size[0]), (2, size[1])):
+        source = x.shape[axis]
+        if target == 2 * source:
+            x = jnp.repeat(x, 2, axis=axis)
+        else:
+            x = jnp.take(x, jnp.arange(target) * source // target, axis=axis)
+    return x
+
+
+class ImageEncoder(nnx.Module):
+    """ResNet with bottlenecks and FPN.
+
+    stage_blocks, stage_width: (3, 4, 6, 3) and 64 are ResNet-50. out_stages: which stages feed the pyramid.
+    Without imported weights nothing normalises the activations, so the residual branches start small enough to keep
+    their variance about constant over the whole depth (norm3 scale = 1 / sqrt(number of blocks)).
+    """
+
+    def __init__(self, *, stage_blocks, stage_width, out_stages, width, extra_levels, rngs: nnx.Rngs):
+        self.out_stages = tuple(out_stages)
+        self.stem = Stem(stage_width, rngs)
+        scale = 1.0 / math.sqrt(sum(stage_blocks))
+        c_in, stages = stage_width, []
+        for i, blocks in enumerate(stage_blocks):
+            inner, stage = stage_width * 2**i, []
+            for j in range(blocks):
+                stage.append(Bottleneck(c_in, inner, 2 if i > 0 and j == 0 else 1, scale, rngs))
+                c_in = inner * EXPANSION
+            stages.append(nnx.List(stage))
+        self.stages = nnx.List(stages)
+        channels = tuple(stage_width * 2**i * EXPANSION for i in self.out_stages)
+        self.fpn = FeaturePyramid(channels, width, extra_levels, rngs)
+
+    def backbone(self, images: Float[Array, "n H W 3"]) -> list[Float[Array, "n h w C"]]:
+        """Features of `out_stages`, strides 4, 8, 16, 32 for stages 0 to 3."""
+        x, outputs = self.stem(images), []
+        for i, stage in enumerate(self.stages):
+            for block in stage:
+                x = block(x)
+            if i in self.out_stages:
+                outputs.append(x)
+        return outputs
+
+    def __call__(self, images: Float[Array, "n H W 3"]) -> list[Float[Array, "n h w D"]]:
+        """Normalised images to pyramid levels, finest first."""
+        return self.fpn(self.backbone(images))

@@ -1,0 +1,168 @@
+"""Small layers that every part of the student shares: linear maps with VAD's initialisers, MLPs, attention.
+
+Modules hold weights only. Randomness is an argument: `rng` is a PRNG key in training and None in evaluation, where
+dropout does nothing. Attention masks are True where a key may be attended to.
+Initialisers follow PyTorch's defaults unless VAD sets its own (vad-spec 10).
+"""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Bool, Float
+
+xavier = nnx.initializers.xavier_uniform()
+zeros = nnx.initializers.zeros_init()
+PRIOR_BIAS = -math.log(99.0)  # sigmoid(PRIOR_BIAS) = 0.01: the rare positive class of focal loss
+
+
+def torch_uniform(fan_in: int):
+    """PyTorch's default for the weight and the bias of a Linear: U(-1/sqrt(fan_in), 1/sqrt(fan_in))."""
+    bound = 1.0 / math.sqrt(fan_in)
+
+    def init(key, shape, dtype=jnp.float32, **_):
+        return jax.random.uniform(key, shape, dtype, -bound, bound)
+
+    return init
+
+
+def linear(d_in: int, d_out: int, rngs: nnx.Rngs, kernel_init=None, bias_init=None) -> nnx.Linear:
+    """A Linear layer; initialisers that are not given are PyTorch's."""
+    default = torch_uniform(d_in)
+    return nnx.Linear(d_in, d_out, kernel_init=kernel_init or default, bias_init=bias_init or default, rngs=rngs)
+
+
+def layer_norm(width: int, rngs: nnx.Rngs) -> nnx.LayerNorm:
+    return nnx.LayerNorm(width, epsilon=1e-5, use_fast_variance=False, rngs=rngs)
+
+
+def table(rows: int, width: int, rngs: nnx.Rngs, init=None) -> nnx.Param:
+    """A learned [rows, width] array, N(0, 1) unless `init` says otherwise."""
+    init = init or nnx.initializers.normal(1.0)
+    return nnx.Param(init(rngs.params(), (rows, width), jnp.float32))
+
+
+def split_rng(rng: jax.Array | None, count: int) -> list[jax.Array | None]:
+    """`count` independent keys, or as many Nones."""
+    return [None] * count if rng is None else list(jax.random.split(rng, count))
+
+
+def dropout(x: Array, rate: float, rng: jax.Array | None) -> Array:
+    if rng is None or rate == 0.0:
+        return x
+    keep = jax.random.bernoulli(rng, 1.0 - rate, x.shape)
+    return jnp.where(keep, x / (1.0 - rate), 0.0)
+
+
+class Mlp(nnx.Module):
+    """Linear, [LayerNorm,] ReLU, ..., Linear. `widths` lists input, hidden and output widths."""
+
+    def __init__(self, widths: tuple[int, ...], rngs: nnx.Rngs, *, norm: bool = False, last_bias=None):
+        hidden = list(zip(widths[:-2], widths[1:-1], strict=True))
+        self.layers = nnx.List([linear(a, b, rngs) for a, b in hidden])
+        self.norms = nnx.List([layer_norm(b, rngs) for _, b in hidden] if norm else [])
+        self.last = linear(widths[-2], widths[-1], rngs, bias_init=last_bias)
+
+    def features(self, x: Float[Array, "... I"]) -> Float[Array, "... J"]:
+        """What enters the last Linear."""
+        for i, layer in enumerate(self.layers):
+            x = layer(x)
+            if self.norms:
+                x = self.norms[i](x)
+            x = jax.nn.relu(x)
+        return x
+
+    def __call__(self, x: Float[Array, "... I"]) -> Float[Array, "... O"]:
+        return self.last(self.features(x))
+
+
+def packed_xavier(width: int):
+    """Xavier of PyTorch's packed [3D, D] projection, for one of its three D x D parts."""
+    bound = math.sqrt(6.0 / (4 * width))
+
+    def init(key, shape, dtype=jnp.float32, **_):
+        return jax.random.uniform(key, shape, dtype, -bound, bound)
+
+    return init
+
+
+class Attention(nnx.Module):
+    """Multi-head attention (torch.nn.MultiheadAttention as mmcv wraps it), without the residual."""
+
+    def __init__(self, width: int, heads: int, rate: float, rngs: nnx.Rngs):
+        self.heads, self.rate = heads, rate
+        init = packed_xavier(width)
+        self.q = linear(width, width, rngs, init, zeros)
+        self.k = linear(width, width, rngs, init, zeros)
+        self.v = linear(width, width, rngs, init, zeros)
+        self.o = linear(width, width, rngs, xavier, zeros)
+
+    def split(self, x: Float[Array, "... S D"]) -> Float[Array, "... S h d"]:
+        return x.reshape(*x.shape[:-1], self.heads, -1)
+
+    def __call__(
+        self,
+        query: Float[Array, "B Q D"],
+        key: Float[Array, "B S D"],
+        value: Float[Array, "B S D"],
+        rng: jax.Array | None = None,
+    ) -> Float[Array, "B Q D"]:
+        q, k, v = self.split(self.q(query)), self.split(self.k(key)), self.split(self.v(value))
+        scores = jnp.einsum("bqhd,bkhd->bhqk", q * q.shape[-1] ** -0.5, k)
+        return self.mix(jnp.moveaxis(scores, 1, 2), v, rng)
+
+    def mix(self, scores: Float[Array, "B Q h S"], v: Float[Array, "B S h d"], rng) -> Float[Array, "B Q D"]:
+        """Softmax of the scores over S, the weighted mean of the values, the output projection, dropout."""
+        rng_scores, rng_out = split_rng(rng, 2)
+        weights = dropout(jax.nn.softmax(scores, axis=-1), self.rate, rng_scores)
+        mixed = jnp.einsum("bqhk,bkhd->bqhd", weights, v)
+        return dropout(self.o(mixed.reshape(*mixed.shape[:2], -1)), self.rate, rng_out)
+
+
+class FeedForward(nnx.Module):
+    """x + Linear(ReLU(Linear(x))), dropout after both."""
+
+    def __init__(self, width: int, hidden: int, rate: float, rngs: nnx.Rngs):
+        self.rate = rate
+        self.up = linear(width, hidden, rngs, xavier)
+        self.down = linear(hidden, width, rngs, xavier)
+
+    def __call__(self, x: Float[Array, "... D"], rng: jax.Array | None = None) -> Float[Array, "... D"]:
+        rng_up, rng_down = split_rng(rng, 2)
+        hidden = dropout(jax.nn.relu(self.up(x)), self.rate, rng_up)
+        return x + dropout(self.down(hidden), self.rate, rng_down)
+
+
+class AttentionBlock(nnx.Module):
+    """VAD's interaction layer: attention, norm, feed-forward, norm; residuals without positions."""
+
+    def __init__(self, width: int, hidden: int, heads: int, rate: float, rngs: nnx.Rngs):
+        self.attn = Attention(width, heads, rate, rngs)
+        self.norm1 = layer_norm(width, rngs)
+        self.ffn = FeedForward(width, hidden, rate, rngs)
+        self.norm2 = layer_norm(width, rngs)
+
+    def __call__(self, query, query_pos, key, key_pos, rng: jax.Array | None = None) -> Float[Array, "B Q D"]:
+        """query, query_pos [B, Q, D] (or broadcastable); key, key_pos [B, S, D]; values are the keys unpositioned."""
+        rng_attn, rng_ffn = split_rng(rng, 2)
+        return self.finish(query, self.attn(query + query_pos, key + key_pos, key, rng_attn), rng_ffn)
+
+    def finish(self, query, attended, rng) -> Float[Array, "B Q D"]:
+        """Residual, norm, feed-forward, norm."""
+        return self.norm2(self.ffn(self.norm1(query + attended), rng))
+
+
+def direction_grid(heads: int, groups: int, points: int) -> np.ndarray:
+    """Start of deformable offsets [heads, groups, points, 2]: one direction per head, 1, 2, ... cells away."""
+    angle = np.arange(heads, dtype=np.float32) * np.float32(2.0 * math.pi / heads)
+    unit = np.stack([np.cos(angle), np.sin(angle)], -1)
+    unit = unit / np.abs(unit).max(-1, keepdims=True)
+    steps = np.arange(1, points + 1, dtype=np.float32)
+    return np.broadcast_to(unit[:, None, None] * steps[:, None], (heads, groups, points, 2)).astype(np.float32)
+
+
+def allowed(scores: Array, mask: Bool[Array, "..."]) -> Array:
+    """Scores with -inf where a key may not be attended to; at least one key of each row must be allowed."""
+    return jnp.where(mask, scores, -jnp.inf)

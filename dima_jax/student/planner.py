@@ -1,0 +1,40 @@
+"""The planning transformer: a learned ego query attends to the agents, then to the map, and plans per command.
+
+VAD_head.py (planner part). Quirk Q5: the ego's position is taken as (0, 0) of the normalised BEV, which is its corner
+behind on the left, not the ego's place (0.5, 0.5).
+"""
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+from dima_jax.student.layers import AttentionBlock, Mlp, linear, split_rng, table
+from dima_jax.types import SceneTokens
+
+
+class Planner(nnx.Module):
+    """Scene tokens to the ego's offsets for every command. See `configs/base.py` for the arguments."""
+
+    def __init__(self, *, width, ffn_width, num_heads, dropout, num_commands: int, num_future: int, rngs: nnx.Rngs):
+        self.shape = (num_commands, num_future, 2)
+        self.ego_query = table(1, width, rngs)
+        self.agent_position = linear(2, width, rngs)
+        self.map_position = linear(2, width, rngs)
+        self.ego_agent = AttentionBlock(width, ffn_width, num_heads, dropout, rngs)
+        self.ego_map = AttentionBlock(width, ffn_width, num_heads, dropout, rngs)
+        wide = 2 * width
+        self.waypoints = Mlp((wide, wide, wide, num_commands * num_future * 2), rngs)
+
+    def __call__(
+        self, tokens: SceneTokens, rng: jax.Array | None = None
+    ) -> tuple[Float[Array, "B R F 2"], Float[Array, "B D2"]]:
+        """(offsets in metres per step, the features that enter the last Linear)."""
+        rng_agent, rng_map = split_rng(rng, 2)
+        corner = jnp.zeros((1, 1, 2))
+        agent_pos = self.agent_position(tokens.agent_positions)
+        ego_agent = self.ego_agent(tokens.ego, self.agent_position(corner), tokens.agents, agent_pos, rng_agent)
+        map_pos = self.map_position(tokens.map_positions)
+        ego_map = self.ego_map(ego_agent, self.map_position(corner), tokens.map, map_pos, rng_map)
+        feature = self.waypoints.features(jnp.concatenate([ego_agent, ego_map], axis=-1)[:, 0])
+        return self.waypoints.last(feature).reshape(-1, *self.shape), feature

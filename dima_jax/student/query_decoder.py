@@ -1,0 +1,84 @@
+"""The refinement decoder that agents and map share: queries attend to each other and to the BEV, layer by layer.
+
+VAD's `DetrTransformerDecoderLayer` and `CustomMSDeformableAttention` (modules/decoder.py), with box refinement: every
+layer moves its reference points, and the next layer starts from the moved points without gradient.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+from dima_jax.geometry import inverse_sigmoid
+from dima_jax.student.deformable_attention import DeformableAttention
+from dima_jax.student.layers import Attention, FeedForward, Mlp, layer_norm, linear, split_rng, xavier, zeros
+
+POINTS = 4  # sampling points per head
+
+
+class Refined(NamedTuple):
+    """What one layer says: its state, its regression codes, and its reference points after refinement (in [0, 1])."""
+
+    state: Float[Array, "B Q D"]
+    codes: Float[Array, "B Q O"]
+    points: Float[Array, "B Q J"]
+
+
+class DecoderLayer(nnx.Module):
+    """Self-attention, norm, deformable attention to the BEV, norm, feed-forward, norm."""
+
+    def __init__(self, width: int, hidden: int, heads: int, rate: float, rngs: nnx.Rngs):
+        self.attn = Attention(width, heads, rate, rngs)
+        self.norm1 = layer_norm(width, rngs)
+        self.cross = DeformableAttention(width, heads, POINTS, rate, rngs)
+        self.norm2 = layer_norm(width, rngs)
+        self.ffn = FeedForward(width, hidden, rate, rngs)
+        self.norm3 = layer_norm(width, rngs)
+
+    def __call__(self, query, query_pos, bev, reference, bev_shape, rng=None) -> Float[Array, "B Q D"]:
+        rng_attn, rng_cross, rng_ffn = split_rng(rng, 3)
+        placed = query + query_pos
+        query = self.norm1(query + self.attn(placed, placed, query, rng_attn))
+        query = self.norm2(self.cross(query, query_pos, bev, reference, bev_shape, rng_cross))
+        return self.norm3(self.ffn(query, rng_ffn))
+
+
+class QueryDecoder(nnx.Module):
+    """Layers with one regression branch each. `coordinates`: which code entries move the reference points."""
+
+    def __init__(
+        self, *, layers, width, ffn_width, num_heads, dropout, code_size, coordinates: Sequence[int], rngs: nnx.Rngs
+    ):
+        self.coordinates = tuple(coordinates)
+        self.reference = linear(width, len(self.coordinates), rngs, xavier, zeros)
+        sizes = (width, ffn_width, num_heads, dropout)
+        self.layers = nnx.List([DecoderLayer(*sizes, rngs) for _ in range(layers)])
+        self.branches = nnx.List([Mlp((width, width, width, code_size), rngs) for _ in range(layers)])
+
+    def __call__(
+        self,
+        query: Float[Array, "B Q D"],
+        query_pos: Float[Array, "B Q D"],
+        bev: Float[Array, "B YX D"],
+        bev_shape: tuple[int, int],
+        rng: jax.Array | None = None,
+    ) -> list[Refined]:
+        """One `Refined` per layer."""
+        points = jax.nn.sigmoid(self.reference(query_pos))
+        results = []
+        rngs = split_rng(rng, len(self.layers))
+        for layer, branch, rng_layer in zip(self.layers, self.branches, rngs, strict=True):
+            query = layer(query, query_pos, bev, points[..., :2], bev_shape, rng_layer)
+            codes = branch(query)
+            moved = jax.nn.sigmoid(codes[..., self.coordinates] + inverse_sigmoid(points))
+            results.append(Refined(query, codes, moved))
+            points = jax.lax.stop_gradient(moved)
+        return results
+
+
+def halves(rows: Float[Array, "... D2"]) -> tuple[Float[Array, "... D"], Float[Array, "... D"]]:
+    """Learned rows to (position, query): the first half of the channels is the position."""
+    return tuple(jnp.split(rows, 2, axis=-1))
