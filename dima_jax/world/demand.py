@@ -72,9 +72,15 @@ class Demand:
 
 
 def make_demand(
-    rng: np.random.Generator, vehicles: int, bicycles: int, people: int, blockers: tuple[Blocker, ...] = ()
+    rng: np.random.Generator,
+    vehicles: int,
+    bicycles: int,
+    people: int,
+    blockers: tuple[Blocker, ...] = (),
+    closed: frozenset[str] = frozenset(),
 ) -> Demand:
-    """Draw the traffic of one scene. Around each blocker six extra cars are sent its way from the edges before it."""
+    """Draw the traffic of one scene. Each blocker gets six extra cars sent its way from the edges before it; nobody
+    drives on the edges `closed`."""
     bodies: dict[str, Body] = {}
     lines = [_vehicle_type(name, body) for name, body in (FLEET | PEOPLE).items()]
     for i, blocker in enumerate(blockers):
@@ -82,18 +88,18 @@ def make_demand(
         bodies[f"block{i}"] = FLEET[blocker.body]
         for j in range(6):
             before = str(rng.choice(_before(blocker.edge)))
-            route = [before, *_walk(blocker.edge, "passenger", rng)]
+            route = [before, *_walk(blocker.edge, "passenger", rng, closed)]
             lines.append(_vehicle(f"visitor{i}_{j}", EGO_BODY, route, 'departPos="random_free"'))
             bodies[f"visitor{i}_{j}"] = FLEET[EGO_BODY]
-    taken = {blocker.edge for blocker in blockers}
+    taken = closed | {blocker.edge for blocker in blockers}
     starts = [edge.getID() for edge in net.streets() if edge.getID() not in taken]
     for i in range(vehicles):
         name = _draw(FLEET, rng)
-        route = _walk(str(rng.choice(starts)), FLEET[name].kind, rng)
+        route = _walk(str(rng.choice(starts)), FLEET[name].kind, rng, closed)
         lines.append(_vehicle(f"vehicle{i}", name, route, 'departPos="random_free"'))
         bodies[f"vehicle{i}"] = FLEET[name]
     for i in range(bicycles):
-        route = _walk(str(rng.choice(sorted(_ways("bicycle")))), "bicycle", rng)
+        route = _walk(str(rng.choice(sorted(_ways("bicycle")))), "bicycle", rng, closed)
         lines.append(_vehicle(f"bicycle{i}", "bicycle", route, 'departPos="random_free"'))
         bodies[f"bicycle{i}"] = FLEET["bicycle"]
     for i in range(people):
@@ -134,12 +140,12 @@ def _before(edge: str) -> list[str]:
     return [start for start, options in sorted(_ways("passenger").items()) if edge in dict(options)]
 
 
-def _walk(start: str, kind: str, rng: np.random.Generator) -> list[str]:
-    """A random walk of ROUTE_EDGES edges from `start`."""
+def _walk(start: str, kind: str, rng: np.random.Generator, closed: frozenset[str]) -> list[str]:
+    """A random walk of ROUTE_EDGES edges from `start` that never enters the edges `closed`."""
     kind = "bicycle" if kind == "bicycle" else "passenger"
     route = [start]
     while len(route) < ROUTE_EDGES:
-        options = _ways(kind)[route[-1]]
+        options = [way for way in _ways(kind)[route[-1]] if way[0] not in closed]
         weights = np.array([weight for _, weight in options])
         route.append(options[int(rng.choice(len(options), p=weights / weights.sum()))][0])
     return route
@@ -160,7 +166,7 @@ def _vehicle(name: str, body: str, route: list[str], placing: str, stop: str = "
 
 
 def _blocker(name: str, blocker: Blocker, rng: np.random.Generator) -> str:
-    route = _walk(blocker.edge, "truck", rng)
+    route = _walk(blocker.edge, "truck", rng, frozenset())
     if blocker.position is None:
         return _vehicle(name, blocker.body, route, 'departPos="40"')
     edge = net.read_net().getEdge(blocker.edge)

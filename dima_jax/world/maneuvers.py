@@ -5,13 +5,15 @@ hard), simulated, and then searched for a car whose drive really shows it; that 
 next attempt draws new traffic. Tags never come from the intention, only from `detect.py`.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
 from dima_jax.errors import UserError
-from dima_jax.world import boxes, demand, net, traffic
+from dima_jax.world import boxes, demand, net, three_point, traffic
 from dima_jax.world.detect import DETECTORS, Drive
 from dima_jax.world.kerb import furnish
-from dima_jax.world.motion import Tracks, rate, tracks_of, yaw_rate
+from dima_jax.world.motion import Tracks, rate, tracks_of
 from dima_jax.world.scene import make_scene
 from dima_jax.world.state import STATE_RATE, Agent, Scene
 
@@ -66,11 +68,13 @@ def simulate(index: int, seed: int, split: str, seconds: float = 20.0) -> Scene:
     Raises `UserError` if no attempt shows the wanted situation (a scene of few seconds may be too short for it).
     """
     wanted = wanted_tag(index, split)
+    attempt_one = _turn_around if wanted == "three_point_turn" else _search_traffic
     for attempt in range(ATTEMPTS):
         rng = np.random.default_rng([seed, index, sorted(CYCLES).index(split), attempt])
-        found = _attempt(wanted, rng, seconds)
+        found = attempt_one(wanted, rng, seconds)
         if found is not None:
-            drive, standing, paint = found
+            drive, standing = found
+            paint = rng.integers(1 << 16, size=len(drive.tracks.ids))
             return make_scene(f"scene-{index + 1:04d}", split, drive, standing, paint)
     raise UserError(
         f"scene {index} ({split}, seed {seed}): no drive of {seconds:g} s shows {wanted!r} in {ATTEMPTS} attempts; "
@@ -78,10 +82,8 @@ def simulate(index: int, seed: int, split: str, seconds: float = 20.0) -> Scene:
     )
 
 
-def _attempt(
-    wanted: str, rng: np.random.Generator, seconds: float
-) -> tuple[Drive, tuple[Agent, ...], np.ndarray] | None:
-    """One simulation and its first fitting ego, what stands at the kerbs, and a paint number for each track."""
+def _search_traffic(wanted: str, rng: np.random.Generator, seconds: float) -> tuple[Drive, tuple[Agent, ...]] | None:
+    """One simulation: the drive of its first fitting ego, and what stands at the kerbs."""
     blockers = _blockers(rng) if wanted == "overtake" else ()
     crowd = demand.make_demand(rng, VEHICLES, BICYCLES, PEOPLE, blockers)
     meddle = None
@@ -89,12 +91,31 @@ def _attempt(
         times = tuple(SETTLE + STARTS[-1] + t for t in (2.0, 6.0, 10.0))
         meddle = traffic.HardBraking(times, _possible_egos(crowd))
     standing = furnish(rng, keep_clear=tuple(blocker.edge for blocker in blockers))
-    length = SETTLE + STARTS[-1] + seconds
-    log = traffic.record(crowd, int(rng.integers(1 << 30)), WARM_UP, length, rng, meddle)
-    tracks = tracks_of(log, crowd.bodies)
-    paint = rng.integers(1 << 16, size=len(tracks.ids))
+    tracks = _tracks(crowd, rng, seconds, meddle)
     drive = _find(tracks, wanted, _possible_egos(crowd), standing, rng, seconds)
-    return None if drive is None else (drive, standing, paint)
+    return None if drive is None else (drive, standing)
+
+
+def _turn_around(wanted: str, rng: np.random.Generator, seconds: float) -> tuple[Drive, tuple[Agent, ...]] | None:
+    """One simulation with a street closed to traffic, in which the ego makes its three-point turn."""
+    body = demand.FLEET[demand.EGO_BODY]
+    edge = str(rng.choice(three_point.straight_streets()))
+    crowd = demand.make_demand(rng, VEHICLES, BICYCLES, PEOPLE, closed=frozenset((edge, three_point.opposite(edge))))
+    steps = round(seconds * STATE_RATE)
+    tracks = _tracks(crowd, rng, seconds, None).window(round(SETTLE * STATE_RATE), steps)
+    tracks = tracks.joined_by("ego", body, *three_point.turn_around(edge, body, rng, steps))
+    drive = Drive(tracks, len(tracks.ids) - 1)
+    parked = furnish(rng)
+    standing = tuple(agent for agent, hit in zip(parked, hits(drive, parked, air=1.0), strict=True) if not hit)
+    fit = _smooth(drive) and DETECTORS[wanted](drive) and not collides(drive)
+    return (drive, standing) if fit else None
+
+
+def _tracks(
+    crowd: demand.Demand, rng: np.random.Generator, seconds: float, meddle: Callable[[float], None] | None
+) -> Tracks:
+    length = SETTLE + STARTS[-1] + seconds
+    return tracks_of(traffic.record(crowd, int(rng.integers(1 << 30)), WARM_UP, length, rng, meddle), crowd.bodies)
 
 
 def _possible_egos(crowd: demand.Demand) -> frozenset[str]:
@@ -135,7 +156,9 @@ def _find(
     for k in rng.permutation(len(tries)):
         row, start = tries[k]
         drive = Drive(windows[start], row)
-        if _smooth(drive) and (not wanted or DETECTORS[wanted](drive)) and not touches(drive, standing):
+        if not _smooth(drive) or (wanted and not DETECTORS[wanted](drive)):
+            continue
+        if not hits(drive, standing).any() and not collides(drive):
             return drive
     return None
 
@@ -144,28 +167,29 @@ def _smooth(drive: Drive) -> bool:
     """Whether the ego is there all the time, gets somewhere, and moves as a car can."""
     if np.isnan(drive.path).any() or drive.travelled[-1] < FEWEST_METRES:
         return False
-    turning = np.abs(yaw_rate(drive.yaw[None])[0])
+    turning = np.abs(rate(drive.yaw, 2))
     braking = -rate(drive.speed, 4).min()
     return (
         turning.max() < MAX_YAW_RATE and (turning * np.abs(drive.speed)).max() < MAX_LATERAL and braking < MAX_BRAKING
     )
 
 
-def touches(drive: Drive, standing: tuple[Agent, ...]) -> bool:
-    """Whether the ego's box ever overlaps anybody's, ten times a second."""
-    tracks, every = drive.tracks, slice(None, None, 2)
-    size = np.array([[body.length, body.width] for body in tracks.bodies])
-    centre, yaw = drive.centre[:, every], tracks.yaw[:, every]
-    own = boxes.corners(centre[drive.ego], yaw[drive.ego], *np.broadcast_to(size[drive.ego], (yaw.shape[1], 2)).T)
-    near = np.flatnonzero((np.linalg.norm(centre - centre[drive.ego], axis=-1) < 12.0).any(axis=1))
-    for i in near[near != drive.ego]:
-        other = boxes.corners(centre[i], yaw[i], *np.broadcast_to(size[i], (yaw.shape[1], 2)).T)
-        if boxes.overlap(own, other).any():
-            return True
-    for agent in standing:
-        spot = np.array([agent.x, agent.y])
-        if np.hypot(*(drive.path - spot).T).min() < 12.0:
-            other = boxes.corners(spot, np.float64(agent.yaw), np.float64(agent.length), np.float64(agent.width))
-            if boxes.overlap(own, other[None]).any():
-                return True
-    return False
+def hits(drive: Drive, standing: tuple[Agent, ...], air: float = 0.0) -> np.ndarray:
+    """For each standing agent [n], whether the ego ever comes into its box, grown by `air` metres all around."""
+    spots = np.array([[a.x, a.y, a.yaw, a.length + 2 * air, a.width + 2 * air] for a in standing]).reshape(-1, 1, 5)
+    still = boxes.corners(spots[..., :2], spots[..., 2], spots[..., 3], spots[..., 4])
+    return boxes.overlap(_outlines(drive)[drive.ego], still).any(axis=1)
+
+
+def collides(drive: Drive) -> bool:
+    """Whether the ego's box ever overlaps that of a moving agent."""
+    outlines = _outlines(drive)
+    own = outlines[drive.ego].copy()
+    outlines[drive.ego] = np.nan
+    return bool(boxes.overlap(own, outlines).any())
+
+
+def _outlines(drive: Drive) -> np.ndarray:
+    """Everybody's box ten times a second [A, T / 2, 4, 2]."""
+    size = np.array([[body.length, body.width] for body in drive.tracks.bodies])
+    return boxes.corners(drive.centre[:, ::2], drive.tracks.yaw[:, ::2], size[:, :1], size[:, 1:])

@@ -54,6 +54,23 @@ class Tracks:
         arrays = (self.pivot[:, part], self.yaw[:, part], self.speed[:, part], self.offset)
         return Tracks(self.ids, self.bodies, *arrays, self.braking[:, part], self.blinker[:, part], self.lights[part])
 
+    def joined_by(
+        self, name: str, body: Body, pivot: np.ndarray, yaw: np.ndarray, speed: np.ndarray, lamps: np.ndarray
+    ) -> "Tracks":
+        """The tracks and one vehicle more, in the last row. pivot [T, 2], yaw and speed [T], lamps [T, 2]: braking
+        (0 or 1) and blinker."""
+        return Tracks(
+            [*self.ids, name],
+            [*self.bodies, body],
+            np.concatenate([self.pivot, pivot[None]]),
+            np.concatenate([self.yaw, yaw[None]]),
+            np.concatenate([self.speed, speed[None]]),
+            np.append(self.offset, body.length / 2 - body.rear_overhang),
+            np.concatenate([self.braking, lamps[None, :, 0] > 0]),
+            np.concatenate([self.blinker, lamps[None, :, 1].astype(int)]),
+            self.lights,
+        )
+
 
 def tracks_of(log: Log, bodies: dict[str, Body]) -> Tracks:
     """Bring a log to STATE_RATE. Agents keep their ids; pieces of a cut track get "_1", "_2", ... appended."""
@@ -64,17 +81,17 @@ def tracks_of(log: Log, bodies: dict[str, Body]) -> Tracks:
             names.append(name if i == 0 else f"{name}_{i}")
             kinds.append(bodies[name])
             raw.append(piece)
-    grid = np.full((len(raw), log.steps, 5), np.nan)
+    grid = np.full((len(raw), log.steps, 4), np.nan)  # x, y, angle, signal bits
     for i, rows in enumerate(raw):
-        grid[i, rows[:, 0].astype(int)] = rows[:, 1:]
-    position, bits = _upsample(grid[..., :2]), np.repeat(np.nan_to_num(grid[..., 4]).astype(int), SUBSTEPS, axis=1)
+        grid[i, rows[:, 0].astype(int), : rows.shape[1] - 1] = rows[:, 1:]
+    position, bits = _upsample(grid[..., :2]), np.repeat(np.nan_to_num(grid[..., 3]).astype(int), SUBSTEPS, axis=1)
     heading = np.repeat(np.pi / 2 - np.radians(grid[..., 2]), SUBSTEPS, axis=1)
     walks = np.array([body.kind == "pedestrian" for body in kinds])
     reach = np.array([body.length - body.rear_overhang for body in kinds])
     pivot, yaw = np.empty_like(position), np.empty_like(heading)
     pivot[~walks], yaw[~walks] = drag(position[~walks], heading[~walks], reach[~walks])
     for i in np.flatnonzero(walks):
-        pivot[i], yaw[i] = _stroll(position[i], heading[i])
+        pivot[i], yaw[i] = _stroll(position[i])
     offset = np.array([0.0 if w else b.length / 2 - b.rear_overhang for w, b in zip(walks, kinds, strict=True)])
     braking = (bits & BRAKE_BIT) > 0
     blinker = ((bits & LEFT_BIT) > 0).astype(int) - ((bits & RIGHT_BIT) > 0).astype(int)
@@ -96,14 +113,10 @@ def drag(front: np.ndarray, heading: np.ndarray, reach: np.ndarray) -> tuple[np.
 
 
 def along_speed(pivot: np.ndarray, yaw: np.ndarray) -> np.ndarray:
-    """Signed speed along yaw [A, T], from the last two steps (backward difference over one SUMO step)."""
-    moved = _backward(pivot)
+    """Signed speed along yaw [A, T] over the last SUMO step; zero for the first moments after somebody has appeared."""
+    moved = np.zeros_like(pivot)
+    moved[:, SUBSTEPS:] = np.nan_to_num(pivot[:, SUBSTEPS:] - pivot[:, :-SUBSTEPS]) / STEP
     return moved[..., 0] * np.cos(yaw) + moved[..., 1] * np.sin(yaw)
-
-
-def yaw_rate(yaw: np.ndarray) -> np.ndarray:
-    """Turn rates of yaw [A, T], by the same difference."""
-    return _backward(np.unwrap(yaw, axis=1)[..., None])[..., 0]
 
 
 def rate(values: np.ndarray, span: int) -> np.ndarray:
@@ -112,15 +125,6 @@ def rate(values: np.ndarray, span: int) -> np.ndarray:
     out[span:] = (values[span:] - values[:-span]) * (STATE_RATE / span)
     out[:span] = out[span]
     return out
-
-
-def _backward(values: np.ndarray) -> np.ndarray:
-    """Per-second difference over SUBSTEPS along axis 1; where somebody has just appeared, the next known one."""
-    out = np.full_like(values, np.nan)
-    out[:, SUBSTEPS:] = (values[:, SUBSTEPS:] - values[:, :-SUBSTEPS]) / STEP
-    for t in reversed(range(values.shape[1] - 1)):
-        out[:, t] = np.where(np.isnan(out[:, t]) & ~np.isnan(values[:, t]), out[:, t + 1], out[:, t])
-    return np.where(np.isnan(out) & ~np.isnan(values), 0.0, out)
 
 
 def _upsample(values: np.ndarray) -> np.ndarray:
@@ -138,15 +142,15 @@ def _cut(rows: np.ndarray) -> list[np.ndarray]:
     return [piece for piece in pieces if len(piece) >= round(1.0 / STEP)]
 
 
-def _stroll(position: np.ndarray, heading: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _stroll(position: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """A person's smoothed positions [T, 2] and headings [T]: along the motion, held while standing."""
     here = np.flatnonzero(~np.isnan(position[:, 0]))
-    out, yaw = np.full_like(position, np.nan), np.full_like(heading, np.nan)
+    out, yaw = np.full_like(position, np.nan), np.full(len(position), np.nan)
     smooth = gaussian_filter1d(position[here], 0.35 * STATE_RATE, axis=0, mode="nearest")
     velocity = np.gradient(smooth, 1.0 / STATE_RATE, axis=0)
-    moving = np.hypot(velocity[:, 0], velocity[:, 1]) > 0.25
-    angle = np.where(moving, np.arctan2(velocity[:, 1], velocity[:, 0]), np.nan)
-    angle[0] = heading[here[0]] if np.isnan(angle[0]) else angle[0]
-    last = np.maximum.accumulate(np.where(np.isnan(angle), 0, np.arange(len(angle))))
-    out[here], yaw[here] = smooth, angle[last]
+    moving = np.flatnonzero(np.hypot(velocity[:, 0], velocity[:, 1]) > 0.25)
+    out[here], yaw[here] = smooth, 0.0
+    if len(moving):
+        last = np.clip(np.searchsorted(moving, np.arange(len(here)), side="right") - 1, 0, None)
+        yaw[here] = np.arctan2(velocity[:, 1], velocity[:, 0])[moving[last]]
     return out, yaw

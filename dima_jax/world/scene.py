@@ -4,7 +4,7 @@ import numpy as np
 
 from dima_jax.world import net
 from dima_jax.world.detect import Drive, tags_of
-from dima_jax.world.motion import rate, yaw_rate
+from dima_jax.world.motion import Tracks, rate
 from dima_jax.world.state import STATE_RATE, Agent, Ego, Scene, Signal, WorldState
 from dima_jax.world.town import load_town
 
@@ -37,7 +37,7 @@ def make_scene(name: str, split: str, drive: Drive, standing: tuple[Agent, ...],
 def ego_states(drive: Drive) -> list[Ego]:
     """The ego at every state, with rates from backward differences."""
     tracks, row = drive.tracks, drive.ego
-    acceleration, turning = rate(drive.speed, 4), yaw_rate(tracks.yaw[row : row + 1])[0]
+    acceleration, turning = rate(drive.speed, 4), rate(drive.yaw, 2)
     steering, held = np.zeros(tracks.steps), 0.0
     for t in range(tracks.steps):
         if abs(drive.speed[t]) > 0.5:
@@ -79,7 +79,7 @@ def _agents(drive: Drive, standing: tuple[Agent, ...], paint: np.ndarray) -> lis
     return out
 
 
-def _agent(tracks, centre: np.ndarray, i: int, t: int, paint: int, blocker: bool) -> Agent:
+def _agent(tracks: Tracks, centre: np.ndarray, i: int, t: int, paint: int, blocker: bool) -> Agent:
     body, speed = tracks.bodies[i], float(tracks.speed[i, t])
     return Agent(
         id=tracks.ids[i],

@@ -17,18 +17,18 @@ from dima_jax.world import net
 from dima_jax.world.demand import Demand
 
 STEP = 0.1  # seconds
-ROW = 6  # numbers a row: step, x, y, yaw, speed, SUMO's signal bits
 
 
 @dataclass
 class Log:
-    """Rows (step, x, y, yaw, speed, signal bits) of every vehicle and person, and the lights' states, step by step.
+    """Rows of every vehicle and person, and the lights' states, step by step.
 
-    (x, y): SUMO's own point, the middle of the front bumper of a vehicle, the front of a person.
+    A vehicle's row: step, x, y of the middle of its front bumper, SUMO's angle (degrees clockwise from north), signal
+    bits. A person's row: step, x, y.
     """
 
     steps: int
-    rows: dict[str, np.ndarray] = field(default_factory=dict)  # id -> [n, ROW]
+    rows: dict[str, np.ndarray] = field(default_factory=dict)  # id -> [n, 5] or [n, 3]
     lights: list[dict[str, str]] = field(default_factory=list)  # step -> light id -> state string
 
 
@@ -79,14 +79,12 @@ def _shift_lights(rng: np.random.Generator) -> None:
 
 
 def _read(step: int, rows: dict[str, list[tuple[float, ...]]]) -> None:
-    vehicle, person = libsumo.vehicle, libsumo.person
-    for name in vehicle.getIDList():
-        x, y = vehicle.getPosition(name)
-        row = (step, x, y, vehicle.getAngle(name), vehicle.getSpeed(name), vehicle.getSignals(name))
-        rows.setdefault(name, []).append(row)
-    for name in person.getIDList():
-        x, y = person.getPosition(name)
-        rows.setdefault(name, []).append((step, x, y, person.getAngle(name), person.getSpeed(name), 0))
+    position, angle, signals = libsumo.vehicle.getPosition, libsumo.vehicle.getAngle, libsumo.vehicle.getSignals
+    for name in libsumo.vehicle.getIDList():
+        rows.setdefault(name, []).append((step, *position(name), angle(name), signals(name)))
+    position = libsumo.person.getPosition
+    for name in libsumo.person.getIDList():
+        rows.setdefault(name, []).append((step, *position(name)))
 
 
 class HardBraking:
