@@ -83,7 +83,7 @@ def boundary(ego_offsets, ego_mask, map_points, boundary_mask) -> Term:
     """
     waypoints = geometry.offsets_to_waypoints(ego_offsets)
     starts = jnp.concatenate([jnp.zeros_like(waypoints[:, :1]), waypoints[:, :-1]], axis=1)
-    line, nearest, distance = jax.vmap(_nearest)(waypoints, map_points, boundary_mask)
+    line, _, distance = jax.vmap(_nearest)(waypoints, map_points, boundary_mask)
     crosses = _segments_intersect(starts[:, :, None], waypoints[:, :, None], line[:, :, :-1], line[:, :, 1:]).any(-1)
     outside = jnp.cumsum(crosses, axis=-1) > 0
     return _mean(jnp.where(outside, 0.0, jnp.maximum(BOUNDARY_DISTANCE - distance, 0.0)) * ego_mask)

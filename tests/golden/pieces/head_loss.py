@@ -63,18 +63,18 @@ def _checks(d):
     yield from _assignments(d, query, map_query, order)
 
     layers = len(output.agent_logits)
+    means = jax.jit(_means)
     for layer in range(layers):
-        entries = _means(_slice(output, layer), targets, query[layer][None], map_query[layer][None], order[layer][None])
+        entries = means(_slice(output, layer), targets, query[layer][None], map_query[layer][None], order[layer][None])
         last = layer == layers - 1
         for name, entry in {**EVERY_LAYER, **(LAST_LAYER if last else {})}.items():
             golden = d[f"loss/{entry}" if last else f"loss/d{layer}.{entry}"].reshape(())
             yield close(entry if last else f"d{layer}.{entry}", weights[name] * entries[name], golden, _scaled(golden))
 
-    def total(output):
-        means = _means(output, targets, query, map_query, order)
-        return sum(weights[name] * mean for name, mean in means.items())
+    def total(output, *fixed):
+        return sum(weights[name] * mean for name, mean in _means(output, *fixed).items())
 
-    value, gradient = jax.jit(jax.value_and_grad(total))(output)
+    value, gradient = jax.jit(jax.value_and_grad(total))(output, targets, query, map_query, order)
     yield close("total", value, d["total"], _scaled(d["total"]))
     for field, name in GRADIENTS.items():
         ours = np.asarray(getattr(gradient, field))

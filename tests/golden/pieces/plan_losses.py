@@ -23,21 +23,21 @@ def check(folder: Path):
 
 
 def _checks(d):
-    arrays = {key: jnp.asarray(d[key]) for key in INPUTS.values()}
+    samples = {key: value for key, value in d.items() if key.endswith(("_preds", "_masks"))}
+    arrays = {key: samples.pop(key) for key in INPUTS.values()}
     for short, (name, weight) in TERMS.items():
 
-        def mean(arrays, name=name, weight=weight):
-            term = _terms({**d, **arrays})[name]
+        def mean(arrays, others, name=name, weight=weight):
+            term = _terms(arrays | others)[name]
             return weight * term.sum / term.count
 
         def per_sample(sample, name=name, weight=weight):
             return weight * _terms({key: value[None] for key, value in sample.items()})[name].sum
 
-        value, gradient = jax.jit(jax.value_and_grad(mean))(arrays)
+        value, gradient = jax.jit(jax.value_and_grad(mean))(arrays, samples)
         yield _close(f"{short}_loss", value, d[f"{short}_loss"])
         elements = d[f"{short}_elem"]
-        samples = {key: value for key, value in d.items() if key.endswith(("_preds", "_masks"))}
-        sums = jax.jit(jax.vmap(per_sample))(samples)
+        sums = jax.jit(jax.vmap(per_sample))(arrays | samples)
         yield _close(f"{short}_elem, summed per sample", sums, elements.reshape(len(elements), -1).sum(-1))
         for key, array in INPUTS.items():
             if f"{short}_grad_{key}" in d:
