@@ -1,0 +1,241 @@
+"""Agents, signals and trees of one instant as coloured faces in the world: shape, pose, lamps, light.
+
+A body's faces stay inside its 3D box (`solids`, `vehicles`, `people`, `street`). Lamps that are lit shine with their own
+colour whatever the light; everything else is shaded by the scene's sun.
+"""
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+
+from dima_jax.world import people, street, vehicles
+from dima_jax.world.light import Light
+from dima_jax.world.scenery import Tree
+from dima_jax.world.solids import Role, Shape
+from dima_jax.world.state import Agent, Signal, WorldState
+
+BLINK_RATE = 1.5  # blinks a second
+STRIDE = 1.4  # metres walked in one cycle of two steps
+
+PAINTS = (  # BGR
+    (232, 232, 230), (205, 205, 202), (150, 150, 148), (92, 92, 94), (44, 42, 42), (34, 30, 150), (40, 40, 196),
+    (150, 78, 28), (120, 52, 22), (190, 150, 60), (70, 112, 40), (52, 150, 210), (96, 128, 168), (120, 140, 90),
+)  # fmt: skip
+BUS_PAINTS = ((40, 170, 230), (60, 60, 200), (170, 110, 40), (90, 150, 60), (225, 225, 225))
+CARGO_PAINTS = ((225, 228, 230), (200, 190, 170), (70, 110, 170), (150, 90, 50), (120, 150, 110))
+SHIRTS = (
+    (60, 60, 190), (190, 120, 50), (60, 140, 70), (40, 180, 220), (220, 220, 220), (60, 60, 62), (140, 70, 130),
+    (90, 130, 200), (200, 180, 90), (110, 110, 115),
+)  # fmt: skip
+TROUSERS = ((110, 70, 40), (60, 55, 55), (85, 110, 135), (45, 45, 90), (120, 120, 120))
+SKINS = ((150, 185, 225), (110, 150, 200), (70, 100, 150), (45, 65, 100))
+HAIRS = ((30, 35, 45), (35, 60, 95), (60, 120, 170), (110, 110, 115))
+LEAVES = ((52, 104, 66), (46, 92, 74), (60, 120, 92), (44, 84, 52))
+
+_BASE = {
+    Role.TRIM: (46, 45, 45),
+    Role.GLASS: (98, 82, 66),
+    Role.TYRE: (34, 33, 33),
+    Role.RIM: (165, 165, 165),
+    Role.PLATE: (225, 225, 225),
+    Role.TAIL_LAMP: (30, 24, 128),
+    Role.LEFT_LAMP: (60, 110, 165),
+    Role.RIGHT_LAMP: (60, 110, 165),
+    Role.HEAD_LAMP: (232, 236, 236),
+    Role.SHOES: (42, 42, 44),
+    Role.ORANGE: (30, 112, 240),
+    Role.WHITE: (235, 235, 235),
+    Role.POLE: (110, 112, 112),
+    Role.HOUSING: (32, 32, 30),
+    Role.RED_LAMP: (26, 24, 62),
+    Role.YELLOW_LAMP: (26, 52, 62),
+    Role.GREEN_LAMP: (44, 58, 26),
+    Role.BARK: (52, 72, 92),
+}
+_LIT = {
+    Role.TAIL_LAMP: (70, 60, 255),
+    Role.LEFT_LAMP: (40, 170, 255),
+    Role.RIGHT_LAMP: (40, 170, 255),
+    Role.RED_LAMP: (60, 50, 255),
+    Role.YELLOW_LAMP: (40, 205, 255),
+    Role.GREEN_LAMP: (140, 255, 60),
+}
+_SIGNAL_LAMP = {"r": Role.RED_LAMP, "y": Role.YELLOW_LAMP, "g": Role.GREEN_LAMP}
+_BASE_TABLE = np.zeros((len(Role), 3), np.float32)
+for _role, _color in _BASE.items():
+    _BASE_TABLE[_role] = _color
+
+
+class Bodies(NamedTuple):
+    """N bodies with F faces in all, in world metres.
+
+    corners [F, 8, 3], normals [F, 3], colors [F, 3] (lit and hazed, BGR), owners [F] (body of each face, ascending),
+    levels [F], part_centers [F, 3]: see `solids`. is_signal_lamp [F]: lit lamps of signals.
+    footprints [N, 4, 2], centers [N, 3], radii [N], heights [N]; labels [N]: agent index + 1, or 0.
+    """
+
+    corners: np.ndarray
+    normals: np.ndarray
+    colors: np.ndarray
+    owners: np.ndarray
+    levels: np.ndarray
+    part_centers: np.ndarray
+    is_signal_lamp: np.ndarray
+    footprints: np.ndarray
+    centers: np.ndarray
+    radii: np.ndarray
+    heights: np.ndarray
+    labels: np.ndarray
+
+
+class _Body(NamedTuple):
+    shape: Shape
+    colors: np.ndarray  # [roles, 3]
+    lit: tuple[Role, ...]
+    x: float
+    y: float
+    yaw: float
+    half: tuple[float, float]  # half length, half width of the footprint
+    height: float
+    label: int
+
+
+def gather(state: WorldState, trees: tuple[Tree, ...], light: Light, reach: float) -> Bodies:
+    """Every agent, signal and tree within `reach` metres of the ego."""
+    bodies = [
+        _agent_body(agent, index + 1, state.time)
+        for index, agent in enumerate(state.agents)
+        if _near(agent, state, reach)
+    ]
+    bodies += [_signal_body(signal) for signal in state.signals if _near(signal, state, reach)]
+    bodies += [_tree_body(tree) for tree in trees if _near(tree, state, reach)]
+    return _assemble(bodies, state, light)
+
+
+def _near(thing: Agent | Signal | Tree, state: WorldState, reach: float) -> bool:
+    return abs(thing.x - state.ego.x) < reach and abs(thing.y - state.ego.y) < reach
+
+
+@lru_cache(maxsize=512)
+def shape_of(category: str, width: float, length: float, height: float, variant: int) -> Shape:
+    """The shape of an agent of a nuScenes category with a box of this size, metres. variant: style or walking phase."""
+    kind = category.split(".")
+    if kind[0] == "human":
+        return people.pedestrian(width, length, height, variant)
+    if kind[0] == "vehicle":
+        if kind[1] in ("car", "emergency") and kind[-1] != "ambulance":
+            return vehicles.car(width, length, height, variant % 3)
+        if kind[1] in ("truck", "emergency"):
+            return vehicles.truck(width, length, height, variant % 2)
+        if kind[1] == "bus":
+            return vehicles.bus(width, length, height)
+        if kind[1] == "trailer":
+            return vehicles.trailer(width, length, height)
+        if kind[1] == "construction":
+            return vehicles.digger(width, length, height)
+        if kind[1] == "motorcycle":
+            return people.motorcyclist(width, length, height)
+        if kind[1] == "bicycle":
+            return people.cyclist(width, length, height)
+    if kind[-1] == "trafficcone":
+        return street.cone(width, length, height)
+    if kind[-1] == "barrier":
+        return street.barrier(width, length, height)
+    return street.crate(width, length, height)
+
+
+@lru_cache(maxsize=4096)
+def _agent_colors(category: str, paint: int) -> np.ndarray:
+    table = _BASE_TABLE.copy()
+    paints = BUS_PAINTS if ".bus" in category else PAINTS
+    table[Role.PAINT] = paints[paint % len(paints)]
+    cargo = CARGO_PAINTS[(paint // 3) % len(CARGO_PAINTS)]
+    table[Role.CARGO] = 0.7 * table[Role.PAINT] if ".bus" in category else cargo
+    table[Role.SHIRT] = SHIRTS[paint % len(SHIRTS)]
+    table[Role.TROUSERS] = TROUSERS[(paint // 2) % len(TROUSERS)]
+    table[Role.SKIN] = SKINS[(paint // 5) % len(SKINS)]
+    table[Role.HAIR] = PAINTS[(paint + 5) % len(PAINTS)] if "cycle" in category else HAIRS[(paint // 7) % len(HAIRS)]
+    return table
+
+
+def _agent_body(agent: Agent, label: int, time: float) -> _Body:
+    variant = agent.paint % 12
+    if agent.category.startswith("human"):
+        walked = agent.x * np.cos(agent.yaw) + agent.y * np.sin(agent.yaw)
+        phase = int(walked / STRIDE * people.STRIDE_PHASES) % people.STRIDE_PHASES
+        variant = phase + 1 if agent.speed > 0.2 else 0
+    shape = shape_of(agent.category, agent.width, agent.length, agent.height, variant)
+    lit = (Role.TAIL_LAMP,) if agent.braking else ()
+    if agent.blinker and (time * BLINK_RATE + 0.1 * (agent.paint % 10)) % 1.0 < 0.6:
+        lit += (Role.LEFT_LAMP if agent.blinker > 0 else Role.RIGHT_LAMP,)
+    colors = _agent_colors(agent.category, agent.paint)
+    half = (agent.length / 2, agent.width / 2)
+    return _Body(shape, colors, lit, agent.x, agent.y, agent.yaw, half, agent.height, label)
+
+
+_signal_shape = lru_cache(maxsize=1)(street.signal)
+_tree_shape = lru_cache(maxsize=4096)(street.tree)
+
+
+def _signal_body(signal: Signal) -> _Body:
+    half = (0.2, street.SIGNAL_WIDTH / 2)
+    lit = (_SIGNAL_LAMP[signal.state],)
+    height = street.SIGNAL_HEIGHT
+    return _Body(_signal_shape(), _BASE_TABLE, lit, signal.x, signal.y, signal.yaw, half, height, 0)
+
+
+@lru_cache(maxsize=8)
+def _tree_colors(tone: int) -> np.ndarray:
+    table = _BASE_TABLE.copy()
+    table[Role.LEAVES] = LEAVES[tone]
+    return table
+
+
+def _tree_body(tree: Tree) -> _Body:
+    shape, half = _tree_shape(tree.height, tree.crown), (tree.crown, tree.crown)
+    return _Body(shape, _tree_colors(tree.tone), (), tree.x, tree.y, 0.0, half, tree.height, 0)
+
+
+def _assemble(bodies: list[_Body], state: WorldState, light: Light) -> Bodies:
+    """Pose, shade and haze all bodies at once."""
+    if not bodies:
+        empty = np.zeros
+        return Bodies(
+            empty((0, 8, 3)), empty((0, 3)), empty((0, 3)), empty(0, int), empty(0, int), empty((0, 3)),
+            empty(0, bool), empty((0, 4, 2)), empty((0, 3)), empty(0), empty(0), empty(0, int),
+        )  # fmt: skip
+    counts = [len(body.shape.roles) for body in bodies]
+    owners = np.repeat(np.arange(len(bodies)), counts)
+    pose = np.array([(b.x, b.y, b.yaw, *b.half, b.height) for b in bodies])
+    c, s = np.cos(pose[:, 2]).astype(np.float32), np.sin(pose[:, 2]).astype(np.float32)
+    rotation = np.zeros((len(bodies), 3, 3), np.float32)
+    rotation[:, 0, 0], rotation[:, 0, 1], rotation[:, 1, 0], rotation[:, 1, 1] = c, -s, s, c
+    rotation[:, 2, 2] = 1.0
+    shift = np.concatenate([pose[:, :2], np.zeros((len(bodies), 1))], axis=1)
+    turn = rotation[owners].transpose(0, 2, 1)
+    corners = np.concatenate([b.shape.corners for b in bodies]) @ turn + shift[owners][:, None]
+    normals = (np.concatenate([b.shape.normals for b in bodies])[:, None] @ turn)[:, 0]
+    centers = (np.concatenate([b.shape.part_centers for b in bodies])[:, None] @ turn)[:, 0] + shift[owners]
+    roles = np.concatenate([b.shape.roles for b in bodies])
+    colors = np.concatenate([b.colors[b.shape.roles] for b in bodies])
+    colors = colors * light.shade(normals)[:, None] * np.asarray(light.weather.tint)
+    is_lit = np.zeros((len(bodies), len(Role)), bool)
+    for index, body in enumerate(bodies):
+        is_lit[index, list(body.lit)] = True
+    shines = is_lit[owners, roles]
+    for role, color in _LIT.items():
+        colors[shines & (roles == role)] = color
+    distance = np.hypot(pose[:, 0] - state.ego.x, pose[:, 1] - state.ego.y)
+    clear = light.clear(distance)[owners][:, None]
+    clear = np.where(shines[:, None], np.sqrt(clear), clear)
+    colors = np.clip(colors * clear + (1 - clear) * np.asarray(light.weather.haze), 0, 255)
+    signs = np.array([(1, -1), (1, 1), (-1, 1), (-1, -1)])
+    footprints = (signs * pose[:, None, 3:5]) @ rotation[:, :2, :2].transpose(0, 2, 1) + pose[:, None, :2]
+    middle = np.concatenate([pose[:, :2], pose[:, 5:] / 2], axis=1)
+    return Bodies(
+        corners, normals, colors, owners, np.concatenate([b.shape.levels for b in bodies]), centers,
+        shines & (roles >= Role.RED_LAMP) & (roles <= Role.GREEN_LAMP), footprints, middle,
+        np.sqrt((pose[:, 3:5] ** 2).sum(axis=1) + pose[:, 5] ** 2 / 4), pose[:, 5],
+        np.array([b.label for b in bodies]),
+    )  # fmt: skip
