@@ -31,8 +31,17 @@ def reconstruction(
     return _squares(prediction, target, masked)
 
 
-def future(prediction: Float[Array, "B 2 g D"], target: Float[Array, "B 2 g D"], mask: Bool[Array, "B 2 g"]) -> Term:
-    """Mean square over channels, summed over the cells of both horizons that count; target, mask: `future_target`."""
+def future(
+    prediction: Float[Array, "B 2 g D"],
+    bevs: Float[Array, "B 2 YX D"],
+    frame_to_current: Float[Array, "B 2 4 4"],
+    frame_mask: Bool[Array, "B 2"],
+    bev_shape: tuple[int, int],
+    grid: tuple[int, int],
+    pc_range: tuple[float, ...],
+) -> Term:
+    """Mean square over channels, summed over the cells of both horizons that count; the rest as `future_target`."""
+    target, mask = future_target(bevs, frame_to_current, frame_mask, bev_shape, grid, pc_range)
     return _squares(prediction, target, mask)
 
 
