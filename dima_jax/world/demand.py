@@ -151,6 +151,13 @@ def _walk(start: str, kind: str, rng: np.random.Generator, closed: frozenset[str
     return route
 
 
+@lru_cache(maxsize=64)
+def _meeting(junction: str) -> tuple[str, ...]:
+    """Ids of the edges that end or start at a junction."""
+    node = net.read_net().getNode(junction)
+    return tuple(sorted({e.getID() for e in (*node.getIncoming(), *node.getOutgoing()) if not e.isSpecial()}))
+
+
 def _vehicle_type(name: str, body: Body) -> str:
     size = f'vClass="{body.kind}" length="{body.length}" width="{body.width}" height="{body.height}"'
     if body.kind == "pedestrian":
@@ -178,11 +185,9 @@ def _blocker(name: str, blocker: Blocker, rng: np.random.Generator) -> str:
 
 def _person(name: str, body: str, rng: np.random.Generator) -> str:
     """Somebody who starts within 60 m of a junction, walks to it and on along another street there."""
-    edges = net.streets()
-    first = edges[int(rng.integers(len(edges)))]
-    node = first.getToNode()
-    nearby = sorted({e.getID() for e in (*node.getIncoming(), *node.getOutgoing()) if not e.isSpecial()})
-    second = str(rng.choice([e for e in nearby if e != first.getID()]))
+    first = net.streets()[int(rng.integers(len(net.streets())))]
+    others = [edge for edge in _meeting(first.getToNode().getID()) if edge != first.getID()]
+    second = others[int(rng.integers(len(others)))]
     position = max(first.getLength() - rng.uniform(2.0, 60.0), 1.0)
     walk = f'<walk edges="{first.getID()} {second}"/>'
     return f'<person id="{name}" type="{body}" depart="0" departPos="{position:.2f}">{walk}</person>'

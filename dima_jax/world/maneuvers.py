@@ -46,10 +46,11 @@ CYCLES = {
 }
 
 ATTEMPTS = 12
-WARM_UP = 12.0  # seconds until the traffic flows
+WARM_UP = 11.0  # seconds until the traffic flows
 SETTLE = 2.0  # seconds of log before a scene may start, for the rear axles to fall in line
-STARTS = (0.0, 3.0, 6.0)  # seconds after SETTLE at which a scene may start
-VEHICLES, BICYCLES, PEOPLE = 52, 7, 64
+STARTS = (0.0, 2.0, 4.0)  # seconds after SETTLE at which a scene may start
+VEHICLES, BICYCLES, PEOPLE = 52, 7, 56
+CROWD = 120  # people in town where one is to be yielded to
 FEWEST_METRES = 35.0  # an ego drives at least this far
 
 MAX_YAW_RATE = 1.1  # rad/s
@@ -85,7 +86,8 @@ def simulate(index: int, seed: int, split: str, seconds: float = 20.0) -> Scene:
 def _search_traffic(wanted: str, rng: np.random.Generator, seconds: float) -> tuple[Drive, tuple[Agent, ...]] | None:
     """One simulation: the drive of its first fitting ego, and what stands at the kerbs."""
     blockers = _blockers(rng) if wanted == "overtake" else ()
-    crowd = demand.make_demand(rng, VEHICLES, BICYCLES, PEOPLE, blockers)
+    people = CROWD if wanted == "yield_to_pedestrian" else PEOPLE
+    crowd = demand.make_demand(rng, VEHICLES, BICYCLES, people, blockers)
     meddle = None
     if wanted == "lead_brakes":
         times = tuple(SETTLE + STARTS[-1] + t for t in (2.0, 6.0, 10.0))

@@ -19,19 +19,15 @@ def read_net() -> sumolib.net.Net:
     return sumolib.net.readNet(str(NET_FILE), withInternal=True, withPedestrianConnections=True)
 
 
-def streets() -> list[sumolib.net.edge.Edge]:
+@lru_cache(maxsize=1)
+def streets() -> tuple[sumolib.net.edge.Edge, ...]:
     """Edges between junctions, one for each direction, ordered by id."""
-    return sorted((e for e in read_net().getEdges(withInternal=False)), key=lambda e: e.getID())
+    return tuple(sorted(read_net().getEdges(withInternal=False), key=lambda e: e.getID()))
 
 
 def car_lanes(edge: sumolib.net.edge.Edge) -> list[sumolib.net.lane.Lane]:
     """The lanes of an edge that cars may use, from right to left."""
     return [lane for lane in edge.getLanes() if lane.allows("passenger")]
-
-
-def has_parking_strip(edge: sumolib.net.edge.Edge) -> bool:
-    """Whether a kerb strip closed to all traffic runs between sidewalk and carriageway."""
-    return any(is_parking_strip(lane) for lane in edge.getLanes())
 
 
 def is_parking_strip(lane: sumolib.net.lane.Lane) -> bool:

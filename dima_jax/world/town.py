@@ -90,7 +90,7 @@ def _polygons(area: shapely.Geometry, crumb: float = 1.0) -> list[Polygon]:
     ]
 
 
-def _walkways(streets: list[sumolib.net.edge.Edge]) -> tuple[list[shapely.Geometry], list[LineString]]:
+def _walkways(streets: tuple[sumolib.net.edge.Edge, ...]) -> tuple[list[shapely.Geometry], list[LineString]]:
     """Sidewalks and walking areas, and the sidewalks' centre lines."""
     lanes = [lane for e in streets for lane in e.getLanes() if _is_walk(lane)]
     corners = [e.getLane(0) for e in net.read_net().getEdges() if e.getFunction() == "walkingarea"]
@@ -105,7 +105,7 @@ def _crossings() -> tuple[tuple[Polygon, str], ...]:
 
 
 def _road_segments(
-    streets: list[sumolib.net.edge.Edge], junctions: list[sumolib.net.node.Node], walkways: shapely.Geometry
+    streets: tuple[sumolib.net.edge.Edge, ...], junctions: list[sumolib.net.node.Node], walkways: shapely.Geometry
 ) -> list[tuple[str, shapely.Geometry, bool]]:
     """(edge or junction id, carriageway, whether it is a junction). SUMO's junction outlines include the corners
     where people walk, so the walkways are taken out."""
@@ -121,7 +121,7 @@ def _road_segments(
     return roads + [(i, area.difference(cut).buffer(0), True) for i, area in ground]
 
 
-def _lanes(streets: list[sumolib.net.edge.Edge]) -> dict[str, Lane]:
+def _lanes(streets: tuple[sumolib.net.edge.Edge, ...]) -> dict[str, Lane]:
     """Lanes and the connectors between them; SUMO cuts some connectors in two, here each is one piece."""
     lanes: dict[str, Lane] = {}
     for edge in streets:
@@ -160,7 +160,7 @@ def _connector(link: sumolib.net.connection.Connection) -> Lane:
 
 
 def _signals(
-    streets: list[sumolib.net.edge.Edge], drivable: shapely.Geometry
+    streets: tuple[sumolib.net.edge.Edge, ...], drivable: shapely.Geometry
 ) -> tuple[tuple[Signal, ...], tuple[tuple[Polygon, tuple[str, ...]], ...]]:
     """Heads at the right kerb, one at the stop line and one beyond the junction; and the stop line of each approach."""
     signals, stop_lines = [], []
