@@ -16,14 +16,16 @@ import re
 import threading
 from pathlib import Path
 
+import absl.logging
 import apache_beam as beam
-from absl import app, flags
+from absl import flags
 from apache_beam.options.pipeline_options import PipelineOptions
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from data_prep import shards
+from dima_jax import entry
 from dima_jax.data import features, records
-from dima_jax.errors import UserError, exits_cleanly
+from dima_jax.errors import UserError
 
 _DATAROOT = flags.DEFINE_string(
     "dataroot", None, "nuScenes root: the folder of samples/, maps/, can_bus/", required=True
@@ -142,16 +144,15 @@ def _write_metadata(folder: Path, planned: dict[str, list[shards.Shard]]) -> Non
         split_infos=infos,
         filename_template=template,
         version=shards.VERSION,
+        check_data=False,  # `data_prep.validate` reads everything, and without importing TensorFlow
         description="nuScenes key frames with DriveLM questions, for dima_jax (dima_jax/data/features.py).",
     )
 
 
-@exits_cleanly
-def main(argv):
-    if len(argv) > 1:
-        raise UserError(f"unexpected argument {argv[1]!r}; flags are written --name=value")
+def main() -> None:
+    absl.logging.set_verbosity(absl.logging.ERROR)  # of tensorflow-datasets
     build(_DATAROOT.value, _VERSION.value, _DRIVELM.value, _OUT.value, _WORKERS.value)
 
 
 if __name__ == "__main__":
-    app.run(main)
+    entry.run(main)

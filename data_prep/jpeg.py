@@ -8,29 +8,33 @@ import numpy as np
 from dima_jax.errors import UserError
 
 
-def read(path: Path, where: str) -> bytes:
-    """The bytes of a JPEG file. Raises UserError when it is missing or `defect` finds something.
+def read(path: Path, shape: tuple[int, int], where: str) -> bytes:
+    """The bytes of a JPEG file. Raises UserError when it is missing, broken, or not of `shape` (rows, columns).
 
     where: scene and sample, for the error.
     """
     if not path.is_file():
         raise UserError(f"{path}: missing image ({where}); unpack the nuScenes file blobs again")
     data = path.read_bytes()
-    problem = defect(data)
+    problem = defect(data, shape)
     if problem:
         raise UserError(f"{path}: {problem} ({where}); copy the image again")
     return data
 
 
-def defect(data: bytes) -> str:
-    """What is wrong with a JPEG, "" if nothing is.
+def defect(data: bytes, shape: tuple[int, int]) -> str:
+    """What is wrong with a JPEG that should be `shape` (rows, columns), "" if nothing is.
 
-    Decoders fill the missing end of a cut file with grey and only warn, hence the look at the end marker.
+    Decoders fill the missing end of a cut file with grey and only warn, hence the look at the end marker. Decoding at
+    an eighth of the size runs through the whole file and leaves the shape known to 8 pixels.
     """
     if data[:2] != b"\xff\xd8":
         return "not a JPEG file"
     if b"\xff\xd9" not in data[-64:]:
         return "truncated JPEG (no end marker)"
-    if cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_REDUCED_GRAYSCALE_8) is None:
+    small = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_REDUCED_GRAYSCALE_8)
+    if small is None:
         return "JPEG does not decode"
+    if small.shape != tuple(-(-side // 8) for side in shape):
+        return f"image is not {shape[0]} x {shape[1]} as the tables say"
     return ""

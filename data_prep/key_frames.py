@@ -42,9 +42,11 @@ class KeyFrames:
     def record(self, i: int, qa: dict) -> dict:
         """The whole record of key frame i. qa: {sample token: {"kinds", "questions", "answers"}} (`qa.read`)."""
         frame = self.numbers(i)
-        cameras = frame["cameras"]
         where = self._where(self.samples[i])
-        cameras["images"] = [jpeg.read(self.root.path / path, where) for path in cameras["paths"]]
+        frame["cameras"]["images"] = [
+            jpeg.read(self.root.path / row["filename"], (row["height"], row["width"]), where) for row in self._images(i)
+        ]
+        frame["agents"]["boxes"] = frame["agents"]["boxes"].astype(np.float32)
         frame["map"] = self._map(i)
         frame["qa"] = qa.get(frame["sample_token"], {"kinds": (), "questions": (), "answers": ()})
         return frame
@@ -78,7 +80,7 @@ class KeyFrames:
     def _calibration(self, i: int) -> dict:
         """File names, times, intrinsics, and camera to LiDAR through the ego poses of both instants."""
         tables = self.root.tables
-        rows = [self._sensor(self.samples[i], channel) for channel in CAMERAS]
+        rows = self._images(i)
         mounts = [tables.get("calibrated_sensor", row["calibrated_sensor_token"]) for row in rows]
         poses = [tables.get("ego_pose", row["ego_pose_token"]) for row in rows]
         camera2global = [matrix(pose) @ matrix(mount) for pose, mount in zip(poses, mounts, strict=True)]
@@ -96,6 +98,10 @@ class KeyFrames:
             "lengths": np.array([len(line) for _, line in lines], np.int64),
             "labels": np.array([label for label, _ in lines], np.int64),
         }
+
+    def _images(self, i: int) -> list[dict]:
+        """The sample_data rows of the six cameras."""
+        return [self._sensor(self.samples[i], channel) for channel in CAMERAS]
 
     def _sensor(self, sample: dict, channel: str) -> dict:
         if channel not in sample["data"]:

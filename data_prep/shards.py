@@ -141,7 +141,7 @@ def write(shard: Shard, root: Root, answers: dict, mark: str) -> None:
         size = file.tell()
     sidecar = {"shard": path.name, "fingerprint": mark, "bytes": size, "records": rows}
     index = temporary.with_name(temporary.name + ".index.json")
-    index.write_text(json.dumps(sidecar, indent=0, sort_keys=True))
+    index.write_text(json.dumps(sidecar, sort_keys=True))
     records.sidecar(path).unlink(missing_ok=True)
     os.replace(temporary, path)
     os.replace(index, records.sidecar(path))

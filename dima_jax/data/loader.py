@@ -1,5 +1,137 @@
-"""Where batches come from: `spec` (shapes), `example` (a random batch without data)."""
+"""Batches for training: windows of key frames in one endless shuffled order, read ahead by threads.
 
+The order depends on the seed alone: every epoch is a permutation of all windows, the next epoch another. A window's
+random choices (history, distortion, question) depend on the seed and its place in that order. So the reader's whole
+state is one integer, the number of windows consumed, whatever the batch size, the number of processes or of threads.
+"""
+
+import collections
+from collections.abc import Iterator
+
+import grain
+import jax
+import numpy as np
+from absl import logging
+
+from dima_jax.data import questions, targets, transforms, windows
 from dima_jax.data.example import example, spec
+from dima_jax.data.frames import Frames, KeyFrame
+from dima_jax.data.prompts import edit_texts, load_tokenizer
+from dima_jax.data.records import Records
+from dima_jax.errors import UserError
+from dima_jax.types import COMMANDS, Batch, EditText, Text
 
-__all__ = ["example", "spec"]
+__all__ = ["TrainWindows", "example", "num_train_windows", "spec", "train_batches"]
+
+STRAIGHT = COMMANDS.index("straight")
+_END = 2**62  # of the endless order
+
+
+def num_train_windows(config) -> int:
+    """Windows of an epoch: one for every key frame of the training split. Raises UserError without records."""
+    return len(Records(config.data.path, config.data.train_split))
+
+
+def train_batches(config, position: int = 0) -> Iterator[Batch]:
+    """Endless batches of numpy arrays, starting with window `position` of the order.
+
+    Each process gets its own share of `config.data.batch_size`; the shares of all processes make the batch.
+    Raises UserError for missing or damaged records and for a config that does not fit them.
+    """
+    processes, process = jax.process_count(), jax.process_index()
+    share, rest = divmod(config.data.batch_size, processes)
+    if rest:
+        raise UserError(f"config.data.batch_size={config.data.batch_size} is no multiple of {processes} processes")
+    order = TrainWindows(config)
+    starts = grain.MapDataset.range(position + process * share, _END, config.data.batch_size)
+    batches = starts.map(lambda start: order.batch(int(start), share))
+    workers = config.data.workers
+    options = grain.ReadOptions(num_threads=workers, prefetch_buffer_size=2 * workers)
+    return iter(batches.to_iter_dataset(options))
+
+
+class TrainWindows:
+    """The endless order of training windows: `sample(position)`, `batch(position, size)`.
+
+    cut: how many agents, map lines and text tokens padding has cut so far, by config key.
+    """
+
+    def __init__(self, config):
+        data, student = config.data, config.student
+        self.config, self.seed = data, config.seed
+        self.pc_range, self.num_points = student.pc_range, student.num_points
+        records = Records(data.path, data.train_split)
+        self.records = records
+        self.frames = Frames(records, data.image_scale, data.valid_shape, data.image_shape, data.color_order)
+        self.tokenizer = load_tokenizer(config.teacher.tokenizer)
+        self.edit_text = EditText(*edit_texts(self.tokenizer, data.max_text)[:3])
+        self.cut: collections.Counter = collections.Counter()
+        self._order = grain.MapDataset.range(len(records)).shuffle(seed=config.seed).repeat()
+
+    def batch(self, position: int, size: int) -> Batch:
+        """Windows position, ..., position + size - 1 of the order."""
+        samples = [self.sample(position + i) for i in range(size)]
+        return jax.tree.map(lambda *leaves: np.stack(leaves), *samples)
+
+    def sample(self, position: int) -> Batch:
+        """Window number `position` of the order, without batch axis."""
+        record = int(self._order[position])
+        rng = np.random.default_rng((self.seed, position))
+        data = self.config
+        frame_index, scene_length = self.records.frames[record], self.records.lengths[record]
+        window = windows.window(record, frame_index, scene_length, data.history, data.future, rng)
+        frames = [self.frames[int(i)] for i in window.records]
+        current = frames[data.history]
+        agents, agents_cut = targets.agent_targets(current.record["agents"], "train", self.pc_range, data.max_agents)
+        lines, lines_cut = targets.map_targets(current.record["map"], self.pc_range, self.num_points, data.max_map)
+        text = questions.choose(current.record, self.tokenizer, data.max_text, rng)
+        self._count(max_agents=agents_cut, max_map=lines_cut, max_text=text.cut)
+        ego = current.record["ego"]
+        return Batch(
+            images=self._images(frames, window.mask, rng),
+            lidar2img=np.stack([frame.lidar2img for frame in frames]).astype(np.float32),
+            can_bus=can_bus_input([frame.record["can_bus"] for frame in frames], data.ego_status),
+            frame_mask=window.mask,
+            frame_to_current=_to_current(frames, current),
+            command=command_input(ego["command"], data.command),
+            agents=agents,
+            map=lines,
+            ego=targets.ego_targets(ego),
+            text=Text(*text[:3]),
+            edit_text=self.edit_text,
+            index=np.int32(record),
+        )
+
+    def _images(self, frames: list[KeyFrame], mask: np.ndarray, rng) -> np.ndarray:
+        """[T, N, H, W, 3] uint8: past and present distorted camera by camera, the future as it is, black where absent."""
+        data = self.config
+        images = np.stack([frame.images for frame in frames])
+        images[data.history + 1 :][~mask[data.history + 1 :]] = 0
+        if data.photometric:
+            rows, columns = data.valid_shape
+            for camera in images[: data.history + 1].reshape(-1, *images.shape[2:]):
+                camera[:rows, :columns] = transforms.photometric(camera[:rows, :columns], rng, data.color_order)
+        return images
+
+    def _count(self, **cut: int) -> None:
+        for key, number in cut.items():
+            if number and not self.cut[key]:
+                logging.warning("config.data.%s=%d cuts what a frame holds (here %d)", key, self.config[key], number)
+            self.cut[key] += number
+
+
+def can_bus_input(can_bus: list[np.ndarray], ego_status: bool) -> np.ndarray:
+    """Absolute CAN bus of frames in a row to [T, 18] float32 as the student reads it; all zeros without ego status."""
+    deltas = windows.can_bus_deltas(np.stack(can_bus)).astype(np.float32)
+    return deltas if ego_status else np.zeros_like(deltas)
+
+
+def command_input(command: int, given: bool) -> np.ndarray:
+    """One-hot [3] float32; "straight" for the control that is not told."""
+    return np.eye(len(COMMANDS), dtype=np.float32)[command if given else STRAIGHT]
+
+
+def _to_current(frames: list[KeyFrame], current: KeyFrame) -> np.ndarray:
+    """[T, 4, 4] float32: LiDAR frame of each frame to that of the current one, made relative in float64."""
+    poses = np.stack([frame.lidar2global for frame in frames])
+    return (np.linalg.inv(current.lidar2global) @ poses).astype(np.float32)

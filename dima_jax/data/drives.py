@@ -1,0 +1,115 @@
+"""Recorded drives in order of time, for evaluation: what the student sees of each key frame, what was there, and where.
+
+The CAN bus is VAD's at test time (vad-spec 11): position and yaw relative to the key frame before, zero in the first
+frame of a scene. Targets are never cut: their padding grows where a frame holds more than the config's.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import grain
+import jax
+import numpy as np
+
+from dima_jax.data import targets, transforms
+from dima_jax.data.features import NUM_FUTURE
+from dima_jax.data.frames import Frames
+from dima_jax.data.loader import can_bus_input, command_input
+from dima_jax.data.records import Records
+from dima_jax.types import AgentTargets, EgoTargets, Frame, MapTargets
+
+
+class DriveFrame(NamedTuple):
+    """One key frame of a recorded drive. All arrays of frame, agents, map and ego have a batch axis of 1.
+
+    is_first: the scene starts here, so there is no previous BEV. future_valid: the next six key frames exist, which the
+    planning metrics ask for. command: index, also if the student is not told. jpegs, camera_matrices: the six files as
+    recorded and lidar2img [N, 4, 4] to their full-size pixels, for figures. index: number of the record in the split.
+    """
+
+    frame: Frame
+    agents: AgentTargets
+    map: MapTargets
+    ego: EgoTargets
+    index: int
+    sample_token: str
+    scene: str
+    description: str
+    tags: tuple[str, ...]
+    frame_index: int
+    is_first: bool
+    future_valid: bool
+    command: int
+    timestamp: int
+    lidar2global: np.ndarray
+    paths: list[str]
+    jpegs: list[bytes]
+    camera_matrices: np.ndarray
+    questions: list[tuple[str, str, str]]
+
+
+def iterate_scenes(config, split: str) -> Iterator[DriveFrame]:
+    """Every key frame of a split, scene by scene, in order of time. Raises UserError for missing or damaged records."""
+    reader = Drives(config, split)
+    options = grain.ReadOptions(num_threads=config.data.workers, prefetch_buffer_size=2 * config.data.workers)
+    return iter(grain.MapDataset.range(len(reader)).map(lambda i: reader[int(i)]).to_iter_dataset(options))
+
+
+class Drives:
+    """The key frames of a split by number, and by sample token: `index_of`."""
+
+    def __init__(self, config, split: str):
+        data = config.data
+        self.config, self.split = data, split
+        self.pc_range, self.num_points = config.student.pc_range, config.student.num_points
+        self.records = Records(data.path, split)
+        self.frames = Frames(
+            self.records, data.image_scale, data.valid_shape, data.image_shape, data.color_order, keep_jpegs=True
+        )
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def index_of(self, sample_token: str) -> int | None:
+        """Number of a sample, None if the split does not hold it."""
+        return self.records.samples.index(sample_token) if sample_token in self.records.samples else None
+
+    def __getitem__(self, i: int) -> DriveFrame:
+        data, key_frame = self.config, self.frames[i]
+        record, cameras = key_frame.record, key_frame.record["cameras"]
+        before = self.frames[i - 1].record if record["frame_index"] else record
+        frame = Frame(
+            images=key_frame.images,
+            lidar2img=key_frame.lidar2img.astype(np.float32),
+            can_bus=can_bus_input([before["can_bus"], record["can_bus"]], data.ego_status)[1],
+            command=command_input(record["ego"]["command"], data.command),
+        )
+        most = (max(data.max_agents, len(record["agents"]["boxes"])), max(data.max_map, len(record["map"]["lengths"])))
+        agents, _ = targets.agent_targets(record["agents"], self.split, self.pc_range, most[0])
+        lines, _ = targets.map_targets(record["map"], self.pc_range, self.num_points, most[1])
+        batched = jax.tree.map(lambda x: x[None], (frame, agents, lines, targets.ego_targets(record["ego"])))
+        return DriveFrame(
+            *batched,
+            index=i,
+            sample_token=record["sample_token"],
+            scene=record["scene"]["name"],
+            description=record["scene"]["description"],
+            tags=scene_tags(record["scene"]["description"]),
+            frame_index=record["frame_index"],
+            is_first=record["frame_index"] == 0,
+            future_valid=record["frame_index"] + NUM_FUTURE < record["scene_length"],
+            command=record["ego"]["command"],
+            timestamp=record["timestamp"],
+            lidar2global=key_frame.lidar2global,
+            paths=cameras["paths"],
+            jpegs=cameras["images"],
+            camera_matrices=transforms.lidar2img(cameras["intrinsics"], cameras["sensor2lidar"], 1.0),
+            questions=list(zip(*(record["qa"][name] for name in ("kinds", "questions", "answers")), strict=True)),
+        )
+
+
+def scene_tags(description: str) -> tuple[str, ...]:
+    """The tags at the end of a mini-world scene's description, "... tags: turn_left, overtake."; () elsewhere."""
+    found = re.search(r"tags: ([a-z_, ]+)\.$", description)
+    return tuple(tag for tag in found[1].split(", ") if tag != "none") if found else ()

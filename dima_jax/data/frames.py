@@ -1,0 +1,81 @@
+"""Key frames ready for use: records decoded, images scaled, and kept in memory as long as there is room.
+
+Windows overlap, so a frame is wanted up to history + 1 + future times an epoch; a small data set stays in memory whole.
+"""
+
+import threading
+from collections import OrderedDict
+from typing import NamedTuple
+
+import numpy as np
+
+from dima_jax.data import features, transforms
+from dima_jax.data.records import Records
+from dima_jax.types import CAMERAS
+
+CACHE_BYTES = 1 << 30
+
+
+class KeyFrame(NamedTuple):
+    """One record, its images decoded.
+
+    record: the dict of `features.decode`, its JPEGs included only if asked for. images: [N, H, W, 3] uint8, scaled and
+    padded. lidar2img: [N, 4, 4] float64 to their pixels. lidar2global: [4, 4] float64.
+    """
+
+    record: dict
+    images: np.ndarray
+    lidar2img: np.ndarray
+    lidar2global: np.ndarray
+
+
+class Frames:
+    """The key frames of a split by record number; safe to use from several threads.
+
+    scale, valid_shape, shape, color_order: see `transforms.resize_pad`. keep_jpegs: leave the files in the record.
+    """
+
+    def __init__(self, records: Records, scale, valid_shape, shape, color_order, keep_jpegs=False):
+        self.records = records
+        self._image_options = (scale, valid_shape, shape, color_order)
+        self._scale, self._keep_jpegs = scale, keep_jpegs
+        self._cache: OrderedDict[int, KeyFrame] = OrderedDict()
+        self._lock = threading.Lock()
+        self._room = CACHE_BYTES
+
+    def __getitem__(self, i: int) -> KeyFrame:
+        with self._lock:
+            if i in self._cache:
+                self._cache.move_to_end(i)
+                return self._cache[i]
+        frame = self._load(i)
+        with self._lock:
+            if i not in self._cache:
+                self._cache[i] = frame
+                self._room -= _size(frame)
+            while self._room < 0:
+                self._room += _size(self._cache.popitem(last=False)[1])
+        return frame
+
+    def _load(self, i: int) -> KeyFrame:
+        record = features.decode(self.records.read(i))
+        cameras = record["cameras"]
+        where = f"{record['scene']['name']}, sample {record['sample_token']}"
+        images = [
+            transforms.resize_pad(transforms.decode(data, f"{path} ({where})"), *self._image_options)
+            for data, path in zip(cameras["images"], cameras["paths"], strict=True)
+        ]
+        assert len(images) == len(CAMERAS)
+        if not self._keep_jpegs:
+            del cameras["images"]
+        return KeyFrame(
+            record,
+            np.stack(images),
+            transforms.lidar2img(cameras["intrinsics"], cameras["sensor2lidar"], self._scale),
+            record["ego2global"] @ record["lidar2ego"],
+        )
+
+
+def _size(frame: KeyFrame) -> int:
+    """Bytes of a frame, near enough: its images, and its JPEGs where kept."""
+    return frame.images.nbytes + sum(len(data) for data in frame.record["cameras"].get("images", ()))
