@@ -1,7 +1,7 @@
-"""What the sensors see of a box: where it lands in each image, how much of it is hidden, how many points hit it.
+"""What the sensors see of a box: where it lands in each image, whether something hides it, how many points hit it.
 
-All arrays are float64 world metres unless named otherwise. A box is a `dima_jax.world.state.Agent`: upright, standing on
-the ground plane z = 0.
+All arrays are float64 world metres unless named otherwise; the ground is z = 0. `count_points` is about
+boxes that stand on it.
 """
 
 import numpy as np
@@ -15,21 +15,27 @@ PROBES = np.array([[sx, sy, sz] for sx in (-0.8, 0, 0.8) for sy in (-0.8, 0, 0.8
 
 
 class Boxes:
-    """The boxes of some agents as arrays: center_xy [A, 2], axes [A, 2, 2] (rows: forward, left), half [A, 2], height [A]."""
+    """Upright boxes as arrays: center_xy [A, 2], axes [A, 2, 2] (rows: forward, left), half [A, 2], bottom and height [A].
 
-    def __init__(self, agents):
+    things: anything with x, y, yaw, length, width, height; bottom: where the boxes begin above the ground, metres.
+    """
+
+    def __init__(self, things, bottom=0.0):
+        agents = list(things)
         yaw = np.array([agent.yaw for agent in agents], float)
         forward = np.stack([np.cos(yaw), np.sin(yaw)], -1)
         self.center_xy = np.array([(agent.x, agent.y) for agent in agents], float).reshape(-1, 2)
         self.axes = np.stack([forward, np.stack([-forward[:, 1], forward[:, 0]], -1)], 1)
         self.half = np.array([(agent.length, agent.width) for agent in agents], float).reshape(-1, 2) / 2
         self.height = np.array([agent.height for agent in agents], float)
+        self.bottom = np.full(len(agents), float(bottom))
 
     def points(self, fractions):
         """World points [A, P, 3] at fractions [P, 3] of (half length, half width, height)."""
         local = fractions[None, :, :2] * self.half[:, None]
         xy = self.center_xy[:, None] + np.einsum("apk,akx->apx", local, self.axes)
-        return np.concatenate([xy, fractions[None, :, 2:] * self.height[:, None, None]], -1)
+        z = self.bottom[:, None] + fractions[None, :, 2] * self.height[:, None]
+        return np.concatenate([xy, z[..., None]], -1)
 
     def to_local(self, points):
         """World points [P, 3] in each box's own frame [A, P, 3]: forward, left of the centre, above the ground."""
@@ -50,26 +56,24 @@ def count_points(boxes, points):
     return counts
 
 
-def visible_fraction(boxes, origin, walls):
+def visible_fraction(boxes, origin, walls, blockers):
     """Fraction [A] of each box that can be seen from `origin` [3], by rays to points spread over it.
 
-    walls [W, 2, 2] are the ground lines of buildings, taken as higher than any ray. A ray to a probe on the far side of
-    its own box counts like the others: it asks about the space before the box only.
+    walls [W, 2, 2] are the ground lines of buildings, taken as higher than any ray; blockers are boxes on the ground. A box
+    does not hide itself: asked is only what stands before it.
     """
     if not len(boxes.height):
         return np.zeros(0)
     probes = boxes.points(PROBES)  # A P 3
     hidden = _behind_walls(probes[..., :2].reshape(-1, 2), origin[:2], walls).reshape(probes.shape[:2])
-    start = boxes.to_local(np.asarray(origin, float)[None])[:, 0]  # A 3
-    ends = boxes.to_local(probes.reshape(-1, 3))  # A (A P) 3
-    step = ends - start[:, None]
+    start = blockers.to_local(np.asarray(origin, float)[None])[:, 0]  # O 3
+    step = blockers.to_local(probes.reshape(-1, 3)) - start[:, None]  # O (A P) 3
     step = np.where(np.abs(step) < 1e-9, 1e-9, step)
-    low = np.stack([-boxes.half[:, 0], -boxes.half[:, 1], np.zeros(len(start))], -1)
-    high = np.stack([boxes.half[:, 0], boxes.half[:, 1], boxes.height], -1)
+    low = np.stack([-blockers.half[:, 0], -blockers.half[:, 1], np.zeros(len(start))], -1)
+    high = np.stack([blockers.half[:, 0], blockers.half[:, 1], blockers.height], -1)
     first, second = (low - start)[:, None] / step, (high - start)[:, None] / step
     enter, leave = np.minimum(first, second).max(-1), np.maximum(first, second).min(-1)
     blocked = ((enter < leave) & (leave > 0) & (enter < 1)).reshape(len(start), *probes.shape[:2])
-    blocked[np.arange(len(start)), np.arange(len(start))] = False
     return 1 - (hidden | blocked.any(0)).mean(-1)
 
 
