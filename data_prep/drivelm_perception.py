@@ -123,13 +123,16 @@ def _relative(named):
     for index, (tag, one) in enumerate(named):
         for other_tag, other in named[index + 1 :]:
             ahead, left = other.place[0] - one.place[0], other.place[1] - one.place[1]
-            sides = []
-            if abs(ahead) >= 0.5 * abs(left):
-                sides.append("front" if ahead > 0 else "back")
-            if abs(left) > 0.5 * abs(ahead):
-                sides.append("left" if left > 0 else "right")
-            parts.append(f"{other_tag} is on the {' '.join(sides)} of {tag}")
+            parts.append(f"{other_tag} is {_side(ahead, left)} of {tag}")
     return listing(parts) + "."
+
+
+def _side(ahead, left):
+    """Where something is that lies so many metres ahead and to the left of something else."""
+    along, across = "front" if ahead > 0 else "back", "left" if left > 0 else "right"
+    if abs(left) <= 0.5 * abs(ahead):
+        return "in front" if ahead > 0 else "at the back"
+    return f"on the {across}" if abs(ahead) < 0.5 * abs(left) else f"on the {along} {across}"
 
 
 def _elements(lights):

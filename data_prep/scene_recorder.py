@@ -245,7 +245,7 @@ class _Recording:
                     "scene_token": token("scene", name),
                 }
             )
-        tags = ", ".join(self.scene.tags) or "none"
+        tags = f" tags: {', '.join(self.scene.tags)}." if self.scene.tags else ""
         self.rows["scene"].append(
             {
                 "token": token("scene", name),
@@ -254,7 +254,7 @@ class _Recording:
                 "first_sample_token": self.samples[0],
                 "last_sample_token": self.samples[-1],
                 "name": name,
-                "description": f"{self.scene.description} tags: {tags}.",
+                "description": self.scene.description + tags,
             }
         )
         self.rows["log"].append(

@@ -56,7 +56,8 @@ class Root:
         by_name = {scene["name"]: scene for scene in self.tables.scene}
         path = self.path / self.version / "splits.json"
         if path.is_file():
-            names = _read_json(path)
+            # "train" and "val" mean nuScenes' own lists to the devkit, so a set of one's own has names like "mine_train"
+            names = {split.rsplit("_", 1)[-1]: scenes for split, scenes in _read_json(path).items()}
             unknown = [name for scenes in names.values() for name in scenes if name not in by_name]
             if unknown:
                 raise UserError(f"{path}: scene {unknown[0]} is not in scene.json; correct one of the two files")
