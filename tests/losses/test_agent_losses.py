@@ -4,11 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from loss_scene import agent_targets, random_output
 
 from dima_jax import geometry
 from dima_jax.losses import agents
 from dima_jax.types import Term
-from loss_scene import agent_targets, random_output
 
 assign = jax.jit(lambda o, t: agents.assign(o, t, class_weight=2.0, box_weight=0.25))
 terms_of = jax.jit(agents.agent_terms)

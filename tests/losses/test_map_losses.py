@@ -4,10 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from loss_scene import PC_RANGE, map_targets, random_output
 
 from dima_jax import geometry
 from dima_jax.losses import map as map_losses
-from loss_scene import PC_RANGE, map_targets, random_output
 
 LINES = np.stack([np.stack([np.full(5, x), np.linspace(0, 8, 5)], -1) for x in (-3.0, 6.0)]).astype(np.float32)
 assign = jax.jit(lambda o, t: map_losses.assign(o, t, PC_RANGE, class_weight=2.0, points_weight=1.0))

@@ -4,9 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from loss_scene import PC_RANGE, random_output
 
 from dima_jax.losses import plan
-from loss_scene import PC_RANGE, random_output
 
 STEPS = jnp.ones((1, 6), bool)
 AHEAD = jnp.zeros((1, 6, 2)).at[..., 1].set(1.0)  # 1 m ahead per step: waypoints (0, 1) ... (0, 6)

@@ -1,0 +1,141 @@
+"""Planning metrics as VAD publishes them (`stp3-vad`; metric_stp3.py, vad-spec 12.1), and the values at the horizon.
+
+Per frame: the distance of each waypoint to the recorded path, and whether the ego's box meets an agent's box on a grid
+of 0.5 m. The reference's ways, each named where it lives, because the published numbers were measured with them:
+the ego box never turns, agents are those seen at the current frame, road users are picked by raw category index (Q2),
+steps at which the recorded path itself collides count as free, the point collision looks at the wrong place (Q7).
+Distances in metres in the LiDAR frame of the current key frame (x right, y forward), steps of 0.5 s.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+HUMAN_CATEGORIES = range(2, 9)  # quirk Q2: rows of the 32-entry lidarseg category table
+VEHICLE_CATEGORIES = range(14, 24)
+CELL = 0.5  # metres
+GRID = 200  # cells per side
+HALF = GRID * CELL / 2  # metres from the centre to the border
+EGO_FRONT, EGO_REAR, EGO_SIDE = 4.084 / 2 + 0.5, 4.084 / 2 - 0.5, 1.85 / 2  # metres from the LiDAR
+STEPS_PER_SECOND = 2
+HORIZONS = (1, 2, 3)  # seconds
+PROTOCOLS = {"stp3-vad": "mean of the steps up to the horizon", "at-horizon": "value at the horizon, grid of stp3-vad"}
+
+
+class FrameScore(NamedTuple):
+    """What one plan did at one frame. Collisions leave out steps at which the recorded path collides itself.
+
+    l2: metres to the recorded waypoint. recorded_collision: raw. counted: the whole recorded future exists; only such
+    frames enter a mean (`fut_valid_flag`).
+    """
+
+    l2: np.ndarray  # [F]
+    box_collision: np.ndarray  # [F] bool
+    point_collision: np.ndarray  # [F] bool
+    recorded_collision: np.ndarray  # [F] bool
+    counted: bool
+
+
+def score_frame(waypoints, recorded_waypoints, occupied, *, counted: bool) -> FrameScore:
+    """Scores a plan: waypoints, recorded_waypoints [F, 2] metres, occupied [F, 200, 200] from `occupancy`."""
+    waypoints, recorded = np.asarray(waypoints, np.float32), np.asarray(recorded_waypoints, np.float32)
+    recorded_collision = box_collision(recorded, occupied)
+    return FrameScore(
+        l2=np.linalg.norm(waypoints - recorded, axis=-1),
+        box_collision=box_collision(waypoints, occupied) & ~recorded_collision,
+        point_collision=_point_collision(waypoints, occupied) & ~recorded_collision,
+        recorded_collision=recorded_collision,
+        counted=bool(counted),
+    )
+
+
+def summarize(scores: Sequence[FrameScore], subset=None) -> dict[str, dict[str, float]]:
+    """{protocol: {"frames", "l2_1s" ... "l2_avg", "collision_1s" ... "collision_avg", "point_collision_..."}}.
+
+    subset: mask [frames] of the frames to use. Metres, and shares of 1 (published tables: percent). Without a counted
+    frame in the subset every mean is NaN.
+    """
+    chosen = [s for i, s in enumerate(scores) if s.counted and (subset is None or subset[i])]
+    table = {}
+    for protocol in PROTOCOLS:
+        row = {"frames": len(chosen)}
+        for name, field in (
+            ("l2", "l2"),
+            ("collision", "box_collision"),
+            ("point_collision", "point_collision"),
+        ):
+            steps = np.array([getattr(s, field) for s in chosen], np.float64)  # [frames, F]
+            values = [_reduce(steps, seconds * STEPS_PER_SECOND, protocol) for seconds in HORIZONS]
+            row |= {f"{name}_{seconds}s": value for seconds, value in zip(HORIZONS, values, strict=True)}
+            row[f"{name}_avg"] = float(np.mean(values))
+        table[protocol] = row
+    return table
+
+
+def _reduce(steps, upto, protocol):
+    if not len(steps):
+        return float("nan")
+    return float(steps[:, upto - 1].mean() if protocol == "at-horizon" else steps[:, :upto].mean())
+
+
+def occupancy(boxes, category, future_offsets, future_mask, future_yaw, categories=None):
+    """Grids [F, 200, 200] bool (row 0 = 50 m ahead, column 0 = 50 m left) of where road users will be.
+
+    boxes [G, 9] (cx, cy, cz, w, l, h, yaw_box, vx, vy) of real agents, category [G] lidarseg indices, future_offsets
+    [G, F, 2] metres per step, future_mask [G, F], future_yaw [G, F] radians per step. categories: the indices that
+    count, by default humans and vehicles.
+    """
+    categories = [*HUMAN_CATEGORIES, *VEHICLE_CATEGORIES] if categories is None else list(categories)
+    future_mask = np.asarray(future_mask) > 0
+    grids = np.zeros((future_mask.shape[-1], GRID, GRID), np.uint8)
+    for agent in np.flatnonzero(np.isin(category, categories)):
+        corners = _future_corners(boxes[agent], future_offsets[agent], future_yaw[agent])
+        for step in np.flatnonzero(future_mask[agent]):
+            cv2.fillPoly(grids[step], [_pixels(corners[step])], 1)
+    return grids.astype(bool)
+
+
+def _future_corners(box, offsets, yaw_steps):
+    """Corners [F, 4, 2] in metres of a box moved along its per-step offsets and turns."""
+    centers = box[:2] + np.cumsum(offsets, axis=0)
+    heading = -(box[6] + np.pi / 2) + np.cumsum(yaw_steps)
+    width, length = box[3], box[4]
+    local = np.array([[length, width], [length, -width], [-length, -width], [-length, width]]) / 2
+    cos, sin = np.cos(heading), np.sin(heading)
+    turn = np.stack([np.stack([cos, -sin], -1), np.stack([sin, cos], -1)], -2)  # [F, 2, 2]
+    return centers[:, None] + np.einsum("fij,cj->fci", turn, local)
+
+
+def _pixels(corners):
+    """Metres [4, 2] to integer (column, row), halves to even."""
+    return np.round(np.stack([corners[:, 0] + HALF, HALF - corners[:, 1]], -1) / CELL).astype(np.int32)
+
+
+def _ego_cells():
+    """(rows, columns) offsets of the cells under the ego box, counted from the grid's lower left corner."""
+    first = HALF - CELL / 2  # metres from the LiDAR to the centre of cell 0
+    low, high = np.ceil((first - EGO_REAR) / CELL), np.floor((first + EGO_FRONT) / CELL)
+    left, right = np.ceil((first - EGO_SIDE) / CELL), np.floor((first + EGO_SIDE) / CELL)
+    rows, columns = np.meshgrid(np.arange(low, high + 1), np.arange(left, right + 1), indexing="ij")
+    return rows.ravel(), columns.ravel()
+
+
+def box_collision(waypoints, occupied):
+    """Whether the (never turning) ego box at each waypoint [F, 2] covers an occupied cell of [F, 200, 200]: [F]."""
+    rows, columns = _ego_cells()
+    cells = np.asarray(waypoints, np.float64) / CELL
+    row = np.clip((GRID - (cells[:, 1:] + rows)).astype(np.int32), 0, GRID - 1)
+    column = np.clip((cells[:, :1] + columns).astype(np.int32), 0, GRID - 1)
+    return occupied[np.arange(len(cells))[:, None], row, column].any(-1)
+
+
+def _point_collision(waypoints, occupied):
+    """Whether the cell of each waypoint is occupied, at half the true offset of the grid (quirk Q7): about never."""
+    offset = (HALF - CELL / 2) / 2
+    row = ((offset - waypoints[:, 1]) / CELL).astype(np.int64)
+    column = ((offset + waypoints[:, 0]) / CELL).astype(np.int64)
+    inside = (row >= 0) & (row < GRID) & (column >= 0) & (column < GRID)
+    hit = occupied[np.arange(len(waypoints)), np.clip(row, 0, GRID - 1), np.clip(column, 0, GRID - 1)]
+    return inside & hit
