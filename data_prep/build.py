@@ -7,25 +7,16 @@ nuScenes' own, or those of `<version>/splits.json`. A build that was stopped goe
 the same bytes for any number of workers. The result opens with `tfds.builder_from_directory(DIR)`.
 """
 
-import os
-
-os.environ.setdefault("MPLBACKEND", "Agg")  # the devkit imports pyplot
-
 import logging
-import re
-import threading
+import os
 from pathlib import Path
 
 import absl.logging
-import apache_beam as beam
 from absl import flags
-from apache_beam.options.pipeline_options import PipelineOptions
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from data_prep import shards
 from dima_jax import entry
 from dima_jax.data import features, records
-from dima_jax.errors import UserError
 
 _DATAROOT = flags.DEFINE_string(
     "dataroot", None, "nuScenes root: the folder of samples/, maps/, can_bus/", required=True
@@ -49,46 +40,13 @@ def build(dataroot: str, version: str, drivelm: str, out: str, workers: int) -> 
     print(f"{dataroot} {version}: {_summary(planned)}; {len(every) - len(missing)} of {len(every)} shards are there")
     _report_questions(root, planned, answers)
     if missing:
-        _run(missing, shards.WriteShard(dataroot, version, drivelm, mark), workers)
+        logging.getLogger().setLevel(logging.ERROR)  # importing Beam warns of Google libraries nobody uses
+        from data_prep import pipeline
+
+        pipeline.run(missing, pipeline.WriteShard(dataroot, version, drivelm, mark), workers)
     _write_metadata(folder, planned)
     print(f"records in {folder}: check them with `python -m data_prep.validate --data={folder}`")
     return planned
-
-
-def _run(missing: list[shards.Shard], write: beam.DoFn, workers: int) -> None:
-    """The Beam pipeline, with a bar of key frames."""
-    mode = "multi_threading" if workers > 1 else "in_memory"
-    options = PipelineOptions([f"--direct_num_workers={workers}", f"--direct_running_mode={mode}"])
-    logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # its errors end up in ours
-    done = threading.Event()
-    bar = threading.Thread(target=_show_progress, args=(sum(shard.frames for shard in missing), done))
-    bar.start()
-    try:
-        with beam.Pipeline(options=options) as pipeline:
-            _ = pipeline | beam.Create(missing) | beam.Reshuffle() | beam.ParDo(write)
-    except Exception as error:
-        raise _user_error(error) from error
-    finally:
-        done.set()
-        bar.join()
-
-
-def _user_error(error: Exception) -> Exception:
-    """Beam hands on a worker's exception as text; the UserError in it, or the exception itself."""
-    found = re.findall(
-        r"dima_jax\.errors\.UserError: (.*)", f"{type(error).__module__}.{type(error).__name__}: {error}"
-    )
-    return UserError(re.sub(r" \[while running .*", "", found[-1])) if found else error
-
-
-def _show_progress(total: int, done: threading.Event) -> None:
-    start = shards.Progress.frames
-    columns = (TextColumn("key frames"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns) as progress:
-        task = progress.add_task("", total=total)
-        while not done.wait(0.2):
-            progress.update(task, completed=shards.Progress.frames - start)
-        progress.update(task, completed=shards.Progress.frames - start)
 
 
 def _summary(planned: dict[str, list[shards.Shard]]) -> str:

@@ -38,3 +38,14 @@ def defect(data: bytes, shape: tuple[int, int]) -> str:
     if small.shape != tuple(-(-side // 8) for side in shape):
         return f"image is not {shape[0]} x {shape[1]} as the tables say"
     return ""
+
+
+def shape(data: bytes) -> tuple[int, int] | None:
+    """(rows, columns) by the JPEG's frame header; None if it has none."""
+    at = 2
+    while at + 9 <= len(data) and data[at] == 0xFF:
+        kind, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4])
+        if 0xC0 <= kind <= 0xCF and kind not in (0xC4, 0xC8, 0xCC):
+            return int.from_bytes(data[at + 5 : at + 7]), int.from_bytes(data[at + 7 : at + 9])
+        at += 2 + length
+    return None

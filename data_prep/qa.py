@@ -42,13 +42,11 @@ def _pairs(path: str, scene: str, sample: str, frame: dict) -> dict:
         raise UserError(f"{path}: scene {scene}, sample {sample} has questions of unknown kind {sorted(unknown)}")
     rows = [(kind, pair["Q"], _answer(pair["A"])) for kind in KINDS for pair in frame["QA"].get(kind, ())]
     for kind, question, answer in rows:
-        for tag in TAG.finditer(f"{question} {answer}"):
-            problem = _tag_problem(tag)
-            if problem:
-                raise UserError(
-                    f"{path}: scene {scene}, sample {sample}: {tag[0]} {problem} ({kind} question {question!r}); "
-                    f"tags are <id,camera,x,y> with a camera of {', '.join(CAMERAS)}"
-                )
+        for tag, problem in tag_problems(f"{question} {answer}"):
+            raise UserError(
+                f"{path}: scene {scene}, sample {sample}: {tag} {problem} ({kind} question {question!r}); "
+                f"tags are <id,camera,x,y> with a camera of {', '.join(CAMERAS)}"
+            )
     kinds, questions, answers = zip(*rows, strict=True) if rows else ((), (), ())
     return {"kinds": kinds, "questions": questions, "answers": answers}
 
@@ -58,8 +56,13 @@ def _answer(answer) -> str:
     return " ".join(answer) if isinstance(answer, list) else answer
 
 
-def _tag_problem(tag: re.Match) -> str:
-    parts = [part.strip() for part in tag[1].split(",")[1:]]
+def tag_problems(text: str) -> list[tuple[str, str]]:
+    """(tag, what is wrong with it) of every object tag in the text that is not <id,camera,x,y>."""
+    return [(tag[0], problem) for tag in TAG.finditer(text) if (problem := _tag_problem(tag[1]))]
+
+
+def _tag_problem(after_id: str) -> str:
+    parts = [part.strip() for part in after_id.split(",")[1:]]
     if len(parts) != 3 or parts[0] not in CAMERAS:
         return "names no camera"
     try:

@@ -8,12 +8,11 @@ fingerprint of the input and whose records pass their CRCs.
 
 import json
 import os
-import threading
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-import apache_beam as beam
 import google_crc32c
 
 from data_prep import qa
@@ -80,28 +79,6 @@ def is_complete(shard: Shard, mark: str) -> bool:
         return False
 
 
-class Progress:
-    """Key frames written by this process."""
-
-    frames = 0
-    lock = threading.Lock()
-
-    @classmethod
-    def add(cls, frames: int) -> None:
-        with cls.lock:
-            cls.frames += frames
-
-
-class WriteShard(beam.DoFn):
-    """Beam: Shard -> nothing; writes the shard and its sidecar. Workers of one process share the opened data set."""
-
-    def __init__(self, dataroot: str, version: str, drivelm: str, mark: str):
-        self.dataroot, self.version, self.drivelm, self.mark = dataroot, version, drivelm, mark
-
-    def process(self, shard: Shard):
-        write(shard, opened(self.dataroot, self.version), questions(self.drivelm), self.mark)
-
-
 @lru_cache(maxsize=1)
 def opened(dataroot: str, version: str) -> Root:
     """The data set, opened once in a process."""
@@ -114,8 +91,8 @@ def questions(drivelm: str) -> dict:
     return qa.read(drivelm)
 
 
-def write(shard: Shard, root: Root, answers: dict, mark: str) -> None:
-    """The shard and its sidecar, each under a temporary name until it is complete."""
+def write(shard: Shard, root: Root, answers: dict, mark: str, on_frame: Callable[[], None]) -> None:
+    """The shard and its sidecar, each under a temporary name until it is complete. on_frame: called after every frame."""
     path = Path(shard.path)
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     rows = []
@@ -137,7 +114,7 @@ def write(shard: Shard, root: Root, answers: dict, mark: str) -> None:
                     }
                 )
                 file.write(records.framed(payload))
-                Progress.add(1)
+                on_frame()
         size = file.tell()
     sidecar = {"shard": path.name, "fingerprint": mark, "bytes": size, "records": rows}
     index = temporary.with_name(temporary.name + ".index.json")

@@ -1,0 +1,73 @@
+"""The Beam pipeline that writes shards, its progress bar and its errors."""
+
+import threading
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from data_prep import shards
+from dima_jax.errors import UserError
+
+
+class Outcome:
+    """What the threads of this process have done: key frames written, errors met."""
+
+    def __init__(self):
+        self.frames = 0
+        self.errors: list[UserError] = []
+        self._lock = threading.Lock()
+
+    def add_frame(self) -> None:
+        with self._lock:
+            self.frames += 1
+
+
+_outcome = Outcome()
+
+
+class WriteShard(beam.DoFn):
+    """Shard -> nothing; writes the shard and its sidecar. After the first UserError the remaining shards are left.
+
+    Workers are threads of this process and share the opened data set; Beam would turn a raised error into pages.
+    """
+
+    def __init__(self, dataroot: str, version: str, drivelm: str, mark: str):
+        self.dataroot, self.version, self.drivelm, self.mark = dataroot, version, drivelm, mark
+
+    def process(self, shard: shards.Shard):
+        if _outcome.errors:
+            return
+        root, answers = shards.opened(self.dataroot, self.version), shards.questions(self.drivelm)
+        try:
+            shards.write(shard, root, answers, self.mark, _outcome.add_frame)
+        except UserError as error:
+            _outcome.errors.append(error)
+
+
+def run(missing: list[shards.Shard], write: WriteShard, workers: int) -> None:
+    """Writes the shards with that many threads. Raises the first UserError of a worker."""
+    global _outcome
+    _outcome = Outcome()
+    mode = "multi_threading" if workers > 1 else "in_memory"
+    options = PipelineOptions([f"--direct_num_workers={workers}", f"--direct_running_mode={mode}"])
+    done = threading.Event()
+    bar = threading.Thread(target=_show_progress, args=(sum(shard.frames for shard in missing), done))
+    bar.start()
+    try:
+        with beam.Pipeline(options=options) as pipeline:
+            _ = pipeline | beam.Create(missing) | beam.Reshuffle() | beam.ParDo(write)
+    finally:
+        done.set()
+        bar.join()
+    if _outcome.errors:
+        raise _outcome.errors[0]
+
+
+def _show_progress(total: int, done: threading.Event) -> None:
+    columns = (TextColumn("key frames"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns) as progress:
+        task = progress.add_task("", total=total)
+        while not done.wait(0.2):
+            progress.update(task, completed=_outcome.frames)
+        progress.update(task, completed=_outcome.frames)
