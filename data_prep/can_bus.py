@@ -33,12 +33,9 @@ def can_bus(states, start, town):
     """
     drive = _Drive(states)
     messages = {
-        "pose": [_pose(drive, t, start) for t in drive.times(POSE_RATE)],
-        "steeranglefeedback": [
-            {"utime": start + round(1e6 * t), "value": round(drive.at("steering", t), 6)}
-            for t in drive.times(STEERING_RATE)
-        ],
-        "vehicle_monitor": [_monitor(drive, t, start) for t in drive.times(MONITOR_RATE)],
+        "pose": _poses(drive, start),
+        "steeranglefeedback": _steering(drive, start),
+        "vehicle_monitor": _monitors(drive, start),
     }
     meta = {name: _statistics(rows) for name, rows in messages.items()}
     return {**messages, "route": _route(drive, town), "meta": meta}
@@ -54,34 +51,62 @@ class _Drive:
         self.curves = {name: np.array([getattr(state.ego, name) for state in states], float) for name in names}
         self.curves["yaw"] = np.unwrap(self.curves["yaw"])
 
-    def at(self, name, time):
-        return float(np.interp(time, self.time, self.curves[name]))
-
     def times(self, rate):
-        return [i / rate for i in range(int(self.time[-1] * rate + 1e-6) + 1)]
+        """The instants, in seconds, at which a message of this rate is sent."""
+        return np.arange(int(self.time[-1] * rate + 1e-6) + 1) / rate
+
+    def at(self, times):
+        """All curves at the given instants: {name: array like times}."""
+        return {name: np.interp(times, self.time, curve) for name, curve in self.curves.items()}
 
     def ego(self, time):
-        """The last recorded state at or before `time`, for what cannot be interpolated."""
+        """The last recorded ego at or before `time`, for what cannot be interpolated."""
         return self.states[max(0, int(np.searchsorted(self.time, time + 1e-6)) - 1)].ego
 
 
-def _pose(drive, time, start):
-    value = {name: round(drive.at(name, time), 6) for name in drive.curves}
-    return {
-        "accel": [value["acceleration"], round(value["speed"] * value["yaw_rate"], 6), GRAVITY],
-        "orientation": quaternion(value["yaw"]),
-        "pos": [value["x"], value["y"], 0.0],
-        "rotation_rate": [0.0, 0.0, value["yaw_rate"]],
-        "utime": start + round(1e6 * time),
-        "vel": [value["speed"], 0.0, 0.0],
-    }
+def _rows(columns):
+    """{name: array} to one {name: float} after the other."""
+    lists = {name: np.round(values, 6).tolist() for name, values in columns.items()}
+    return [dict(zip(lists, values, strict=True)) for values in zip(*lists.values(), strict=True)]
 
 
-def _monitor(drive, time, start):
-    ego, speed, yaw_rate = drive.ego(time), drive.at("speed", time), drive.at("yaw_rate", time)
-    acceleration = drive.at("acceleration", time)
-    rpm = {side: (speed - sign * yaw_rate * TRACK / 2) / WHEEL_RADIUS * 30 / math.pi for side, sign in _SIDES}
-    turning = (drive.at("steering", time + 0.05) - drive.at("steering", time - 0.05)) / 0.1
+def _utime(start, time):
+    return start + round(1e6 * float(time))
+
+
+def _poses(drive, start):
+    times = drive.times(POSE_RATE)
+    return [
+        {
+            "accel": [row["acceleration"], round(row["speed"] * row["yaw_rate"], 6), GRAVITY],
+            "orientation": quaternion(row["yaw"]),
+            "pos": [row["x"], row["y"], 0.0],
+            "rotation_rate": [0.0, 0.0, row["yaw_rate"]],
+            "utime": _utime(start, time),
+            "vel": [row["speed"], 0.0, 0.0],
+        }
+        for time, row in zip(times, _rows(drive.at(times)), strict=True)
+    ]
+
+
+def _steering(drive, start):
+    times = drive.times(STEERING_RATE)
+    rows = _rows(drive.at(times))
+    return [{"utime": _utime(start, t), "value": row["steering"]} for t, row in zip(times, rows, strict=True)]
+
+
+def _monitors(drive, start):
+    times = drive.times(MONITOR_RATE)
+    columns = drive.at(times)
+    before, after = (drive.at(times + step)["steering"] for step in (-0.05, 0.05))
+    columns["turning"] = (after - before) / 0.1
+    return [_monitor(row, drive.ego(t), _utime(start, t)) for t, row in zip(times, _rows(columns), strict=True)]
+
+
+def _monitor(row, ego, utime):
+    acceleration = row["acceleration"]
+    turn = row["yaw_rate"] * TRACK / 2
+    left, right = ((row["speed"] + sign * turn) / WHEEL_RADIUS * 30 / math.pi for sign in (-1, 1))
     return {
         "available_distance": 200,
         "battery_level": 100,
@@ -89,19 +114,16 @@ def _monitor(drive, time, start):
         "brake_switch": 2 if ego.braking else 1,
         "gear_position": 7,
         "left_signal": int(ego.blinker == 1),
-        "rear_left_rpm": round(rpm["left"], 2),
-        "rear_right_rpm": round(rpm["right"], 2),
+        "rear_left_rpm": round(left, 2),
+        "rear_right_rpm": round(right, 2),
         "right_signal": int(ego.blinker == -1),
-        "steering": round(math.degrees(drive.at("steering", time)), 1),
-        "steering_speed": round(math.degrees(turning), 1),
+        "steering": round(math.degrees(row["steering"]), 1),
+        "steering_speed": round(math.degrees(row["turning"]), 1),
         "throttle": 0 if ego.braking else round(1000 * min(max(acceleration / FULL_THROTTLE, 0.0), 1.0)),
-        "utime": start + round(1e6 * time),
-        "vehicle_speed": round(3.6 * speed, 2),
-        "yaw_rate": round(math.degrees(yaw_rate), 1),
+        "utime": utime,
+        "vehicle_speed": round(3.6 * row["speed"], 2),
+        "yaw_rate": round(math.degrees(row["yaw_rate"]), 1),
     }
-
-
-_SIDES = (("left", 1), ("right", -1))
 
 
 def _statistics(rows):

@@ -204,25 +204,25 @@ def _object(agent, future, snapshots, path, view, words):
     )
 
 
-def _discs(x, y, yaw, length, width):
-    """A box as three discs: centres [3, 2] and their common radius."""
-    along = np.array([-1, 0, 1])[:, None] * max(length - width, 0.0) / 2
-    return (x, y) + along * [math.cos(yaw), math.sin(yaw)], width / 2
+def _discs(xy, yaw, length, width):
+    """Boxes at T instants as three discs: centres [T, 3, 2] and their common radius. xy [T, 2]; yaw [T]."""
+    along = np.array([-1.0, 0.0, 1.0]) * max(length - width, 0.0) / 2
+    forward = np.stack([np.cos(yaw), np.sin(yaw)], -1)
+    return xy[:, None] + along[None, :, None] * forward[:, None], width / 2
 
 
 def _straight_on_gap(agent, future, snapshots):
     """Smallest gap in metres, over the horizon, to an ego that keeps its heading and speed."""
-    ego, gap = future[0].ego, math.inf
-    for state, snapshot in zip(future[::STRIDE], snapshots, strict=True):
-        if agent.id not in snapshot:
-            break
-        other = snapshot[agent.id]
-        reach = EGO_CENTER + ego.speed * (state.time - future[0].time)
-        x, y = ego.x + reach * math.cos(ego.yaw), ego.y + reach * math.sin(ego.yaw)
-        mine, radius = _discs(x, y, ego.yaw, EGO_LENGTH, EGO_WIDTH)
-        theirs, other_radius = _discs(other.x, other.y, other.yaw, other.length, other.width)
-        gap = min(gap, float(np.hypot(*(mine[:, None] - theirs).T).min()) - radius - other_radius)
-    return gap
+    theirs = [snapshot[agent.id] for snapshot in snapshots if agent.id in snapshot]
+    ego, start = future[0].ego, future[0].time
+    seen = [state.time - start for state, s in zip(future[::STRIDE], snapshots, strict=True) if agent.id in s]
+    reach = EGO_CENTER + ego.speed * np.array(seen)
+    xy = np.array([ego.x, ego.y]) + reach[:, None] * [math.cos(ego.yaw), math.sin(ego.yaw)]
+    mine, radius = _discs(xy, np.full(len(xy), ego.yaw), EGO_LENGTH, EGO_WIDTH)
+    places = np.array([(a.x, a.y, a.yaw) for a in theirs])
+    others, other_radius = _discs(places[:, :2], places[:, 2], agent.length, agent.width)
+    between = mine[:, :, None] - others[:, None]
+    return float(np.sqrt((between**2).sum(-1).min())) - radius - other_radius
 
 
 def _steering(future):

@@ -7,6 +7,8 @@ boxes that stand on it.
 import numpy as np
 
 NEAR = 0.2  # m; edges are cut at this depth before they are projected
+GROUND = 0.05  # m; lower points are the road's
+EDGE = 1e-3  # m; slack for points on a box's surface
 # corners as (length, width, height) signs, and the twelve edges between them
 CORNER_SIGNS = np.array([[sx, sy, sz] for sx in (1, -1) for sy in (1, -1) for sz in (0, 1)], float)
 EDGES = np.array([(a, b) for a in range(8) for b in range(a) if (CORNER_SIGNS[a] != CORNER_SIGNS[b]).sum() == 1])
@@ -45,14 +47,17 @@ class Boxes:
 
 def count_points(boxes, points):
     """Number of points [P, 3] (world) inside each box, borders included: int [A]."""
-    points = points[points[:, 2] > 0.05]
+    points = points[points[:, 2] > GROUND]
+    points = points[np.argsort(points[:, 0], kind="stable")]
+    reach = np.hypot(*boxes.half.T) + EDGE
+    first = np.searchsorted(points[:, 0], boxes.center_xy[:, 0] - reach)
+    last = np.searchsorted(points[:, 0], boxes.center_xy[:, 0] + reach)
     counts = np.zeros(len(boxes.height), int)
-    for index in range(len(counts)):
-        offset = points[:, :2] - boxes.center_xy[index]
-        near = np.flatnonzero((offset**2).sum(-1) <= (boxes.half[index] ** 2).sum() + 0.01)
-        local = np.abs(offset[near] @ boxes.axes[index].T)
-        inside = (local <= boxes.half[index] + 1e-3).all(-1) & (points[near, 2] <= boxes.height[index] + 1e-3)
-        counts[index] = inside.sum()
+    for index in np.flatnonzero(last > first):
+        near = points[first[index] : last[index]]
+        local = np.abs((near[:, :2] - boxes.center_xy[index]) @ boxes.axes[index].T)
+        inside = (local <= boxes.half[index] + EDGE).all(-1) & (near[:, 2] <= boxes.height[index] + EDGE)
+        counts[index] = np.count_nonzero(inside)
     return counts
 
 
