@@ -42,15 +42,15 @@ class TemporalAttention(nnx.Module):
         query_pos: Float[Array, "1 YX D"],
         previous: Float[Array, "B YX D"],
         current: Float[Array, "B YX D"],
-        reference: Float[Array, "B YX 2"],
+        references: Float[Array, "2B YX 2"],
         bev_shape: tuple[int, int],
         rng: jax.Array | None = None,
     ) -> Float[Array, "B YX D"]:
-        """Quirk Q3: `reference`, shifted by the ego motion, serves the previous and the current BEV alike."""
+        """`references`: where each query looks, (x, y) in [0, 1], in the previous BEVs, then in the current ones."""
         offsets, weights = self.maps.points(jnp.concatenate([previous, query + query_pos], axis=-1))
         offsets, weights = (jnp.concatenate([x[:, :, :, 0], x[:, :, :, 1]]) for x in (offsets, weights))
         shapes = (bev_shape,)
-        locations = around(jnp.concatenate([reference, reference])[:, :, None], offsets, shapes)
+        locations = around(references[:, :, None], offsets, shapes)
         values = self.maps.values(jnp.concatenate([previous, current]))
         from_previous, from_current = jnp.split(sample(values, shapes, locations, weights), 2)
         out = self.maps.output(0.5 * (from_previous + from_current))
@@ -137,11 +137,12 @@ class BevEncoder(nnx.Module):
         lidar2img: Float[Array, "B N 4 4"],
         can_bus: Float[Array, "B 18"],
         prev_bev: Float[Array, "B YX D"],
-        has_prev_bev: Bool[Array, "B"],
+        has_prev_bev: Bool[Array, " B"],
         rng: jax.Array | None = None,
     ) -> Float[Array, "B YX D"]:
         """The BEV of the current frame; `prev_bev` is that of the previous frame in its own LiDAR frame.
 
+        Quirk Q3: the ego motion moves where queries look in the previous BEV and in the current one alike.
         Quirk Q4: with a previous BEV, the "current" map that temporal attention samples is the first layer's query in
         every layer; without one, both maps are the layer's own query.
         """
@@ -149,7 +150,8 @@ class BevEncoder(nnx.Module):
         tokens = self.camera_tokens(features)
         points = pillars(self.bev_shape, self.pc_range, self.pillar_points)
         references, visible = project_pillars(lidar2img, points, self.pc_range, self.image_shape)
-        reference = cell_centers(self.bev_shape) + ego_shift(can_bus, self.pc_range)[:, None]
+        shifted = cell_centers(self.bev_shape) + ego_shift(can_bus, self.pc_range)[:, None]
+        temporal_references = jnp.concatenate([shifted, shifted])
         rotated = rotate_bev(prev_bev, can_bus[:, 17], self.bev_shape, self.rotate_center)
         start = query = self.queries[...] + self.embed_can_bus(can_bus)[:, None]
         query_pos = self.positions()
@@ -158,7 +160,9 @@ class BevEncoder(nnx.Module):
             rng_temporal, rng_spatial, rng_ffn = split_rng(rng_layer, 3)
             previous = jnp.where(has_prev, rotated, query)
             current = jnp.where(has_prev, start, query)
-            query = layer.temporal(query, query_pos, previous, current, reference, self.bev_shape, rng_temporal)
+            query = layer.temporal(
+                query, query_pos, previous, current, temporal_references, self.bev_shape, rng_temporal
+            )
             query = layer.norm1(query)
             query = layer.norm2(layer.spatial(query, tokens, shapes, references, visible, rng_spatial))
             query = layer.norm3(layer.ffn(query, rng_ffn))

@@ -62,7 +62,7 @@ def ego_shift(can_bus: Float[Array, "B 18"], pc_range) -> Float[Array, "B 2"]:
 
 
 def rotate_bev(
-    bev: Float[Array, "B YX D"], angle_deg: Float[Array, "B"], bev_shape: tuple[int, int], center: tuple[int, int]
+    bev: Float[Array, "B YX D"], angle_deg: Float[Array, " B"], bev_shape: tuple[int, int], center: tuple[int, int]
 ) -> Float[Array, "B YX D"]:
     """The BEV image rotated counter-clockwise (as displayed with row 0 on top) about pixel `center` (x, y).
 

@@ -64,12 +64,18 @@ def sample(
     weights: Float[Array, "B Q h L p"],
 ) -> Float[Array, "B Q D"]:
     """Weighted sum of bilinear samples; locations are (x, y) in [0, 1] of each level."""
-    if cell_count(shapes) <= MATRIX_CELLS:
-        matrix = interpolation_matrix(shapes, locations, weights)
-        out = jnp.einsum("bqhc,bchd->bqhd", matrix, value)
-        return out.reshape(*out.shape[:2], -1)
-    table = neighbour_table(value[:, None], shapes)
-    return gather_samples(table, shapes, locations, weights, jnp.zeros(locations.shape[:2], jnp.int32))
+    way = sample_by_matrix if cell_count(shapes) <= MATRIX_CELLS else sample_by_gather
+    return way(value, shapes, locations, weights)
+
+
+def sample_by_matrix(value, shapes: Shapes, locations, weights) -> Float[Array, "B Q D"]:
+    out = jnp.einsum("bqhc,bchd->bqhd", interpolation_matrix(shapes, locations, weights), value)
+    return out.reshape(*out.shape[:2], -1)
+
+
+def sample_by_gather(value, shapes: Shapes, locations, weights) -> Float[Array, "B Q D"]:
+    grid = jnp.zeros(locations.shape[:2], jnp.int32)
+    return gather_samples(neighbour_table(value[:, None], shapes), shapes, locations, weights, grid)
 
 
 def sample_grids(
@@ -80,18 +86,24 @@ def sample_grids(
     offsets: Float[Array, "B Q h L p 2"],
     weights: Float[Array, "B Q h L p"],
 ) -> Float[Array, "B Q D"]:
-    """Sum over the grids that each query hits of its samples there, around that grid's reference points.
+    """Sum over the grids that each query hits of its samples there, around that grid's reference points."""
+    few = hits.shape[1] * cell_count(shapes) <= MATRIX_CELLS
+    way = sample_grids_by_matrix if few else sample_grids_by_gather
+    return way(value, shapes, references, hits, offsets, weights)
 
-    Point p uses reference p % Z. The gather way visits, per pass, one hit grid of every query (its first, its second,
-    ...) and skips the passes in which no query has a grid left, so the cost follows the hits, not G.
+
+def sample_grids_by_matrix(value, shapes: Shapes, references, hits, offsets, weights) -> Float[Array, "B Q D"]:
+    locations = around(references, offsets[:, None], shapes)
+    matrix = interpolation_matrix(shapes, locations, weights[:, None] * hits[..., None, None, None])
+    out = jnp.einsum("bgqhc,bgchd->bqhd", matrix, value)
+    return out.reshape(*out.shape[:2], -1)
+
+
+def sample_grids_by_gather(value, shapes: Shapes, references, hits, offsets, weights) -> Float[Array, "B Q D"]:
+    """Each pass visits one hit grid of every query, its first, its second, ...
+
+    Passes in which no query has a grid left are skipped, so the cost follows the hits, not G.
     """
-    batch, grids, queries = hits.shape
-    if grids * cell_count(shapes) <= MATRIX_CELLS:
-        locations = around(references, offsets[:, None], shapes)
-        matrix = interpolation_matrix(shapes, locations, weights[:, None] * hits[..., None, None, None])
-        out = jnp.einsum("bgqhc,bgchd->bqhd", matrix, value)
-        return out.reshape(batch, queries, -1)
-
     table = neighbour_table(value, shapes)
     order = jnp.cumsum(hits.astype(jnp.int32), axis=1)  # 1 at a query's first hit grid, 2 at its second, ...
 
@@ -103,7 +115,7 @@ def sample_grids(
         return gather_samples(table, shapes, around(reference, offsets, shapes), masked, grid)
 
     out = visit(1)
-    for nth in range(2, grids + 1):
+    for nth in range(2, hits.shape[1] + 1):
         more = (order[:, -1] >= nth).any()
         out = jax.lax.cond(more, lambda x, nth=nth: x + visit(nth), lambda x: x, out)
     return out
@@ -159,7 +171,7 @@ def gather_samples(
     grid: Int[Array, "B Q"],
 ) -> Float[Array, "B Q D"]:
     """Samples of each query in its own grid, by rows of `neighbour_table`."""
-    batch, queries, heads, _, points = weights.shape
+    batch, queries, heads = weights.shape[:3]
     corners = sum((rows + 1) * (columns + 1) for rows, columns in shapes)
     grids = table.shape[0] // (batch * corners * heads)
     image = jnp.arange(batch, dtype=jnp.int32)[:, None] * grids + grid

@@ -33,7 +33,7 @@ class FrozenNorm(nnx.Module):
         self.mean = nnx.Param(jnp.zeros((channels,), jnp.float32))
         self.var = nnx.Param(jnp.ones((channels,), jnp.float32))
 
-    def affine(self) -> tuple[Float[Array, "C"], Float[Array, "C"]]:
+    def affine(self) -> tuple[Float[Array, " C"], Float[Array, " C"]]:
         """(factor, addend) of the affine map."""
         factor = self.scale[...] * jax.lax.rsqrt(self.var[...] + 1e-5)
         return factor, self.bias[...] - self.mean[...] * factor

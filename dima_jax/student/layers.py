@@ -5,6 +5,7 @@ dropout does nothing. Attention masks are True where a key may be attended to.
 Initialisers follow PyTorch's defaults unless VAD sets its own (vad-spec 10).
 """
 
+import itertools
 import math
 
 import jax
@@ -60,7 +61,7 @@ class Mlp(nnx.Module):
     """Linear, [LayerNorm,] ReLU, ..., Linear. `widths` lists input, hidden and output widths."""
 
     def __init__(self, widths: tuple[int, ...], rngs: nnx.Rngs, *, norm: bool = False, last_bias=None):
-        hidden = list(zip(widths[:-2], widths[1:-1], strict=True))
+        hidden = list(itertools.pairwise(widths[:-1]))
         self.layers = nnx.List([linear(a, b, rngs) for a, b in hidden])
         self.norms = nnx.List([layer_norm(b, rngs) for _, b in hidden] if norm else [])
         self.last = linear(widths[-2], widths[-1], rngs, bias_init=last_bias)

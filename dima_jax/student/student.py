@@ -108,7 +108,7 @@ class Student(nnx.Module):
         self,
         frame: Frame,
         prev_bev: Float[Array, "B YX D"],
-        has_prev_bev: Bool[Array, "B"],
+        has_prev_bev: Bool[Array, " B"],
         *,
         is_training: bool = False,
         key: jax.Array | None = None,

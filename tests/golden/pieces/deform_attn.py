@@ -1,0 +1,92 @@
+"""Golden piece deform_attn: the sampling op with gradients, both ways, and the four attentions built on it."""
+
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from dima_jax import params
+from dima_jax.convert import rules, torch_vad
+from dima_jax.student import deformable_attention as deformable
+from dima_jax.student.bev_encoder import SpatialAttention, TemporalAttention
+from tests.golden.check import close
+
+TOLERANCE = 1e-4
+SINGLE = {"matrix": deformable.sample_by_matrix, "gather": deformable.sample_by_gather}
+GRIDS = {"matrix": deformable.sample_grids_by_matrix, "gather": deformable.sample_grids_by_gather}
+
+
+def check(folder: Path):
+    kinds = {"core": _core, "msda3d": _pillar, "custom_msda": _decoder, "tsa": _temporal, "sca": _spatial}
+    for path in sorted(folder.glob("*.npz")):
+        kind = next(kind for kind in kinds if path.name.startswith(kind))
+        with np.load(path) as data:
+            yield path.name, list(kinds[kind](dict(data)))
+
+
+def _shapes(array):
+    return tuple((int(rows), int(columns)) for rows, columns in array)
+
+
+def _core(d):
+    names = ("value", "sampling_locations", "attention_weights")
+    shapes = _shapes(d["spatial_shapes"])
+    for way, sample in SINGLE.items():
+        out, pull = jax.vjp(lambda v, x, w, f=sample: f(v, shapes, x, w), *(d[name] for name in names))
+        yield close(f"out ({way})", out, d["out"], TOLERANCE)
+        for name, gradient in zip(names, pull(jnp.asarray(d["grad_out"])), strict=True):
+            yield close(f"grad_{name} ({way})", gradient, d[f"grad_{name}"], TOLERANCE)
+
+
+def _load(module, d, prefix="", output="output_proj"):
+    """The module with the file's weights; an attention without output projection gets zeros there."""
+    graph, weights = params.split(module)
+    table = torch_vad.deformable_rules(f"sd.{prefix}", f"sd.{output}", "maps")
+    foreign = {name.replace("sd/", "sd."): value for name, value in d.items() if name.startswith("sd/")}
+    expected = {path: value for path, value in weights.items() if "output" not in path or f"sd/{output}.bias" in d}
+    converted, _ = rules.to_ours(table, (), foreign, expected)
+    return params.bind(graph, {**weights, **jax.tree.map(jnp.asarray, converted)})
+
+
+def _pillar(d):
+    levels = len(d["spatial_shapes"])
+    maps = _load(SpatialAttention(256, 8, levels, 0.0, nnx.Rngs(0)), d).maps
+    offsets, weights = (x[:, :, :, 0] for x in maps.points(d["query"]))
+    shapes = _shapes(d["spatial_shapes"])
+    locations = deformable.around(d["reference_points"], offsets, shapes)
+    for way, sample in SINGLE.items():
+        yield close(f"out ({way})", sample(maps.values(d["value"]), shapes, locations, weights), d["out"], TOLERANCE)
+
+
+def _first(x):
+    return jnp.swapaxes(jnp.asarray(x), 0, 1)
+
+
+def _decoder(d):
+    module = _load(deformable.DeformableAttention(256, 8, 4, 0.0, nnx.Rngs(0)), d)
+    query, query_pos, value = (_first(d[name]) for name in ("query", "query_pos", "value"))
+    out = module(query, query_pos, value, d["reference_points"][:, :, 0], tuple(map(int, d["bev_hw"])))
+    yield close("out", _first(out), d["out"], TOLERANCE)
+
+
+def _temporal(d):
+    module = _load(TemporalAttention(256, 8, 0.0, nnx.Rngs(0)), d)
+    query = d["query"]
+    previous = d.get("prev_bev", query)
+    references, bev_shape = d["reference_points"][:, :, 0], tuple(map(int, d["bev_hw"]))
+    out = module(query, d["query_pos"], previous, query, references, bev_shape)
+    yield close("out", out, d["out"], TOLERANCE)
+
+
+def _spatial(d):
+    shapes = _shapes(d["spatial_shapes"])
+    module = _load(SpatialAttention(256, 8, len(shapes), 0.0, nnx.Rngs(0)), d, "deformable_attention.")
+    features = np.moveaxis(d["key_value"], 2, 0)
+    references, visible = (np.swapaxes(d[name], 0, 1) for name in ("reference_points_cam", "bev_mask"))
+    yield close("out", module(d["query"], features, shapes, references, visible), d["out"], TOLERANCE)
+    offsets, weights = (x[:, :, :, 0] for x in module.maps.points(d["query"]))
+    arguments = (module.maps.values(features), shapes, jnp.asarray(references), visible.any(-1), offsets, weights)
+    by_matrix, by_gather = (way(*arguments) for way in GRIDS.values())
+    yield close("matrix against gather", by_matrix, by_gather, TOLERANCE)

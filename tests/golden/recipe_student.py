@@ -1,0 +1,69 @@
+"""Students whose weights follow the recipe of the golden files, for the pieces that run VAD's model."""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from ml_collections import ConfigDict
+
+from configs import base
+from dima_jax import params
+from dima_jax.convert import rules, torch_vad
+from dima_jax.student import student
+from tests.golden.check import recipe
+
+
+def vad_config(*, layers: int, bev_shape, stages, extra_levels: int, image_shape, **changes) -> ConfigDict:
+    """The config of a VAD at these sizes; further `changes` go to its student group."""
+    config = base.get_config()
+    config.data.image_shape = config.data.valid_shape = tuple(image_shape)
+    config.student.update(
+        dict(
+            encoder_layers=layers,
+            decoder_layers=layers,
+            bev_shape=tuple(bev_shape),
+            out_stages=tuple(stages),
+            extra_levels=extra_levels,
+            **changes,
+        )
+    )
+    return config
+
+
+def abstract(config: ConfigDict):
+    """(structure, {path: shape}) without making any array."""
+    return params.split(nnx.eval_shape(lambda: student.build(config, nnx.Rngs(0))))
+
+
+def state_dict(file: Path, seed: int, prefix: str = "") -> dict[str, np.ndarray]:
+    """Recipe weights for the names and shapes of a state-dict file; `prefix` completes the names."""
+    shapes = json.loads(file.read_text())
+    shapes = {prefix + name: entry["shape"] if isinstance(entry, Mapping) else entry for name, entry in shapes.items()}
+    return {name: recipe(name, tuple(shape), seed) for name, shape in shapes.items()}
+
+
+def recipe_weights(config: ConfigDict, table: Iterable[rules.Rule], under: tuple[str, ...], seed: int):
+    """Recipe weights by foreign name for our paths below `under`."""
+    shapes = {path: shape for path, shape in abstract(config)[1].items() if path.startswith(under)}
+    blank = rules.to_foreign(table, {path: np.zeros(shape.shape, np.float32) for path, shape in shapes.items()})
+    return {name: recipe(name, array.shape, seed) for name, array in blank.items()}
+
+
+def partial(config: ConfigDict, table: Iterable[rules.Rule], under: tuple[str, ...], foreign) -> nnx.Module:
+    """A student with these foreign weights below `under` (strictly converted) and zeros elsewhere."""
+    graph, shapes = abstract(config)
+    wanted = {path: shape for path, shape in shapes.items() if path.startswith(under)}
+    weights, _ = rules.to_ours(table, torch_vad.IGNORED, foreign, wanted)
+    rest = {path: jnp.zeros(shape.shape) for path, shape in shapes.items() if path not in wanted}
+    return params.bind(graph, {**jax.tree.map(jnp.asarray, weights), **rest})
+
+
+def whole(config: ConfigDict, weights: Mapping[str, np.ndarray]) -> nnx.Module:
+    """A student with the weights of a complete VAD state dict."""
+    graph, shapes = abstract(config)
+    converted, _ = torch_vad.from_torch(weights, shapes)
+    return params.bind(graph, jax.tree.map(jnp.asarray, converted))
