@@ -128,37 +128,37 @@ class Llama(nnx.Module):
         leading layer axis, or None. Returns the states and what was kept, stacked over layers.
         """
         angles = rope_angles(position, self.head_width, self.rope_theta)
+        rotation = jnp.cos(angles)[:, :, None], jnp.sin(angles)[:, :, None]
         weights = {name: getattr(self.layers, name).kernel[...] for name in PROJECTIONS}
         gains = (self.layers.attn_norm.scale[...], self.layers.ffn_norm.scale[...])
         updates = None if lora is None else lora.stacked()
 
-        def body(x, layer):
-            return self._layer(x, *layer, angles, attend)
+        def body(rows, layer):
+            return self._layer(rows, *layer, rotation, attend)
 
         if self.remat:
             body = jax.checkpoint(body, prevent_cse=False)
-        return jax.lax.scan(body, x.astype(self.dtype), (weights, gains, updates, cache))
+        rows = x.astype(self.dtype).reshape(-1, self.width)
+        rows, kept = jax.lax.scan(body, rows, (weights, gains, updates, cache))
+        return rows.reshape(x.shape), kept
 
-    def _layer(self, x, weights, gains, updates, cache, angles, attend):
-        """One decoder layer: x [B, S, E] to ([B, S, E], what `attend` keeps)."""
+    def _layer(self, rows, weights, gains, updates, cache, rotation, attend):
+        """One decoder layer: rows [B * S, E], one per token, to (the same, what `attend` keeps)."""
 
-        def linear(name, x):
-            return project(x, weights[name], None if updates is None else updates[name])
+        def linear(names, x):
+            return project(x, [weights[n] for n in names], None if updates is None else [updates[n] for n in names])
 
-        def split_heads(y, heads):
-            return y.reshape(*y.shape[:2], heads, self.head_width)
+        def split_heads(y):
+            return y.reshape(*rotation[0].shape[:2], -1, self.head_width)
 
-        n = rms_norm(x, gains[0], self.rms_eps)
-        q = rotate(split_heads(linear("q", n), self.heads), angles)
-        k = rotate(split_heads(linear("k", n), self.kv_heads), angles)
-        v = split_heads(linear("v", n), self.kv_heads)
-        y, kept = attend(q, k, v, cache)
-        x = x + linear("o", y.reshape(x.shape))
-        n = rms_norm(x, gains[1], self.rms_eps)
-        return x + linear("down", jax.nn.silu(linear("gate", n)) * linear("up", n)), kept
+        q, k, v = map(split_heads, linear(("q", "k", "v"), rms_norm(rows, gains[0], self.rms_eps)))
+        y, kept = attend(rotate(q, *rotation), rotate(k, *rotation), v, cache)
+        rows = rows + linear(("o",), y.reshape(rows.shape))[0]
+        gate, up = linear(("gate", "up"), rms_norm(rows, gains[1], self.rms_eps))
+        return rows + linear(("down",), jax.nn.silu(gate) * up)[0], kept
 
 
-def rms_norm(x: Float[Array, "B S E"], scale: Float[Array, " E"], eps: float) -> Float[Array, "B S E"]:
+def rms_norm(x: Float[Array, "*n E"], scale: Float[Array, " E"], eps: float) -> Float[Array, "*n E"]:
     """x over its root mean square, in float32, back in x's dtype."""
     y = x.astype(jnp.float32)
     y = y * jax.lax.rsqrt(jnp.mean(y * y, axis=-1, keepdims=True) + eps)
@@ -171,9 +171,10 @@ def rope_angles(position: Int[Array, "B S"], head_width: int, theta: float) -> F
     return position[..., None].astype(jnp.float32) * inverse
 
 
-def rotate(x: Float[Array, "B S n h"], angles: Float[Array, "B S h2"]) -> Float[Array, "B S n h"]:
+def rotate(
+    x: Float[Array, "B S n h"], cos: Float[Array, "B S 1 h2"], sin: Float[Array, "B S 1 h2"]
+) -> Float[Array, "B S n h"]:
     """Rotary position code on (first half, second half) of each head, transformers' convention."""
-    cos, sin = jnp.cos(angles)[:, :, None], jnp.sin(angles)[:, :, None]
     first, second = jnp.split(x.astype(jnp.float32), 2, axis=-1)
     return jnp.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1).astype(x.dtype)
 

@@ -5,7 +5,7 @@ stacked on a leading axis like the base's: `teacher/lora/q/a` [layers, in, rank]
 Source: Hu et al., LoRA (arXiv 2106.09685), section 4.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -40,13 +40,19 @@ class Lora(nnx.Module):
         return {name: (getattr(self, name).a[...], getattr(self, name).b[...] * self.scale) for name in PROJECTIONS}
 
 
-def project(x: jax.Array, kernel: jax.Array, update: tuple[jax.Array, jax.Array] | None) -> jax.Array:
-    """x [..., in] times kernel [in, out], plus the low-rank update (a, scaled b) of that layer, in x's dtype."""
-    y = x @ kernel.astype(x.dtype)
-    if update is None:
-        return y
-    a, b = update
-    return y + (x @ a.astype(x.dtype)) @ b.astype(x.dtype)
+def project(
+    x: jax.Array, kernels: Sequence[jax.Array], updates: Sequence[tuple[jax.Array, jax.Array]] | None
+) -> list[jax.Array]:
+    """x [n, in] times each kernel [in, out], plus each low-rank update (a, scaled b) of that layer, in x's dtype.
+
+    The a's of one input are one product: on their own they are too thin to be fast.
+    """
+    outputs = [x @ kernel.astype(x.dtype) for kernel in kernels]
+    if updates is None:
+        return outputs
+    a, b = zip(*updates, strict=True)
+    low = jnp.split(x @ jnp.concatenate(a, axis=-1).astype(x.dtype), len(a), axis=-1)
+    return [y + z @ up.astype(x.dtype) for y, z, up in zip(outputs, low, b, strict=True)]
 
 
 def merge(params: Mapping[str, jax.Array], scale: float) -> dict[str, jax.Array]:

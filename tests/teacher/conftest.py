@@ -4,9 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from configs import demo
 from flax import nnx
 
+from configs import demo
 from dima_jax import geometry, params
 from dima_jax.data.example import example
 from dima_jax.teacher import teacher as teacher_room
