@@ -12,6 +12,7 @@ import numpy as np
 from dima_jax.world import net
 
 ROUTE_EDGES = 9
+BLOCKER = "blocker"  # what the ids of vehicles begin with that stand in the way
 STRAIGHT_ON = 2.0  # how much likelier going straight is than either turn
 
 
@@ -84,8 +85,8 @@ def make_demand(
     bodies: dict[str, Body] = {}
     lines = [_vehicle_type(name, body) for name, body in (FLEET | PEOPLE).items()]
     for i, blocker in enumerate(blockers):
-        lines.append(_blocker(f"block{i}", blocker, rng))
-        bodies[f"block{i}"] = FLEET[blocker.body]
+        lines.append(_blocker(f"{BLOCKER}{i}", blocker, rng))
+        bodies[f"{BLOCKER}{i}"] = FLEET[blocker.body]
         for j in range(6):
             before = str(rng.choice(_before(blocker.edge)))
             route = [before, *_walk(blocker.edge, "passenger", rng, closed)]

@@ -55,7 +55,7 @@ FEWEST_METRES = 35.0  # an ego drives at least this far
 
 MAX_YAW_RATE = 1.1  # rad/s
 MAX_LATERAL = 5.5  # m/s2
-MAX_BRAKING = 9.0  # m/s2
+MAX_BRAKING = 6.5  # m/s2
 
 
 def wanted_tag(index: int, split: str) -> str:
@@ -69,6 +69,10 @@ def simulate(index: int, seed: int, split: str, seconds: float = 20.0) -> Scene:
     Raises `UserError` if no attempt shows the wanted situation (a scene of few seconds may be too short for it).
     """
     wanted = wanted_tag(index, split)
+    if wanted == "three_point_turn" and seconds < three_point.SHORTEST:
+        raise UserError(
+            f"scene {index} ({split}): a three_point_turn takes {three_point.SHORTEST:g} s, not {seconds:g}"
+        )
     attempt_one = _turn_around if wanted == "three_point_turn" else _search_traffic
     for attempt in range(ATTEMPTS):
         rng = np.random.default_rng([seed, index, sorted(CYCLES).index(split), attempt])

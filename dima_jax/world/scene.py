@@ -3,6 +3,7 @@
 import numpy as np
 
 from dima_jax.world import net
+from dima_jax.world.demand import BLOCKER
 from dima_jax.world.detect import Drive, tags_of
 from dima_jax.world.motion import Tracks, rate
 from dima_jax.world.state import STATE_RATE, Agent, Ego, Scene, Signal, WorldState
@@ -27,7 +28,7 @@ def make_scene(name: str, split: str, drive: Drive, standing: tuple[Agent, ...],
     """The scene of a drive. standing: what does not move all scene long; paint [A]: a colour number for each track."""
     tags = tags_of(drive)
     doing = ", ".join(SAYINGS[tag] for tag in tags) if tags else "follows the road"
-    description = f"The car {doing}. [{', '.join(tags)}]"
+    description = f"The car {doing}."
     egos, signals = ego_states(drive), _signals(drive)
     agents = _agents(drive, standing, paint)
     states = tuple(WorldState(t / STATE_RATE, egos[t], agents[t], signals[t]) for t in range(drive.tracks.steps))
@@ -38,11 +39,7 @@ def ego_states(drive: Drive) -> list[Ego]:
     """The ego at every state, with rates from backward differences."""
     tracks, row = drive.tracks, drive.ego
     acceleration, turning = rate(drive.speed, 4), rate(drive.yaw, 2)
-    steering, held = np.zeros(tracks.steps), 0.0
-    for t in range(tracks.steps):
-        if abs(drive.speed[t]) > 0.5:
-            held = STEERING_RATIO * float(np.arctan(WHEELBASE * turning[t] / drive.speed[t]))
-        steering[t] = held
+    steering = _steering(drive.speed, turning)
     return [
         Ego(
             x=float(tracks.pivot[row, t, 0]),
@@ -59,6 +56,15 @@ def ego_states(drive: Drive) -> list[Ego]:
     ]
 
 
+def _steering(speed: np.ndarray, turning: np.ndarray) -> np.ndarray:
+    """Steering wheel angles [T] from the curvature driven; at a crawl the wheel turns evenly to where it is next seen."""
+    seen = np.flatnonzero(np.abs(speed) > 0.5)
+    if len(seen) == 0:
+        return np.zeros_like(speed)
+    angle = STEERING_RATIO * np.arctan(WHEELBASE * turning[seen] / speed[seen])
+    return np.interp(np.arange(len(speed)), seen, angle)
+
+
 def _agents(drive: Drive, standing: tuple[Agent, ...], paint: np.ndarray) -> list[tuple[Agent, ...]]:
     """Agents within SIGHT of the ego, state by state: moving ones by id, then standing ones."""
     tracks, centre = drive.tracks, drive.centre
@@ -66,14 +72,11 @@ def _agents(drive: Drive, standing: tuple[Agent, ...], paint: np.ndarray) -> lis
     near_standing = np.hypot(offset[..., 0], offset[..., 1]) < SIGHT
     distance = np.linalg.norm(np.nan_to_num(centre, nan=1e6) - drive.path[None], axis=-1)
     distance[drive.ego] = np.inf
-    still = [
-        body.kind != "pedestrian" and name.startswith("block")
-        for name, body in zip(tracks.ids, tracks.bodies, strict=True)
-    ]
+    blocks = [name.startswith(BLOCKER) for name in tracks.ids]
     out = []
     for t in range(tracks.steps):
         moving = [
-            _agent(tracks, centre, int(i), t, int(paint[i]), still[i]) for i in np.flatnonzero(distance[:, t] < SIGHT)
+            _agent(tracks, centre, int(i), t, int(paint[i]), blocks[i]) for i in np.flatnonzero(distance[:, t] < SIGHT)
         ]
         out.append((*moving, *(standing[i] for i in np.flatnonzero(near_standing[:, t]))))
     return out

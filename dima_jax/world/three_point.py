@@ -23,6 +23,7 @@ ACCEL, BRAKE = 1.4, 1.6  # m/s2
 CRAWL, CRUISE = 1.9, 8.0  # m/s
 KERB_GAP = 0.5  # metres left between the body and a kerb
 RUN_UP = (11.0, 19.0)  # metres driven before the wheel is turned
+SHORTEST = 17.0  # seconds the whole turn may take
 LANE = 3.4  # metres
 STRIP = 2.4  # metres, parking strip
 

@@ -26,6 +26,8 @@ from dima_jax.world.state import Lane, Polygon, Signal, Town
 
 MARGIN = 36.0  # metres around the outermost street
 SEAM = 0.05  # metres; closes the cracks between neighbouring lanes
+SPUR = 0.3  # metres; cuts off what sticks out between two walkways
+WEDGE = 1.0  # metres; closes the wedges between a junction and a street that meets it askew
 STOP_LINE_DEPTH = 0.5  # metres along the road
 
 
@@ -37,7 +39,7 @@ def load_town() -> Town:
     walking, sidewalk_lines = _walkways(streets)
     walkways = shapely.union_all(walking)
     segments = _road_segments(streets, junctions, walkways)
-    drivable = _close(shapely.union_all([area for _, area, _ in segments]))
+    drivable = _close(_close(shapely.union_all([area for _, area, _ in segments])), -SPUR)
     x_max, y_max = drivable.bounds[2:]
     size = (float(np.ceil(x_max + MARGIN)), float(np.ceil(y_max + MARGIN)))
     signals, stop_lines = _signals(streets, drivable)
@@ -75,9 +77,9 @@ def _left_border(lane: sumolib.net.lane.Lane) -> np.ndarray:
     return np.asarray(line.offset_curve(lane.getWidth() / 2, join_style="mitre").coords)
 
 
-def _close(area: shapely.Geometry) -> shapely.Geometry:
-    """The area with cracks narrower than two seams filled."""
-    return area.buffer(SEAM, join_style="mitre").buffer(-SEAM, join_style="mitre")
+def _close(area: shapely.Geometry, reach: float = SEAM) -> shapely.Geometry:
+    """The area with cracks narrower than twice `reach` metres filled; a negative reach cuts spurs off instead."""
+    return area.buffer(reach, join_style="mitre").buffer(-reach, join_style="mitre")
 
 
 def _polygons(area: shapely.Geometry, crumb: float = 1.0) -> list[Polygon]:
@@ -116,9 +118,14 @@ def _road_segments(
     crossing = shapely.union_all(
         [_strip(e.getLane(0)) for e in net.read_net().getEdges() if e.getFunction() == "crossing"]
     )
-    ground = [(n.getID(), shapely.make_valid(shapely.Polygon(n.getShape()))) for n in junctions]
     cut = walkways.difference(crossing)
-    return roads + [(i, area.difference(cut).buffer(0), True) for i, area in ground]
+    carriageway = shapely.union_all([area for _, area, _ in roads])
+    for junction in junctions:
+        ground = shapely.make_valid(shapely.Polygon(junction.getShape()))
+        near = ground.buffer(5.0)
+        joined = _close(shapely.union(ground, carriageway.intersection(near)), WEDGE).intersection(near)
+        roads.append((junction.getID(), joined.difference(shapely.union(carriageway, cut)).buffer(0), True))
+    return roads
 
 
 def _lanes(streets: tuple[sumolib.net.edge.Edge, ...]) -> dict[str, Lane]:
