@@ -11,11 +11,12 @@ import numpy as np
 
 from dima_jax.world import people, street, vehicles
 from dima_jax.world.light import Light
-from dima_jax.world.scenery import Tree
+from dima_jax.world.scenery import Trees
 from dima_jax.world.solids import Role, Shape
 from dima_jax.world.state import Agent, Signal, WorldState
 
 BLINK_RATE = 1.5  # blinks a second
+TREE_REACH = 65.0  # metres
 STRIDE = 1.4  # metres walked in one cycle of two steps
 
 PAINTS = (  # BGR
@@ -101,7 +102,7 @@ class _Body(NamedTuple):
     label: int
 
 
-def gather(state: WorldState, trees: tuple[Tree, ...], light: Light, reach: float) -> Bodies:
+def gather(state: WorldState, trees: Trees, light: Light, reach: float) -> Bodies:
     """Every agent, signal and tree within `reach` metres of the ego."""
     bodies = [
         _agent_body(agent, index + 1, state.time)
@@ -109,11 +110,12 @@ def gather(state: WorldState, trees: tuple[Tree, ...], light: Light, reach: floa
         if _near(agent, state, reach)
     ]
     bodies += [_signal_body(signal) for signal in state.signals if _near(signal, state, reach)]
-    bodies += [_tree_body(tree) for tree in trees if _near(tree, state, reach)]
+    close = np.abs(trees.feet - (state.ego.x, state.ego.y)).max(axis=1) < min(reach, TREE_REACH)
+    bodies += [_tree_body(trees, index) for index in np.nonzero(close)[0]]
     return _assemble(bodies, state, light)
 
 
-def _near(thing: Agent | Signal | Tree, state: WorldState, reach: float) -> bool:
+def _near(thing: Agent | Signal, state: WorldState, reach: float) -> bool:
     return abs(thing.x - state.ego.x) < reach and abs(thing.y - state.ego.y) < reach
 
 
@@ -192,9 +194,10 @@ def _tree_colors(tone: int) -> np.ndarray:
     return table
 
 
-def _tree_body(tree: Tree) -> _Body:
-    shape, half = _tree_shape(tree.height, tree.crown), (tree.crown, tree.crown)
-    return _Body(shape, _tree_colors(tree.tone), (), tree.x, tree.y, 0.0, half, tree.height, 0)
+def _tree_body(trees: Trees, index: int) -> _Body:
+    (x, y), height, crown = trees.feet[index], float(trees.heights[index]), float(trees.crowns[index])
+    colors = _tree_colors(int(trees.tones[index]))
+    return _Body(_tree_shape(height, crown), colors, (), x, y, 0.0, (crown, crown), height, 0)
 
 
 def _assemble(bodies: list[_Body], state: WorldState, light: Light) -> Bodies:
@@ -208,15 +211,12 @@ def _assemble(bodies: list[_Body], state: WorldState, light: Light) -> Bodies:
     counts = [len(body.shape.roles) for body in bodies]
     owners = np.repeat(np.arange(len(bodies)), counts)
     pose = np.array([(b.x, b.y, b.yaw, *b.half, b.height) for b in bodies])
-    c, s = np.cos(pose[:, 2]).astype(np.float32), np.sin(pose[:, 2]).astype(np.float32)
-    rotation = np.zeros((len(bodies), 3, 3), np.float32)
-    rotation[:, 0, 0], rotation[:, 0, 1], rotation[:, 1, 0], rotation[:, 1, 1] = c, -s, s, c
-    rotation[:, 2, 2] = 1.0
-    shift = np.concatenate([pose[:, :2], np.zeros((len(bodies), 1))], axis=1)
-    turn = rotation[owners].transpose(0, 2, 1)
-    corners = np.concatenate([b.shape.corners for b in bodies]) @ turn + shift[owners][:, None]
-    normals = (np.concatenate([b.shape.normals for b in bodies])[:, None] @ turn)[:, 0]
-    centers = (np.concatenate([b.shape.part_centers for b in bodies])[:, None] @ turn)[:, 0] + shift[owners]
+    cos, sin = np.cos(pose[:, 2]), np.sin(pose[:, 2])
+    placing = np.stack([cos, sin, pose[:, 0], pose[:, 1]], axis=1).astype(np.float32)[owners]
+    corners = _placed(np.concatenate([b.shape.corners for b in bodies]), placing[:, None])
+    centers = _placed(np.concatenate([b.shape.part_centers for b in bodies]), placing)
+    turning = placing * np.array([1, 1, 0, 0], np.float32)
+    normals = _placed(np.concatenate([b.shape.normals for b in bodies]), turning)
     roles = np.concatenate([b.shape.roles for b in bodies])
     colors = np.concatenate([b.colors[b.shape.roles] for b in bodies])
     colors = colors * light.shade(normals)[:, None] * np.asarray(light.weather.tint)
@@ -230,8 +230,9 @@ def _assemble(bodies: list[_Body], state: WorldState, light: Light) -> Bodies:
     clear = light.clear(distance)[owners][:, None]
     clear = np.where(shines[:, None], np.sqrt(clear), clear)
     colors = np.clip(colors * clear + (1 - clear) * np.asarray(light.weather.haze), 0, 255)
-    signs = np.array([(1, -1), (1, 1), (-1, 1), (-1, -1)])
-    footprints = (signs * pose[:, None, 3:5]) @ rotation[:, :2, :2].transpose(0, 2, 1) + pose[:, None, :2]
+    ahead, left = pose[:, 3:4] * np.array([1, 1, -1, -1]), pose[:, 4:5] * np.array([-1, 1, 1, -1])
+    footprints = np.stack([cos[:, None] * ahead - sin[:, None] * left, sin[:, None] * ahead + cos[:, None] * left], -1)
+    footprints += pose[:, None, :2]
     middle = np.concatenate([pose[:, :2], pose[:, 5:] / 2], axis=1)
     return Bodies(
         corners, normals, colors, owners, np.concatenate([b.shape.levels for b in bodies]), centers,
@@ -239,3 +240,10 @@ def _assemble(bodies: list[_Body], state: WorldState, light: Light) -> Bodies:
         np.sqrt((pose[:, 3:5] ** 2).sum(axis=1) + pose[:, 5] ** 2 / 4), pose[:, 5],
         np.array([b.label for b in bodies]),
     )  # fmt: skip
+
+
+def _placed(points: np.ndarray, placing: np.ndarray) -> np.ndarray:
+    """Points [..., 3] turned and moved by placing [..., (cos, sin, x, y)]."""
+    x, y = points[..., 0], points[..., 1]
+    cos, sin, dx, dy = np.moveaxis(placing, -1, 0)
+    return np.stack([cos * x - sin * y + dx, sin * x + cos * y + dy, points[..., 2]], axis=-1)

@@ -69,7 +69,8 @@ WEATHERS = (
 class Light:
     """What the painter needs to know of the day.
 
-    sun: unit vector towards it. sky: uint8 [SKY_ROWS, SKY_COLUMNS, 3]. ground: palette, uint8 [256, 1, 3].
+    sun: unit vector towards it. sky: uint8 BGRA [SKY_ROWS, 1.5 SKY_COLUMNS, 4], the panorama and its first half once more, so
+    that any camera's part is one piece. ground: palette, uint8 [256, 1, 3].
     """
 
     weather: Weather
@@ -104,36 +105,35 @@ def light_of(seed: int) -> Light:
 
 
 def _sky(weather: Weather, sun: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Gradient, clouds, the glow around the sun, and the blue line of hills at the horizon."""
-    rise = np.linspace(SKY_TOP, SKY_BOTTOM, SKY_ROWS)[:, None]
+    """Gradient, clouds, the glow around the sun, and the line of hills and roofs at the horizon."""
+    rise = np.linspace(SKY_TOP, SKY_BOTTOM, SKY_ROWS // 2, dtype=np.float32)[:, None]  # painted half as fine
+    turn = np.linspace(0.0, 2 * np.pi, SKY_COLUMNS // 2, endpoint=False, dtype=np.float32)[None]
+    haze, zenith = (np.asarray(color, np.float32) for color in (weather.haze, weather.zenith))
     blend = np.clip(rise / np.radians(32.0), 0.0, 1.0)[..., None] ** 0.6
-    sky = (1 - blend) * np.asarray(weather.haze, np.float64) + blend * np.asarray(weather.zenith, np.float64)
-    sky = np.repeat(sky, SKY_COLUMNS, axis=1)
-    clouds = _clouds(rng)
+    sky = (1 - blend) * haze + blend * zenith
+    clouds = _clouds(rng, rise.size, turn.size)
     density = np.clip((clouds - (1.0 - weather.cover)) * 3.0, 0.0, 1.0) * np.clip(rise / np.radians(9.0), 0.15, 1.0)
-    body = np.asarray(weather.tint) * (246.0 - 62.0 * weather.cover * clouds[..., None])
+    body = np.asarray(weather.tint, np.float32) * (246.0 - 62.0 * weather.cover * clouds[..., None])
     sky = sky + 0.8 * density[..., None] * (body - sky)
-    turn = np.linspace(0.0, 2 * np.pi, SKY_COLUMNS, endpoint=False)[None]
     toward = np.cos(rise) * (np.cos(turn) * sun[0] + np.sin(turn) * sun[1]) + np.sin(rise) * sun[2]
-    glow = np.exp((toward - 1.0) * 14.0) * (1.0 - 0.8 * weather.cover)
-    sky = sky + glow[..., None] * (np.array([215.0, 240.0, 255.0]) - sky) * 0.8
+    glow = (np.exp((toward - 1.0) * 14.0) * (0.8 - 0.64 * weather.cover)).astype(np.float32)
+    sky = sky + glow[..., None] * (np.array([215.0, 240.0, 255.0], np.float32) - sky)
+    sky = cv2.resize(np.clip(sky, 0, 255).astype(np.uint8), (SKY_COLUMNS, SKY_ROWS), interpolation=cv2.INTER_LINEAR)
     hills = _ridge(rng, 2.2, 12) if weather.visibility > 150 else np.zeros(SKY_COLUMNS)
-    haze = np.asarray(weather.haze, np.float64)
+    rise = np.linspace(SKY_TOP, SKY_BOTTOM, SKY_ROWS)[:, None]
     for ridge, tone in ((hills, 0.86), (0.55 * hills + _ridge(rng, 0.7, 160), 0.70)):
-        sky = np.where(
-            (rise < np.radians(ridge)[None])[..., None], haze * np.array([tone + 0.04, tone, tone - 0.05]), sky
-        )
-    return np.clip(sky, 0, 255).astype(np.uint8)
+        sky[rise < np.radians(ridge)] = haze * np.array([tone + 0.04, tone, tone - 0.05])
+    return cv2.cvtColor(np.concatenate([sky, sky[:, : SKY_COLUMNS // 2]], axis=1), cv2.COLOR_BGR2BGRA)
 
 
-def _clouds(rng: np.random.Generator) -> np.ndarray:
-    """Smooth noise in [0, 1], flattened towards the horizon, closing around the circle."""
-    total = np.zeros((SKY_ROWS, SKY_COLUMNS), np.float32)
-    for columns, rows, weight in ((12, 4, 1.0), (32, 10, 0.6), (80, 26, 0.3), (200, 60, 0.15)):
-        cells = rng.normal(0.0, 1.0, (rows, columns)).astype(np.float32)
+def _clouds(rng: np.random.Generator, rows: int, columns: int) -> np.ndarray:
+    """Smooth noise in [0, 1], float32 [rows, columns], stretched along the horizon and closing around the circle."""
+    total = np.zeros((rows, columns), np.float32)
+    for across, up, weight in ((12, 4, 1.0), (32, 10, 0.6), (80, 26, 0.3), (200, 60, 0.15)):
+        cells = rng.normal(0.0, 1.0, (up, across)).astype(np.float32)
         cells = np.concatenate([cells, cells[:, :2]], axis=1)
-        wide = cv2.resize(cells, (SKY_COLUMNS * (columns + 2) // columns, SKY_ROWS), interpolation=cv2.INTER_CUBIC)
-        total += weight * wide[:, :SKY_COLUMNS]
+        wide = cv2.resize(cells, (columns * (across + 2) // across, rows), interpolation=cv2.INTER_CUBIC)
+        total += weight * wide[:, :columns]
     return np.clip(0.5 + 0.28 * total, 0.0, 1.0)
 
 

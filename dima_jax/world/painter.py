@@ -1,11 +1,12 @@
 """Six camera pictures of one instant of the mini world, and the masks of who is to be seen in them.
 
-A picture is built from back to front: sky, ground (the town from above through one homography), shadows, haze, then
-walls, trees, signals and agents in the order `sight.back_to_front` gives. `masks` follows the same order with the same
-outlines, so they say exactly which agent owns a pixel. Pictures below SMALL pixels wide are painted twice as fine.
+A picture is built from back to front: sky, ground (the town from above through one homography), shadows, haze, walls
+(`skyline`), then trees, signals and agents in the order `sight.back_to_front` gives, each without what a nearer wall
+hides. `masks` follows the same order with the same outlines, so they say exactly which agent owns a pixel. Pictures
+below SMALL pixels wide are painted twice as fine.
 """
 
-from functools import lru_cache
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import cv2
@@ -15,16 +16,18 @@ from dima_jax.types import CAMERAS
 from dima_jax.world import rig
 from dima_jax.world.backdrop import Backdrop, sunlit_ground
 from dima_jax.world.bodies import Bodies, gather
-from dima_jax.world.facades import Walls, paint_wall, wall_outline, walls_of
+from dima_jax.world.facades import Sheet, Walls, sheet_of, walls_of
 from dima_jax.world.ground import GroundMap
 from dima_jax.world.light import light_of
-from dima_jax.world.scenery import Tree, plant_trees
+from dima_jax.world.memo import once_per_town
+from dima_jax.world.scenery import Trees, trees_of
 from dima_jax.world.sight import NEAR, View, back_to_front, clip_near
+from dima_jax.world.skyline import Skyline, cast, paint_walls
+from dima_jax.world.solids import MAX_CORNERS
 from dima_jax.world.state import Ego, Town, WorldState
 
 SMALL = 256  # pixels
 BODY_REACH = 90.0  # metres from the ego
-WALL_REACH = 130.0
 SHIFT = 4  # fractional bits of OpenCV's fixed-point coordinates
 LAMP_PIXELS = 1.6  # a lit signal lamp is at least this large (radius) in the picture
 
@@ -34,16 +37,28 @@ class _Standing(NamedTuple):
 
     ground: GroundMap
     walls: Walls
-    trees: tuple[Tree, ...]
+    sheet: Sheet
+    trees: Trees
 
 
 class _Item(NamedTuple):
-    """One thing to paint: a wall (its index) or a body (its outlines with their colours)."""
+    """One body in a picture. outlines: int32 [n, 2] each, fixed point; colors: BGR each; window: [x0, y0, x1, y1] that
+    they stay in; hidden_from: per window column the row from which a nearer wall hides it, or None."""
 
-    wall: int  # -1 for a body
-    outlines: list[np.ndarray]  # int32 [n, 2] fixed point
-    colors: list[list[float]]
     label: int
+    outlines: list[np.ndarray]
+    colors: list[list[float]]
+    window: list[int]
+    hidden_from: np.ndarray | None
+
+
+class _Sight(NamedTuple):
+    """What one camera sees at one instant."""
+
+    view: View
+    skyline: Skyline
+    items: list[_Item]
+    bodies: Bodies
 
 
 class Painter:
@@ -53,7 +68,7 @@ class Painter:
     """
 
     def __init__(self, town: Town, size: tuple[int, int] = (400, 224), seed: int = 0):
-        self._standing = _standing(_Identity(town))
+        self._standing = _standing(town)
         self._light = light_of(seed)
         self._size = size
         self._zoom = 2 if size[0] < SMALL else 1
@@ -62,7 +77,7 @@ class Painter:
             channel: Backdrop(rig.RIG[channel], self._matrix(channel), self._canvas, self._light, ground)
             for channel in CAMERAS
         }
-        self._seen: tuple[WorldState, dict[str, tuple[View, list[_Item], Bodies]]] | None = None
+        self._seen: tuple[WorldState, dict[str, _Sight]] | None = None
 
     @property
     def _canvas(self) -> tuple[int, int]:
@@ -91,119 +106,139 @@ class Painter:
         own = np.zeros(len(state.agents) + 1, np.int64)
         scratch = np.zeros(self._canvas[::-1], np.uint8)
         for channel in CAMERAS:
-            mask = self._full_mask(channel, state)
-            free += np.bincount(mask.ravel(), minlength=len(free))
-            for item in self._look(state)[channel][1]:
+            free += np.bincount(self._full_mask(channel, state).ravel(), minlength=len(free))
+            for item in self._look(state)[channel].items:
                 if item.label:
-                    own[item.label] += _area(item.outlines, scratch)
+                    own[item.label] += _area(item, scratch)
         return free[1:] / np.maximum(own[1:], 1)
 
-    def _look(self, state: WorldState) -> dict[str, tuple[View, list[_Item], Bodies]]:
+    def _look(self, state: WorldState) -> dict[str, _Sight]:
         """What each camera sees of this state, kept for the last state asked for."""
         if self._seen is None or self._seen[0] is not state:
             bodies = gather(state, self._standing.trees, self._light, BODY_REACH)
             self._seen = (state, {channel: self._sight(channel, state.ego, bodies) for channel in CAMERAS})
         return self._seen[1]
 
-    def _sight(self, channel: str, ego: Ego, bodies: Bodies) -> tuple[View, list[_Item], Bodies]:
+    def _sight(self, channel: str, ego: Ego, bodies: Bodies) -> _Sight:
         pose = rig.sensor_to_world(channel, ego)
         view = View(self._matrix(channel), pose[:3, :3].T, pose[:3, 3], *self._canvas)
-        walls = self._standing.walls
-        seen_walls = np.nonzero(_visible_walls(walls, view))[0]
-        seen_bodies = np.nonzero(view.sees(bodies.centers, bodies.radii))[0]
-        starts, ends = walls.starts[seen_walls], walls.ends[seen_walls]
-        footprints = np.concatenate([bodies.footprints[seen_bodies], np.stack([starts, starts, ends, ends], axis=1)])
-        if not len(footprints):
-            return view, [], bodies
-        order = back_to_front(footprints, view)
-        rank = np.full(len(bodies.labels), -1)
-        rank[seen_bodies] = np.argsort(order)[: len(seen_bodies)]
-        outlines, colors, ranks = _faces(bodies, rank, view)
-        bounds = np.searchsorted(ranks, np.arange(len(order) + 1))
+        skyline = cast(self._standing.walls, view)
+        seen = _in_sight(bodies, view, skyline)
+        if not len(seen):
+            return _Sight(view, skyline, [], bodies)
+        seen = seen[back_to_front(bodies.footprints[seen], view)]
+        outlines, colors, owners = _faces(bodies, seen, view)
+        shown, starts = np.unique(owners, return_index=True)
+        windows = _windows(outlines, starts, view)
+        depths = view.to_camera(bodies.centers[seen])[:, 2].tolist()
+        labels = bodies.labels[seen].tolist()
+        outlines = list(outlines)
         items = []
-        for place, thing in enumerate(order):
-            if thing >= len(seen_bodies):
-                items.append(_Item(int(seen_walls[thing - len(seen_bodies)]), [], [], 0))
-            elif bounds[place] < bounds[place + 1]:
-                part = slice(bounds[place], bounds[place + 1])
-                items.append(_Item(-1, outlines[part], colors[part], int(bodies.labels[seen_bodies[thing]])))
-        return view, items, bodies
+        for body, start, end, window in zip(
+            shown.tolist(), starts.tolist(), [*starts[1:].tolist(), len(outlines)], windows.tolist(), strict=True
+        ):
+            if window[0] < window[2] and window[1] < window[3]:
+                hidden_from = skyline.hides(depths[body], window[0], window[2])
+                if hidden_from is None or (hidden_from > window[1]).any():
+                    items.append(_Item(labels[body], outlines[start:end], colors[start:end], window, hidden_from))
+        return _Sight(view, skyline, items, bodies)
 
     def _picture(self, channel: str, state: WorldState) -> np.ndarray:
-        view, items, bodies = self._look(state)[channel]
-        image = self._backdrops[channel].paint(view, state.ego, bodies)
-        for item in items:
-            if item.wall >= 0:
-                paint_wall(image, view, self._standing.walls, item.wall, self._light)
-            for outline, color in zip(item.outlines, item.colors, strict=True):
-                cv2.fillConvexPoly(image, outline, color, cv2.LINE_AA, SHIFT)
+        sight = self._look(state)[channel]
+        image = self._backdrops[channel].paint(sight.view, state.ego, sight.bodies)
+        paint_walls(image, sight.skyline, sight.view, self._standing.walls, self._standing.sheet, self._light)
+        for item in sight.items:
+            with _spared(image, item):
+                for outline, color in zip(item.outlines, item.colors, strict=True):
+                    cv2.fillConvexPoly(image, outline, color, cv2.LINE_AA, SHIFT)
         if self._zoom > 1:
             image = cv2.resize(image, self._size, interpolation=cv2.INTER_AREA)
-        return image
+        return cv2.cvtColor(image, cv2.COLOR_BGRA2BGR)
 
     def _full_mask(self, channel: str, state: WorldState) -> np.ndarray:
-        view, items, _ = self._look(state)[channel]
         mask = np.zeros(self._canvas[::-1], np.int32)
-        for item in items:
-            outlines = item.outlines
-            if item.wall >= 0:
-                outline = wall_outline(view, self._standing.walls, item.wall)
-                outlines = [_fixed(outline)] if len(outline) else []
-            for outline in outlines:
-                cv2.fillConvexPoly(mask, outline, item.label, cv2.LINE_8, SHIFT)
+        for item in self._look(state)[channel].items:
+            with _spared(mask, item):
+                for outline in item.outlines:
+                    cv2.fillConvexPoly(mask, outline, item.label, cv2.LINE_8, SHIFT)
         return mask
 
     def _mask(self, channel: str, state: WorldState) -> np.ndarray:
         return np.ascontiguousarray(self._full_mask(channel, state)[:: self._zoom, :: self._zoom])
 
 
-class _Identity:
-    """A town as a cache key: equal only to itself (towns hold arrays and cannot be compared)."""
-
-    def __init__(self, town: Town):
-        self.town = town
-
-    def __hash__(self) -> int:
-        return id(self.town)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Identity) and other.town is self.town
+@once_per_town
+def _standing(town: Town) -> _Standing:
+    walls = walls_of(town)
+    return _Standing(GroundMap(town), walls, sheet_of(walls), trees_of(town))
 
 
-@lru_cache(maxsize=2)
-def _standing(key: _Identity) -> _Standing:
-    return _Standing(GroundMap(key.town), walls_of(key.town), plant_trees(key.town))
+@contextmanager
+def _spared(image: np.ndarray, item: _Item):
+    """Lets `item` be painted into `image` and then puts back what a nearer wall hides of it."""
+    if item.hidden_from is None:
+        yield
+        return
+    x0, y0, x1, y1 = item.window
+    part = image[y0:y1, x0:x1]
+    before = part.copy()
+    yield
+    hidden = np.arange(y0, y1)[:, None] >= item.hidden_from
+    part[hidden] = before[hidden]
 
 
-def _visible_walls(walls: Walls, view: View) -> np.ndarray:
-    """Walls [M] that face the camera, are within reach and in the picture."""
-    eye = view.eye[:2]
-    facing = ((eye - walls.starts) * walls.normals).sum(axis=1) > 0.05
-    middle = (walls.starts + walls.ends) / 2
-    close = np.hypot(*(middle - eye).T) < WALL_REACH
-    centers = np.concatenate([middle, (walls.heights / 2)[:, None]], axis=1)
-    radii = np.hypot(np.hypot(*(walls.ends - walls.starts).T), walls.heights) / 2
-    return facing & close & view.sees(centers, radii)
+def _in_sight(bodies: Bodies, view: View, skyline: Skyline) -> np.ndarray:
+    """The bodies in the picture that are not wholly behind a wall."""
+    seen = np.nonzero(view.sees(bodies.centers, bodies.radii))[0]
+    if not len(seen):
+        return seen
+    depth = view.to_camera(bodies.centers[seen])[:, 2]
+    low, high = view.columns(bodies.footprints[seen])
+    edges = np.stack([low, high], axis=1) * view.matrix[0, 0] + view.matrix[0, 2] + (-2, 3)
+    edges = np.clip(edges, 0, view.width).astype(int).tolist()
+    far = np.maximum(depth + np.sign(view.eye[2] - bodies.heights[seen]) * bodies.radii[seen], NEAR)
+    top = view.matrix[1, 2] - view.matrix[1, 1] * (bodies.heights[seen] - view.eye[2]) / far - 1
+    in_sight = np.ones(len(seen), bool)
+    for i, (first, last) in enumerate(edges):
+        hidden_from = skyline.hides(depth[i], first, last)
+        in_sight[i] = hidden_from is None or bool((hidden_from > top[i]).any())
+    return seen[in_sight]
 
 
-def _faces(bodies: Bodies, rank: np.ndarray, view: View) -> tuple[list[np.ndarray], list[list[float]], np.ndarray]:
-    """Outlines (fixed point), colours and ranks of the faces turned to the camera, in painting order."""
-    turned = ((view.eye - bodies.corners[:, 0]) * bodies.normals).sum(axis=1) > 0
-    chosen = np.nonzero(turned & (rank[bodies.owners] >= 0))[0]
+def _faces(bodies: Bodies, seen: np.ndarray, view: View) -> tuple[np.ndarray, list[list[float]], np.ndarray]:
+    """Outlines (fixed point [F, 8, 2]), colours and places in `seen` of the faces to be seen, in painting order.
+
+    Faces turned away or smaller than a pixel are left out.
+    """
+    place = np.full(len(bodies.labels), -1)
+    place[seen] = np.arange(len(seen))
+    chosen = np.nonzero(place[bodies.owners] >= 0)[0]
+    eye = view.eye.astype(np.float32)
+    turned = np.einsum("ix,ix->i", eye - bodies.corners[chosen, 0], bodies.normals[chosen]) > 0
+    chosen = chosen[turned]
     corners = view.to_camera(bodies.corners[chosen])
-    ahead = corners[..., 2].max(axis=1) > NEAR
-    chosen, corners = chosen[ahead], corners[ahead]
-    ranks = rank[bodies.owners[chosen]]
+    pixels = view.to_pixels(np.maximum(corners, np.float32([-np.inf, -np.inf, NEAR])))
+    extent = (pixels.max(axis=1) - pixels.min(axis=1)).max(axis=1)
+    depth = corners[..., 2]
+    kept = (depth.max(axis=1) > NEAR) & ((extent > 0.8) | bodies.is_signal_lamp[chosen])
     away = np.linalg.norm(bodies.part_centers[chosen] - view.eye, axis=1)
-    order = np.lexsort((chosen, -away, bodies.levels[chosen], ranks))
-    chosen, corners, ranks = chosen[order], corners[order], ranks[order]
-    crossing = np.nonzero(corners[..., 2].min(axis=1) < NEAR)[0]
-    pixels = view.to_pixels(np.maximum(corners, [-np.inf, -np.inf, NEAR]))
+    order = np.lexsort((chosen, -away, bodies.levels[chosen], place[bodies.owners[chosen]]))
+    order = order[kept[order]]
+    chosen, pixels = chosen[order], pixels[order]
     _enlarge(pixels, bodies.is_signal_lamp[chosen], LAMP_PIXELS * view.width / 400.0)
-    outlines = list(_fixed(pixels))
-    for index in crossing:
-        outlines[index] = _fixed(view.to_pixels(clip_near(corners[index])))
-    return outlines, bodies.colors[chosen].tolist(), ranks
+    outlines = _fixed(pixels)
+    for index in np.nonzero(depth[order].min(axis=1) < NEAR)[0]:
+        clipped = _fixed(view.to_pixels(clip_near(corners[order[index]])))
+        outlines[index] = clipped[np.minimum(np.arange(MAX_CORNERS), len(clipped) - 1)]
+    return outlines, bodies.colors[chosen].tolist(), place[bodies.owners[chosen]]
+
+
+def _windows(outlines: np.ndarray, starts: np.ndarray, view: View) -> np.ndarray:
+    """The part of the picture, [n, (x0, y0, x1, y1)], that holds each body's outlines with their soft edges."""
+    low = np.minimum.reduceat(outlines.min(axis=1), starts) >> SHIFT
+    high = np.maximum.reduceat(outlines.max(axis=1), starts) >> SHIFT
+    size = (view.width, view.height)
+    return np.concatenate([np.clip(low - 1, 0, size), np.clip(high + 3, 0, size)], axis=1)
 
 
 def _enlarge(pixels: np.ndarray, which: np.ndarray, radius: float) -> None:
@@ -220,14 +255,12 @@ def _fixed(pixels: np.ndarray) -> np.ndarray:
     return np.round(np.clip(pixels, -20000.0, 20000.0) * (1 << SHIFT)).astype(np.int32)
 
 
-def _area(outlines: list[np.ndarray], scratch: np.ndarray) -> int:
-    """How many pixels the outlines cover together; `scratch` is an all-zero uint8 picture and stays one."""
-    points = np.concatenate(outlines) >> SHIFT
-    x0, y0 = np.maximum(points.min(axis=0) - 1, 0)
-    x1, y1 = np.maximum(points.max(axis=0) + 3, 0)
+def _area(item: _Item, scratch: np.ndarray) -> int:
+    """How many pixels an item alone would cover; `scratch` is an all-zero uint8 picture and stays one."""
+    x0, y0, x1, y1 = item.window
     window = scratch[y0:y1, x0:x1]
-    for outline in outlines:
+    for outline in item.outlines:
         cv2.fillConvexPoly(scratch, outline, 1, cv2.LINE_8, SHIFT)
-    count = cv2.countNonZero(window) if window.size else 0
+    count = cv2.countNonZero(window)
     window[...] = 0
     return count

@@ -5,23 +5,24 @@ from typing import NamedTuple
 import numpy as np
 import shapely
 
+from dima_jax.world.memo import once_per_town
 from dima_jax.world.state import Town
 
 SPACING = 8.0  # metres between neighbouring trees, about
 REACH = 26.0  # trees farther from the road are never seen well
 
 
-class Tree(NamedTuple):
-    """One tree: its foot (x, y), height and crown radius, metres, and a number for its colour."""
+class Trees(NamedTuple):
+    """All trees. feet [T, 2], heights [T], crowns [T] (radius), metres; tones [T]: a number for the colour."""
 
-    x: float
-    y: float
-    height: float
-    crown: float
-    tone: int
+    feet: np.ndarray
+    heights: np.ndarray
+    crowns: np.ndarray
+    tones: np.ndarray
 
 
-def plant_trees(town: Town) -> tuple[Tree, ...]:
+@once_per_town
+def trees_of(town: Town) -> Trees:
     """Trees beside the streets, clear of houses, walkways and carriageways."""
     rng = np.random.default_rng(3)
     roads = shapely.union_all([shapely.Polygon(p.exterior, p.holes) for p in town.drivable])
@@ -38,5 +39,6 @@ def plant_trees(town: Town) -> tuple[Tree, ...]:
             way = ways.distance(point)
             near_house = len(houses.query(point, predicate="dwithin", distance=crown + 0.4)) > 0
             if 0.7 * crown < way < REACH and not near_house and rng.random() < 0.55:
-                trees.append(Tree(float(foot[0]), float(foot[1]), float(height), float(crown), tone))
-    return tuple(trees)
+                trees.append((*foot, round(height, 1), round(crown, 1), tone))
+    table = np.array(trees).reshape(-1, 5)
+    return Trees(table[:, :2], table[:, 2], table[:, 3], table[:, 4].astype(int))

@@ -23,12 +23,13 @@ class View:
 
     def to_camera(self, points: np.ndarray) -> np.ndarray:
         """World points [..., 3] to the camera frame."""
-        return (points - self.eye) @ self.rotation.T
+        kind = points.dtype
+        return (points - self.eye.astype(kind)) @ self.rotation.T.astype(kind)
 
     def to_pixels(self, points: np.ndarray) -> np.ndarray:
         """Camera-frame points [..., 3], all in front, to pixels [..., 2]."""
         focal, center = np.array([self.matrix[0, 0], self.matrix[1, 1]]), self.matrix[:2, 2]
-        return points[..., :2] / points[..., 2:] * focal + center
+        return points[..., :2] / points[..., 2:] * focal.astype(points.dtype) + center.astype(points.dtype)
 
     def sees(self, centers: np.ndarray, radii: np.ndarray) -> np.ndarray:
         """Which spheres [N, 3], [N] reach into the picture, [N]."""
@@ -36,6 +37,10 @@ class View:
         edges = np.array([-self.matrix[0, 2], self.width - self.matrix[0, 2]]) / self.matrix[0, 0]
         grown = radii * np.sqrt(1.0 + np.abs(edges).max() ** 2)
         return (z > NEAR - radii) & (x > edges[0] * z - grown) & (x < edges[1] * z + grown)
+
+    def slopes(self) -> np.ndarray:
+        """x / z of every image column, [width]."""
+        return (np.arange(self.width) - self.matrix[0, 2]) / self.matrix[0, 0]
 
     def columns(self, footprints: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The interval of x / z that each footprint [N, n, 2] covers; wide open where it reaches behind the camera."""
@@ -49,28 +54,27 @@ class View:
 def clip_near(points: np.ndarray) -> np.ndarray:
     """The part of a polygon [n, 3] (camera frame) beyond NEAR, [m, 3]; empty if there is none."""
     kept = []
-    for a, b in zip(points, np.roll(points, -1, axis=0), strict=True):
+    corners = points.tolist()
+    for a, b in zip(corners, corners[1:] + corners[:1], strict=True):
         if a[2] >= NEAR:
             kept.append(a)
         if (a[2] >= NEAR) != (b[2] >= NEAR):
-            kept.append(a + (b - a) * ((NEAR - a[2]) / (b[2] - a[2])))
+            t = (NEAR - a[2]) / (b[2] - a[2])
+            kept.append([a[0] + t * (b[0] - a[0]), a[1] + t * (b[1] - a[1]), NEAR])
     return np.array(kept).reshape(-1, 3)
 
 
 def half_planes(footprints: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Outward unit normals [N, 4, 2] and offsets [N, 4] of the edges of convex footprints [N, 4, 2].
 
-    A footprint is a rectangle (corners in order) or a wall (a, a, b, b), whose edges are its two faces.
-    """
+    Corners go around, either way."""
     edges = np.roll(footprints, -1, axis=1) - footprints
     lengths = np.hypot(edges[..., 0], edges[..., 1])
-    is_point = lengths < 1e-6
-    normals = np.stack([edges[..., 1], -edges[..., 0]], axis=-1) / np.where(is_point, 1.0, lengths)[..., None]
+    normals = np.stack([edges[..., 1], -edges[..., 0]], axis=-1) / lengths[..., None]
     first, second = edges[:, 0], edges[:, 1]
     turn = np.sign(first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0])  # -1 where the corners run clockwise
-    normals *= np.where(turn == 0, 1.0, turn)[:, None, None]
-    offsets = (normals * footprints).sum(axis=-1)
-    return normals, np.where(is_point, np.inf, offsets)
+    normals *= turn[:, None, None]
+    return normals, (normals * footprints).sum(axis=-1)
 
 
 def back_to_front(footprints: np.ndarray, view: View) -> np.ndarray:
