@@ -44,7 +44,7 @@ def build(dataroot: str, version: str, drivelm: str, out: str, workers: int) -> 
         from data_prep import pipeline
 
         pipeline.run(missing, pipeline.WriteShard(dataroot, version, drivelm, mark), workers)
-    _write_metadata(folder, planned)
+    write_metadata(folder, planned)
     print(f"records in {folder}: check them with `python -m data_prep.validate --data={folder}`")
     return planned
 
@@ -76,7 +76,7 @@ def _remove_leftovers(folder: Path, planned: list[shards.Shard]) -> None:
             path.unlink()
 
 
-def _write_metadata(folder: Path, planned: dict[str, list[shards.Shard]]) -> None:
+def write_metadata(folder: Path, planned: dict[str, list[shards.Shard]]) -> None:
     """dataset_info.json and features.json, which make the folder a tensorflow-datasets data set."""
     import tensorflow_datasets as tfds
 

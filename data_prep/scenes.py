@@ -57,7 +57,10 @@ class Root:
         path = self.path / self.version / "splits.json"
         if path.is_file():
             # "train" and "val" mean nuScenes' own lists to the devkit, so a set of one's own has names like "mine_train"
-            names = {split.rsplit("_", 1)[-1]: scenes for split, scenes in _read_json(path).items()}
+            named = _read_json(path)
+            names = {split.rsplit("_", 1)[-1]: scenes for split, scenes in named.items()}
+            if len(names) < len(named):
+                raise UserError(f"{path}: two of {sorted(named)} have the same ending; one name for each split")
             unknown = [name for scenes in names.values() for name in scenes if name not in by_name]
             if unknown:
                 raise UserError(f"{path}: scene {unknown[0]} is not in scene.json; correct one of the two files")

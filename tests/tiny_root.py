@@ -110,3 +110,25 @@ def _street(x: float, y: float) -> dict:
     content["line"].append({"token": "l0", "node_tokens": nodes([(x - 100, y), (x + 100, y)])})
     content["road_divider"].append({"token": "d0", "line_token": "l0", "road_segment_token": "r0"})
     return content
+
+
+def write_records(root: Path, out: Path, drivelm_path: str = "") -> Path:
+    """The records of a data set, without Beam. Returns `out`."""
+    from data_prep import build, qa, scenes, shards
+
+    source = scenes.Root(str(root), VERSION)
+    planned = shards.plan(source.splits(), out)
+    for shard in (shard for group in planned.values() for shard in group):
+        shards.write(shard, source, qa.read(drivelm_path), "test", lambda: None)
+    build.write_metadata(out, planned)
+    return out
+
+
+def small_config(records: Path | str):
+    """configs/demo.py on these records."""
+    from configs import demo
+
+    config = demo.get_config()
+    config.data.path = str(records)
+    config.data.update(image_scale=1.0, valid_shape=IMAGE_SHAPE, image_shape=(64, 96), batch_size=4)
+    return config

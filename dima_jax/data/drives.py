@@ -112,4 +112,4 @@ class Drives:
 def scene_tags(description: str) -> tuple[str, ...]:
     """The tags at the end of a mini-world scene's description, "... tags: turn_left, overtake."; () elsewhere."""
     found = re.search(r"tags: ([a-z_, ]+)\.$", description)
-    return tuple(tag for tag in found[1].split(", ") if tag != "none") if found else ()
+    return tuple(found[1].split(", ")) if found else ()

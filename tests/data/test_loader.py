@@ -1,0 +1,119 @@
+"""Batches: their shapes, their order, and that one integer brings back exactly the next window."""
+
+import itertools
+
+import jax
+import numpy as np
+import pytest
+
+from dima_jax.data import drives, loader
+from dima_jax.data.prompts import ByteTokenizer
+from dima_jax.data.records import Records
+from dima_jax.errors import UserError
+
+
+def take(config, position, count):
+    return list(itertools.islice(loader.train_batches(config, position), count))
+
+
+def same(a, b):
+    jax.tree.map(np.testing.assert_array_equal, a, b)
+
+
+def test_batch_agrees_with_spec(config):
+    (batch,) = take(config, 0, 1)
+    want = loader.spec(config)
+    jax.tree.map(lambda w, g: np.testing.assert_equal((g.shape, g.dtype), (w.shape, w.dtype)), want, batch)
+
+
+def test_resume_gives_exactly_the_next_windows(config):
+    config.data.photometric = True
+    straight = take(config, 0, 5)
+    for ours, theirs in zip(straight[3:], take(config, 3 * config.data.batch_size, 2), strict=True):
+        same(ours, theirs)
+
+
+def test_order_does_not_depend_on_batch_size_or_threads(config):
+    first = np.concatenate([batch.index for batch in take(config, 0, 6)])
+    config.data.update(batch_size=6, workers=1)
+    np.testing.assert_array_equal(first, np.concatenate([batch.index for batch in take(config, 0, 4)]))
+
+
+def test_every_epoch_is_another_permutation(config):
+    windows = loader.num_train_windows(config)
+    config.data.batch_size = windows
+    first, second = (batch.index.tolist() for batch in take(config, 0, 2))
+    assert sorted(first) == sorted(second) == list(range(windows)) and first != second
+    config.seed += 1
+    assert take(config, 0, 1)[0].index.tolist() != first
+
+
+def test_window_is_relative_to_its_current_frame(config):
+    for batch in take(config, 0, 4):
+        now = config.data.history
+        np.testing.assert_allclose(batch.frame_to_current[:, now], np.tile(np.eye(4), (4, 1, 1)), atol=1e-6)
+        step = batch.frame_to_current[:, now + 1, :2, 3]  # where the LiDAR is at the next key frame
+        known = batch.frame_mask[:, now + 1]
+        np.testing.assert_allclose(step[known], batch.ego.future_offsets[:, 0][known], atol=1e-4)
+        assert not batch.images[:, now + 1 :][~batch.frame_mask[:, now + 1 :]].any()
+        assert not batch.can_bus[:, 0, [0, 1, 2, 17]].any()
+
+
+def test_controls_hide_status_and_command(config):
+    config.data.update(ego_status=False, command=False)
+    (batch,) = take(config, 0, 1)
+    assert not batch.can_bus.any()
+    assert (batch.command == (0, 0, 1)).all()
+
+
+def test_cut_targets_are_counted(config, caplog):
+    config.data.max_agents = 1
+    order = loader.TrainWindows(config)
+    for position in range(8):
+        order.sample(position)
+    assert order.cut["max_agents"] > 0
+    assert "max_agents=1 cuts" in caplog.text
+
+
+def test_drivelm_question_reaches_its_frame(config):
+    samples = Records(config.data.path, "train").samples
+    order = loader.TrainWindows(config)
+    texts = {
+        samples[int(sample.index)]: ByteTokenizer().decode(sample.text.tokens)
+        for sample in (order.sample(position) for position in range(len(samples)))
+    }
+    assert "<c1,CAM_FRONT,812.0,500.5>" in texts["smp_0010"] or "Keep going" in texts["smp_0010"]
+    assert "<c1" not in texts["smp_0012"]
+
+
+def test_damaged_data_reaches_the_user(config, tmp_path):
+    config.data.path = str(tmp_path)
+    with pytest.raises(UserError, match="no records"):
+        loader.train_batches(config)
+    with pytest.raises(UserError, match="no records"):
+        loader.num_train_windows(config)
+
+
+def test_drive_is_in_order_with_sequential_can_bus(config):
+    frames = list(drives.iterate_scenes(config, "val"))
+    assert [frame.frame_index for frame in frames] == list(range(11))
+    assert [frame.is_first for frame in frames] == [True] + [False] * 10
+    assert [frame.future_valid for frame in frames] == [True] * 5 + [False] * 6
+    assert not frames[0].frame.can_bus[0, [0, 1, 2, 17]].any()
+    for before, after in itertools.pairwise(frames):
+        path = after.lidar2global[:2, 3] - before.lidar2global[:2, 3]
+        np.testing.assert_allclose(np.linalg.norm(path), np.linalg.norm(before.ego.future_offsets[0, 0]), atol=1e-2)
+        np.testing.assert_allclose(np.linalg.norm(after.frame.can_bus[0, :2]), np.linalg.norm(path), atol=0.2)
+    assert frames[0].frame.images.shape == (1, 6, 64, 96, 3)
+    assert frames[0].jpegs[0][:2] == b"\xff\xd8"
+    np.testing.assert_allclose(frames[0].camera_matrices, frames[0].frame.lidar2img[0], rtol=1e-5)  # image_scale is 1
+
+
+def test_drive_targets_are_never_cut(config):
+    config.data.update(max_agents=1, max_map=1)
+    assert max(frame.agents.mask.sum() for frame in drives.iterate_scenes(config, "val")) > 1
+
+
+def test_scene_tags():
+    assert drives.scene_tags("The car turns left. [turn_left] tags: turn_left, overtake.") == ("turn_left", "overtake")
+    assert drives.scene_tags("Parked truck, construction") == ()

@@ -1,0 +1,61 @@
+"""Images: scale, pad, colour order, distortion; and the projection that belongs to them."""
+
+import cv2
+import numpy as np
+import pytest
+
+from dima_jax.data import transforms
+from dima_jax.errors import UserError
+
+
+def test_resize_pads_right_and_below_in_the_colour_order():
+    image = np.zeros((20, 40, 3), np.uint8)
+    image[..., 0] = 200  # blue, OpenCV's first channel
+    bgr = transforms.resize_pad(image, 0.5, (10, 20), (32, 32), "bgr")
+    rgb = transforms.resize_pad(image, 0.5, (10, 20), (32, 32), "rgb")
+    assert (bgr[:10, :20] == (200, 0, 0)).all() and (rgb[:10, :20] == (0, 0, 200)).all()
+    assert not bgr[10:].any() and not bgr[:, 20:].any()
+
+
+def test_a_scale_that_does_not_fit_names_the_keys():
+    with pytest.raises(
+        UserError, match=r"image_scale=0\.5 makes 20 x 40 images 10 x 20: set config\.data\.valid_shape"
+    ):
+        transforms.resize_pad(np.zeros((20, 40, 3), np.uint8), 0.5, (12, 20), (32, 32), "rgb")
+
+
+def test_lidar2img_scales_pixels_not_depth():
+    intrinsics = np.array([[[100.0, 0, 50], [0, 100, 40], [0, 0, 1]]])
+    sensor2lidar = np.array(
+        [[[1, 0, 0, 0], [0, 0, 1, 2], [0, -1, 0, 0], [0, 0, 0, 1]]]
+    )  # looks along +y from (0, 2, 0)
+    point = np.array([1.0, 12.0, -1.0, 1.0])
+    full, half = (transforms.lidar2img(intrinsics, sensor2lidar, scale)[0] @ point for scale in (1.0, 0.5))
+    np.testing.assert_allclose(full[:3], [60 * 10, 50 * 10, 10])
+    np.testing.assert_allclose(half[:3], [30 * 10, 25 * 10, 10])
+
+
+def test_broken_image_is_named():
+    with pytest.raises(UserError, match=r"a\.jpg: image does not decode"):
+        transforms.decode(b"\xff\xd8 no image", "a.jpg")
+
+
+def test_photometric_keeps_shape_and_follows_the_rng():
+    image = cv2.resize(np.random.default_rng(0).integers(0, 256, (6, 8, 3), np.uint8), (64, 48))
+    distorted = [transforms.photometric(image, np.random.default_rng(seed), "rgb") for seed in range(40)]
+    assert all(x.shape == image.shape and x.dtype == np.uint8 for x in distorted)
+    np.testing.assert_array_equal(distorted[5], transforms.photometric(image, np.random.default_rng(5), "rgb"))
+    brightness = np.array([x.mean() - image.mean() for x in distorted])
+    assert brightness.min() < -10 and brightness.max() > 10
+    assert len({x.tobytes() for x in distorted}) > 30
+
+
+def test_photometric_does_not_depend_on_the_colour_order():
+    """The same draws distort the same colours, whichever channel comes first (without the channel shuffle)."""
+    image = np.random.default_rng(1).integers(30, 200, (16, 16, 3), np.uint8)
+    for seed in range(20):
+        if np.random.default_rng(seed).random(6)[4] < 0.5:
+            continue
+        rgb = transforms.photometric(image, np.random.default_rng(seed), "rgb")
+        bgr = transforms.photometric(image[..., ::-1].copy(), np.random.default_rng(seed), "bgr")
+        assert np.abs(rgb.astype(int) - bgr[..., ::-1]).max() <= 1
