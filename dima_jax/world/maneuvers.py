@@ -50,7 +50,7 @@ WARM_UP = 11.0  # seconds until the traffic flows
 SETTLE = 2.0  # seconds of log before a scene may start, for the rear axles to fall in line
 STARTS = (0.0, 2.0, 4.0)  # seconds after SETTLE at which a scene may start
 VEHICLES, BICYCLES, PEOPLE = 52, 7, 56
-CROWD = 120  # people in town where one is to be yielded to
+CROWD = 95  # people in town where one is to be yielded to
 FEWEST_METRES = 35.0  # an ego drives at least this far
 
 MAX_YAW_RATE = 1.1  # rad/s
