@@ -6,7 +6,6 @@ and the horizon is painted with FINE rows for each row of the picture and averag
 
 import cv2
 import numpy as np
-import shapely
 
 from dima_jax.world.bodies import Bodies
 from dima_jax.world.ground import RESOLUTION, GroundMap, Surface
@@ -14,6 +13,7 @@ from dima_jax.world.light import SKY_BOTTOM, SKY_COLUMNS, SKY_ROWS, SKY_TOP, Lig
 from dima_jax.world.rig import Sensor, rotation_matrix
 from dima_jax.world.scenery import Trees
 from dima_jax.world.sight import NEAR, View, clip_near
+from dima_jax.world.skyline import Skyline
 from dima_jax.world.state import Ego, Town
 
 FAR_DEPTH = 14.0  # metres
@@ -29,8 +29,7 @@ def sunlit_ground(ground: GroundMap, town: Town, trees: Trees, light: Light) -> 
     reach = _shadow_reach(light)
     for outline, height in town.buildings:
         tips = outline + reach * min(height, 12.0)
-        hull = np.asarray(shapely.MultiPoint(np.concatenate([outline, tips])).convex_hull.exterior.coords)
-        _fill(shade, hull)
+        _fill(shade, cv2.convexHull(np.concatenate([outline, tips]).astype(np.float32))[:, 0])
     ring = np.linspace(0.0, 2 * np.pi, 8, endpoint=False)
     circle = np.stack([np.cos(ring), np.sin(ring)], axis=-1)
     for foot, height, radius in zip(trees.feet, trees.heights, trees.crowns, strict=True):
@@ -93,28 +92,35 @@ class Backdrop:
         self._beyond = (*light.ground[(int(Surface.GRASS) << 4) | 8, 0].tolist(), 255)
         self._turn = _shadow_reach(light)
 
-    def paint(self, view: View, ego: Ego, bodies: Bodies) -> np.ndarray:
-        """The empty street as `view` sees it, with the shadows of the bodies, uint8 BGRA [height, width, 4]."""
+    def paint(self, view: View, ego: Ego, bodies: Bodies, skyline: Skyline) -> np.ndarray:
+        """The empty street as `view` sees it, with the shadows of the bodies, uint8 BGRA [height, width, 4].
+
+        Rows that `skyline` covers from side to side are left to it: they hold nothing of use.
+        """
         image = np.empty((self._height, self._width, 4), np.uint8)
         turn = ego.yaw / (2 * np.pi) * SKY_COLUMNS + self._sky_start
         panorama = self._light.sky[:, round(turn) % SKY_COLUMNS :]
-        cv2.remap(panorama, *self._sky_maps, cv2.INTER_LINEAR, dst=image[: self._first])
-        road = image[self._first :]
-        self._lay_ground(road, view)
-        shade = self._shadows(view, bodies)
-        if shade is not None:
-            cv2.multiply(road, shade, dst=road, scale=1 / 255)
-        cv2.multiply(road, self._clear, dst=road, scale=1 / 255)
-        cv2.add(road, self._veil, dst=road)
+        sky, start = skyline.open_rows(view, self._first)
+        if sky > 0:
+            maps = (part[:sky] for part in self._sky_maps)
+            cv2.remap(panorama, *maps, cv2.INTER_LINEAR, dst=image[:sky])
+        if start < self._height:
+            road = image[start:]
+            self._lay_ground(road, start, view)
+            shade = self._shadows(start, view, bodies)
+            if shade is not None:
+                cv2.multiply(road, shade, dst=road, scale=1 / 255)
+            cv2.multiply(road, self._clear[start - self._first :], dst=road, scale=1 / 255)
+            cv2.add(road, self._veil[start - self._first :], dst=road)
         return image
 
-    def _lay_ground(self, road: np.ndarray, view: View) -> None:
-        """Warp the town's picture into the rows below the horizon."""
+    def _lay_ground(self, road: np.ndarray, start: int, view: View) -> None:
+        """Warp the town's picture into the rows from `start` on."""
         plane = self._matrix @ np.stack([*view.rotation[:, :2].T, -view.rotation @ view.eye], axis=1)
         to_cell = np.array([[1 / RESOLUTION, 0.0, -0.5], [0.0, 1 / RESOLUTION, -0.5], [0.0, 0.0, 1.0]])
         to_ground = to_cell @ np.linalg.inv(plane)
-        far = self._far_end - self._first
-        for top, rows, fine in ((self._first, far, FINE), (self._far_end, self._height - self._far_end, 1)):
+        near = max(start, self._far_end)
+        for top, rows, fine in ((start, near - start, FINE), (near, self._height - near, 1)):
             if rows <= 0:
                 continue
             place = np.array([[1.0, 0.0, 0.0], [0.0, 1 / fine, top + (1 / fine - 1) / 2], [0.0, 0.0, 1.0]])
@@ -124,17 +130,16 @@ class Backdrop:
             )
             while len(part) > rows:
                 part = cv2.addWeighted(part[::2], 0.5, part[1::2], 0.5, 0.0)
-            start = top - self._first
-            road[start : start + rows] = part
+            road[top - start : top - start + rows] = part
 
-    def _shadows(self, view: View, bodies: Bodies) -> np.ndarray | None:
-        """How much light reaches each ground pixel, uint8 [rows, width, 4] of 255; None without shadows in view."""
+    def _shadows(self, start: int, view: View, bodies: Bodies) -> np.ndarray | None:
+        """How much light reaches each pixel from row `start` on, uint8 [rows, width, 4] of 255; None without shadows in view."""
         reach = self._turn
         around = np.linalg.norm(reach) * bodies.heights + bodies.radii
         seen = np.nonzero(view.sees(bodies.centers, around) & (bodies.labels > 0))[0]
         if not len(seen):
             return None
-        shade = np.full((self._height - self._first, self._width), 255, np.uint8)
+        shade = np.full((self._height - start, self._width), 255, np.uint8)
         tone = 255 * (1 - self._light.weather.shadow)
         feet = bodies.footprints[seen]
         tips = feet + (reach * bodies.heights[seen, None])[:, None]
@@ -142,7 +147,7 @@ class Backdrop:
             ground = np.concatenate([outlines, np.zeros((*outlines.shape[:2], 1))], axis=-1)
             corners = view.to_camera(ground)
             behind = (corners[..., 2] < NEAR).any(axis=1)
-            pixels = view.to_pixels(corners[~behind]) - (0, self._first)
+            pixels = view.to_pixels(corners[~behind]) - (0, start)
             cells = np.round(np.clip(pixels, -20000, 20000) * (1 << SHIFT)).astype(np.int32)
             for points in cells:
                 cv2.fillConvexPoly(shade, cv2.convexHull(points), dark, cv2.LINE_AA, SHIFT)
@@ -150,7 +155,7 @@ class Backdrop:
                 hull = cv2.convexHull(points.astype(np.float32))[:, 0]
                 clipped = clip_near(view.to_camera(np.concatenate([hull, np.zeros((len(hull), 1))], axis=1)))
                 if len(clipped):
-                    points = np.clip(view.to_pixels(clipped) - (0, self._first), -20000, 20000)
+                    points = np.clip(view.to_pixels(clipped) - (0, start), -20000, 20000)
                     cv2.fillConvexPoly(
                         shade, np.round(points * (1 << SHIFT)).astype(np.int32), dark, cv2.LINE_AA, SHIFT
                     )

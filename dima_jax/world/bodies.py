@@ -72,7 +72,7 @@ class Bodies(NamedTuple):
     """N bodies with F faces in all, in world metres.
 
     corners [F, 8, 3], normals [F, 3], colors [F, 3] (lit and hazed, BGR), owners [F] (body of each face, ascending),
-    levels [F], part_centers [F, 3]: see `solids`. is_signal_lamp [F]: lit lamps of signals.
+    levels [F], part_centers [F, 3], is_detail [F]: see `solids`. is_signal_lamp [F]: lit lamps of signals.
     footprints [N, 4, 2], centers [N, 3], radii [N], heights [N]; labels [N]: agent index + 1, or 0.
     """
 
@@ -82,6 +82,7 @@ class Bodies(NamedTuple):
     owners: np.ndarray
     levels: np.ndarray
     part_centers: np.ndarray
+    is_detail: np.ndarray
     is_signal_lamp: np.ndarray
     footprints: np.ndarray
     centers: np.ndarray
@@ -206,7 +207,7 @@ def _assemble(bodies: list[_Body], state: WorldState, light: Light) -> Bodies:
         empty = np.zeros
         return Bodies(
             empty((0, 8, 3)), empty((0, 3)), empty((0, 3)), empty(0, int), empty(0, int), empty((0, 3)),
-            empty(0, bool), empty((0, 4, 2)), empty((0, 3)), empty(0), empty(0), empty(0, int),
+            empty(0, bool), empty(0, bool), empty((0, 4, 2)), empty((0, 3)), empty(0), empty(0), empty(0, int),
         )  # fmt: skip
     counts = [len(body.shape.roles) for body in bodies]
     owners = np.repeat(np.arange(len(bodies)), counts)
@@ -236,7 +237,7 @@ def _assemble(bodies: list[_Body], state: WorldState, light: Light) -> Bodies:
     middle = np.concatenate([pose[:, :2], pose[:, 5:] / 2], axis=1)
     return Bodies(
         corners, normals, colors, owners, np.concatenate([b.shape.levels for b in bodies]), centers,
-        shines & (roles >= Role.RED_LAMP) & (roles <= Role.GREEN_LAMP), footprints, middle,
+        np.concatenate([b.shape.is_detail for b in bodies]), shines & (roles >= Role.RED_LAMP) & (roles <= Role.GREEN_LAMP), footprints, middle,
         np.sqrt((pose[:, 3:5] ** 2).sum(axis=1) + pose[:, 5] ** 2 / 4), pose[:, 5],
         np.array([b.label for b in bodies]),
     )  # fmt: skip

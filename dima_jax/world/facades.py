@@ -26,7 +26,7 @@ COLORS = (  # BGR
 )  # fmt: skip
 STYLES = len(COLORS)
 WIDE = round(TILE * DENSITY)
-EDGE = 2  # columns of the next tile on both sides of each front, for interpolation across the seam
+EDGE = 2  # pixels around each front for interpolation at its border: sideways those of the next tile
 LEFT = tuple(EDGE + sum((WIDE >> k) + 2 * EDGE for k in range(level)) for level in range(LEVELS))
 GLASS = np.array([128.0, 108.0, 86.0])
 
@@ -76,15 +76,16 @@ def sheet_of(walls: Walls) -> Sheet:
     kinds = sorted(set(zip(styles.tolist(), floors.tolist(), strict=True)))
     place, top = {}, 0
     for kind in kinds:
-        place[kind] = top
-        top += _high(kind[1])
+        place[kind] = top + EDGE
+        top += _high(kind[1]) + 2 * EDGE
     picture = np.zeros((max(top, 1), LEFT[-1] + (WIDE >> (LEVELS - 1)) + EDGE, 4), np.uint8)
     for style, storeys in kinds:
         start = place[style, storeys]
         for level, front in enumerate(facade(style, storeys)):
             padded = np.concatenate([front[:, -EDGE:], front, front[:, :EDGE]], axis=1)
+            padded = np.pad(padded, ((EDGE, EDGE), (0, 0), (0, 0)), mode="edge")
             left = LEFT[level] - EDGE
-            picture[start : start + len(front), left : left + padded.shape[1], :3] = padded
+            picture[start - EDGE : start - EDGE + len(padded), left : left + padded.shape[1], :3] = padded
     rows = [place[kind] for kind in zip(styles.tolist(), floors.tolist(), strict=True)]
     return Sheet(picture, np.array(rows, float), np.array([_high(n) for n in floors], float))
 

@@ -42,12 +42,14 @@ class _Standing(NamedTuple):
 
 
 class _Item(NamedTuple):
-    """One body in a picture. outlines: int32 [n, 2] each, fixed point; colors: BGR each; window: [x0, y0, x1, y1] that
+    """One body in a picture. outlines: int32 [8, 2] each, fixed point; colors: BGR each; silhouette: the outlines that are
+    not details; window: [x0, y0, x1, y1] that
     they stay in; hidden_from: per window column the row from which a nearer wall hides it, or None."""
 
     label: int
     outlines: list[np.ndarray]
     colors: list[list[float]]
+    silhouette: list[np.ndarray]
     window: list[int]
     hidden_from: np.ndarray | None
 
@@ -106,10 +108,12 @@ class Painter:
         own = np.zeros(len(state.agents) + 1, np.int64)
         scratch = np.zeros(self._canvas[::-1], np.uint8)
         for channel in CAMERAS:
-            free += np.bincount(self._full_mask(channel, state).ravel(), minlength=len(free))
-            for item in self._look(state)[channel].items:
+            found = np.bincount(self._full_mask(channel, state).ravel(), minlength=len(free))
+            free += found
+            items = self._look(state)[channel].items
+            for item, is_touched in zip(items, _touched(items), strict=True):
                 if item.label:
-                    own[item.label] += _area(item, scratch)
+                    own[item.label] += _area(item, scratch) if is_touched else found[item.label]
         return free[1:] / np.maximum(own[1:], 1)
 
     def _look(self, state: WorldState) -> dict[str, _Sight]:
@@ -127,7 +131,7 @@ class Painter:
         if not len(seen):
             return _Sight(view, skyline, [], bodies)
         seen = seen[back_to_front(bodies.footprints[seen], view)]
-        outlines, colors, owners = _faces(bodies, seen, view)
+        outlines, colors, owners, is_detail = _faces(bodies, seen, view)
         shown, starts = np.unique(owners, return_index=True)
         windows = _windows(outlines, starts, view)
         depths = view.to_camera(bodies.centers[seen])[:, 2].tolist()
@@ -140,12 +144,16 @@ class Painter:
             if window[0] < window[2] and window[1] < window[3]:
                 hidden_from = skyline.hides(depths[body], window[0], window[2])
                 if hidden_from is None or (hidden_from > window[1]).any():
-                    items.append(_Item(labels[body], outlines[start:end], colors[start:end], window, hidden_from))
+                    faces = outlines[start:end]
+                    silhouette = [
+                        outline for outline, skip in zip(faces, is_detail[start:end], strict=True) if not skip
+                    ]
+                    items.append(_Item(labels[body], faces, colors[start:end], silhouette, window, hidden_from))
         return _Sight(view, skyline, items, bodies)
 
     def _picture(self, channel: str, state: WorldState) -> np.ndarray:
         sight = self._look(state)[channel]
-        image = self._backdrops[channel].paint(sight.view, state.ego, sight.bodies)
+        image = self._backdrops[channel].paint(sight.view, state.ego, sight.bodies, sight.skyline)
         paint_walls(image, sight.skyline, sight.view, self._standing.walls, self._standing.sheet, self._light)
         for item in sight.items:
             with _spared(image, item):
@@ -159,7 +167,7 @@ class Painter:
         mask = np.zeros(self._canvas[::-1], np.int32)
         for item in self._look(state)[channel].items:
             with _spared(mask, item):
-                for outline in item.outlines:
+                for outline in item.silhouette:
                     cv2.fillConvexPoly(mask, outline, item.label, cv2.LINE_8, SHIFT)
         return mask
 
@@ -205,10 +213,10 @@ def _in_sight(bodies: Bodies, view: View, skyline: Skyline) -> np.ndarray:
     return seen[in_sight]
 
 
-def _faces(bodies: Bodies, seen: np.ndarray, view: View) -> tuple[np.ndarray, list[list[float]], np.ndarray]:
-    """Outlines (fixed point [F, 8, 2]), colours and places in `seen` of the faces to be seen, in painting order.
+def _faces(bodies: Bodies, seen: np.ndarray, view: View) -> tuple[np.ndarray, list, np.ndarray, list]:
+    """The faces to be seen in painting order: outlines (fixed point [F, 8, 2]), colours, places in `seen`, is_detail.
 
-    Faces turned away or smaller than a pixel are left out.
+    Faces turned away or smaller than a pixel, and details smaller than two, are left out.
     """
     place = np.full(len(bodies.labels), -1)
     place[seen] = np.arange(len(seen))
@@ -220,7 +228,9 @@ def _faces(bodies: Bodies, seen: np.ndarray, view: View) -> tuple[np.ndarray, li
     pixels = view.to_pixels(np.maximum(corners, np.float32([-np.inf, -np.inf, NEAR])))
     extent = (pixels.max(axis=1) - pixels.min(axis=1)).max(axis=1)
     depth = corners[..., 2]
-    kept = (depth.max(axis=1) > NEAR) & ((extent > 0.8) | bodies.is_signal_lamp[chosen])
+    kept = (depth.max(axis=1) > NEAR) & (
+        (extent > np.where(bodies.is_detail[chosen], 1.6, 0.8)) | bodies.is_signal_lamp[chosen]
+    )
     away = np.linalg.norm(bodies.part_centers[chosen] - view.eye, axis=1)
     order = np.lexsort((chosen, -away, bodies.levels[chosen], place[bodies.owners[chosen]]))
     order = order[kept[order]]
@@ -230,7 +240,7 @@ def _faces(bodies: Bodies, seen: np.ndarray, view: View) -> tuple[np.ndarray, li
     for index in np.nonzero(depth[order].min(axis=1) < NEAR)[0]:
         clipped = _fixed(view.to_pixels(clip_near(corners[order[index]])))
         outlines[index] = clipped[np.minimum(np.arange(MAX_CORNERS), len(clipped) - 1)]
-    return outlines, bodies.colors[chosen].tolist(), place[bodies.owners[chosen]]
+    return outlines, bodies.colors[chosen].tolist(), place[bodies.owners[chosen]], bodies.is_detail[chosen].tolist()
 
 
 def _windows(outlines: np.ndarray, starts: np.ndarray, view: View) -> np.ndarray:
@@ -255,11 +265,21 @@ def _fixed(pixels: np.ndarray) -> np.ndarray:
     return np.round(np.clip(pixels, -20000.0, 20000.0) * (1 << SHIFT)).astype(np.int32)
 
 
+def _touched(items: list[_Item]) -> list[bool]:
+    """Which items something painted later, or a wall, may have painted over."""
+    if not items:
+        return []
+    x0, y0, x1, y1 = np.array([item.window for item in items]).T
+    overlap = (x0[:, None] < x1) & (x0 < x1[:, None]) & (y0[:, None] < y1) & (y0 < y1[:, None])
+    is_covered = np.triu(overlap, 1).any(axis=1)
+    return [bool(c) or item.hidden_from is not None for c, item in zip(is_covered, items, strict=True)]
+
+
 def _area(item: _Item, scratch: np.ndarray) -> int:
     """How many pixels an item alone would cover; `scratch` is an all-zero uint8 picture and stays one."""
     x0, y0, x1, y1 = item.window
     window = scratch[y0:y1, x0:x1]
-    for outline in item.outlines:
+    for outline in item.silhouette:
         cv2.fillConvexPoly(scratch, outline, 1, cv2.LINE_8, SHIFT)
     count = cv2.countNonZero(window)
     window[...] = 0

@@ -16,6 +16,7 @@ from dima_jax.world.sight import NEAR, View
 
 REACH = 130.0  # metres
 GAIN = 200  # what stands for 1 where brightness is kept in a byte
+FAR = 1000.0  # metres of depth; a front seen edge-on would be at infinity
 LAYERS = 5  # walls that one column can show one above the other
 
 
@@ -38,6 +39,12 @@ class Skyline(NamedTuple):
         nearer = self.depths[:, first:last] < depth
         return np.where(nearer, self.tops[:, first:last], np.inf).min(axis=0)
 
+    def open_rows(self, view: View, horizon: int) -> tuple[int, int]:
+        """Rows 0..a-1 above the walls and b.. below them hold all that walls leave open; `horizon`: first ground row."""
+        above = np.ceil(self.tops.min(axis=0).max()) + 1
+        below = view.matrix[1, 2] + view.matrix[1, 1] * view.eye[2] / self.depths[0].max()
+        return int(np.clip(above, 0, horizon)), int(np.clip(np.floor(below) - 1, horizon, view.height))
+
     def nearest(self, first: int, last: int) -> float:
         """The depth of the nearest wall in columns first..last-1."""
         return float(self.depths[0, first:last].min(initial=np.inf))
@@ -52,20 +59,19 @@ def cast(walls: Walls, view: View) -> Skyline:
     near = np.hypot(*(middle - eye).T) < REACH
     centers = np.concatenate([middle, np.zeros((len(middle), 1))], axis=1)
     chosen = np.nonzero((side > 0.02) & near & view.sees(centers, lengths / 2))[0]
-    slope = view.slopes()
+    slope = view.slopes().astype(np.float32)
     if not len(chosen):
         none = np.full((1, view.width), np.inf)
         return Skyline(none, none, np.zeros((1, view.width), int), none)
     forward, right = view.rotation[2, :2], view.rotation[0, :2]
-    rays = forward + slope[:, None] * right  # one metre of depth, on the ground
-    approach = rays @ walls.normals[chosen].T  # [W, m]; negative: the ray meets the front
-    depth = np.where(approach < -1e-9, -side[chosen] / np.minimum(approach, -1e-9), np.inf).T
-    unit = edge[chosen] / lengths[chosen, None]
-    offset = ((eye - walls.starts[chosen]) * unit).sum(axis=1)
-    with np.errstate(invalid="ignore"):
-        along = offset[:, None] + depth * (unit @ rays.T)
-        hit = (depth > NEAR) & (along >= 0) & (along <= lengths[chosen, None])
-    depth = np.where(hit, depth, np.inf)
+    rays = (forward + slope[:, None] * right).T.astype(np.float32)  # [2, W]: one metre of depth, on the ground
+    approach = walls.normals[chosen].astype(np.float32) @ rays  # [m, W]; negative: the ray meets the front
+    depth = side[chosen, None].astype(np.float32) / np.maximum(-approach, np.float32(1e-6))
+    unit = (edge[chosen] / lengths[chosen, None]).astype(np.float32)
+    offset = ((eye - walls.starts[chosen]) * unit).sum(axis=1).astype(np.float32)
+    along = offset[:, None] + depth * (unit @ rays)
+    hit = (depth > NEAR) & (along >= 0) & (along <= lengths[chosen, None]) & (depth < FAR)
+    depth = np.where(hit, depth, np.float32(np.inf))
     order = np.argsort(depth, axis=0)[:LAYERS]
     depth, along = np.take_along_axis(depth, order, 0), np.take_along_axis(along, order, 0)
     index = chosen[order]
@@ -115,8 +121,7 @@ def _front(rows, skyline: Skyline, k: int, span: slice, view: View, walls: Walls
     tall = sheet.heights[index] / finer
     per_row = depth / view.matrix[1, 1] / height * tall
     zero = (height - view.eye[2]) / height * tall - view.matrix[1, 2] * per_row
-    row = np.clip(zero.astype(np.float32) + rows * per_row.astype(np.float32), 0.5, (tall - 0.5).astype(np.float32))
-    row += (sheet.rows[index] - 0.5).astype(np.float32)
+    row = (zero + sheet.rows[index] - 0.5).astype(np.float32) + rows * per_row.astype(np.float32)
     return cv2.remap(sheet.picture, np.broadcast_to(column, row.shape).copy(), row, cv2.INTER_LINEAR)
 
 

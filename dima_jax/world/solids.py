@@ -3,7 +3,7 @@
 A shape lives in its own frame (x forward, y left, z up, metres, origin on the ground below the centre) and is a stack of
 `parts`. A part is convex, so its faces never hide each other once those turned away are dropped; what hides what between
 the parts of a shape follows from (level, distance): lower levels first, and within a level the farther part first.
-Details (windows, lamps, wheels) are faces lying on a part and are painted in the order they were added.
+Details (windows, lamps, plates) lie within a face of their part and are painted in the order they were added.
 A face carries a `Role`, not a colour: the colour depends on the agent, its lamps and the light of the scene.
 """
 
@@ -47,13 +47,14 @@ class Role(IntEnum):
 
 class Shape(NamedTuple):
     """Faces of one body. corners [F, 8, 3] (the last corner repeated), normals [F, 3] outward, roles [F],
-    levels [F], part_centers [F, 3]."""
+    levels [F], part_centers [F, 3], is_detail [F]: lies within another face, so the outline of the body needs it not."""
 
     corners: np.ndarray
     normals: np.ndarray
     roles: np.ndarray
     levels: np.ndarray
     part_centers: np.ndarray
+    is_detail: np.ndarray
 
 
 class ShapeBuilder:
@@ -66,9 +67,9 @@ class ShapeBuilder:
         """Start a convex part at `level`; faces added from now on belong to it."""
         self._parts.append((level, []))
 
-    def face(self, role: Role, corners) -> None:
+    def face(self, role: Role, corners, is_detail: bool = False) -> None:
         """Add a flat convex face of 3 to 8 corners [n, 3], in order around it (either way round)."""
-        self._parts[-1][1].append((role, np.asarray(corners, np.float64)))
+        self._parts[-1][1].append((role, np.asarray(corners, np.float64), is_detail))
 
     def extrude(self, role: Role, profile, y0: float, y1: float, inset: float = 0.0) -> None:
         """A convex side view [(x, z), ...] pulled from y0 to y1; both sides lean in by `inset` towards the top."""
@@ -116,7 +117,7 @@ class ShapeBuilder:
         def at(u, v):
             return (1 - v) * (side[0] + u * along_low) + v * (side[3] + u * along_high)
 
-        self.face(role, [at(u0, v0), at(u1, v0), at(u1, v1), at(u0, v1)])
+        self.face(role, [at(u0, v0), at(u1, v0), at(u1, v1), at(u0, v1)], is_detail=True)
 
     def disc(self, role: Role, center, radius: float, axis: int = 1) -> None:
         """An eight-cornered disc around `center`, flat along `axis` (0 x, 1 y)."""
@@ -128,10 +129,10 @@ class ShapeBuilder:
 
     def shape(self) -> Shape:
         """Everything added so far as one padded `Shape`; normals point away from the centre of their part."""
-        corners, normals, roles, levels, centers = [], [], [], [], []
+        corners, normals, roles, levels, centers, details = [], [], [], [], [], []
         for level, faces in self._parts:
-            center = np.concatenate([points for _, points in faces]).mean(axis=0)
-            for role, points in faces:
+            center = np.concatenate([points for _, points, _ in faces]).mean(axis=0)
+            for role, points, is_detail in faces:
                 normal = _normal(points)
                 if normal @ (points.mean(axis=0) - center) < 0:
                     normal = -normal
@@ -140,12 +141,14 @@ class ShapeBuilder:
                 roles.append(role)
                 levels.append(level)
                 centers.append(center)
+                details.append(is_detail)
         return Shape(
             np.array(corners, np.float32),
             np.array(normals, np.float32),
             np.array(roles, np.int64),
             np.array(levels, np.int64),
             np.array(centers, np.float32),
+            np.array(details, bool),
         )
 
 
