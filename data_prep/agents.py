@@ -19,19 +19,13 @@ def agents(tables, annotations: list[dict], lidar2ego: dict, pose: dict, where: 
     """
     boxes, offsets, mask, turns = [], [], [], []
     for annotation in annotations:
+        _check(annotation, where)
         box = _lidar_box(annotation, lidar2ego, pose)
         velocity = _to_lidar(tables.box_velocity(annotation["token"]), lidar2ego, pose)[:2]
         heading = box.orientation.yaw_pitch_roll[0]
-        row = np.array([*box.center, *box.wlh, -heading - math.pi / 2, *velocity])
-        if not np.isfinite(row[:7]).all() or row[3:6].min() <= 0:
-            raise UserError(
-                f"{where}: sample_annotation {annotation['token']} has an impossible box {row[:7].tolist()}; "
-                "correct or remove it in sample_annotation.json"
-            )
-        boxes.append(row)
-        for values, value in zip(
-            (offsets, mask, turns), _future(tables, annotation, box, lidar2ego, pose), strict=True
-        ):
+        boxes.append([*box.center, *box.wlh, -heading - math.pi / 2, *velocity])
+        future = _future(tables, annotation, box, lidar2ego, pose, where)
+        for values, value in zip((offsets, mask, turns), future, strict=True):
             values.append(value)
     return {
         "boxes": np.array(boxes, np.float64).reshape(-1, 9),
@@ -45,13 +39,24 @@ def agents(tables, annotations: list[dict], lidar2ego: dict, pose: dict, where: 
     }
 
 
-def _future(tables, annotation: dict, box: Box, lidar2ego: dict, pose: dict):
+def _check(annotation: dict, where: str) -> None:
+    """Box() would answer a NaN with a bare assertion."""
+    numbers = [*annotation["translation"], *annotation["size"], *annotation["rotation"]]
+    if not np.isfinite(numbers).all() or min(annotation["size"]) <= 0 or not any(annotation["rotation"]):
+        raise UserError(
+            f"{where}: sample_annotation {annotation['token']} has an impossible box {numbers}; "
+            "correct or remove it in sample_annotation.json"
+        )
+
+
+def _future(tables, annotation: dict, box: Box, lidar2ego: dict, pose: dict, where: str):
     """Steps [6, 2], mask [6] and heading differences [6] along the annotation's `next` chain."""
     offsets, mask, turns = np.zeros((NUM_FUTURE, 2)), np.zeros(NUM_FUTURE, bool), np.zeros(NUM_FUTURE)
     for step in range(NUM_FUTURE):
         if annotation["next"] == "":
             break
         annotation = tables.get("sample_annotation", annotation["next"])
+        _check(annotation, where)
         following = _lidar_box(annotation, lidar2ego, pose)
         offsets[step] = following.center[:2] - box.center[:2]
         turns[step] = _heading(following.orientation) - _heading(box.orientation)
