@@ -51,7 +51,7 @@ SETTLE = 2.0  # seconds of log before a scene may start, for the rear axles to f
 STARTS = (0.0, 2.0, 4.0)  # seconds after SETTLE at which a scene may start
 VEHICLES, BICYCLES, PEOPLE = 52, 7, 56
 CROWD = 95  # people in town where one is to be yielded to
-FEWEST_METRES = 35.0  # an ego drives at least this far
+LEAST_PACE = 1.75  # m/s an ego drives on average at least, so that no scene is spent waiting
 
 MAX_YAW_RATE = 1.1  # rad/s
 MAX_LATERAL = 5.5  # m/s2
@@ -171,7 +171,7 @@ def _find(
 
 def _smooth(drive: Drive) -> bool:
     """Whether the ego is there all the time, gets somewhere, and moves as a car can."""
-    if np.isnan(drive.path).any() or drive.travelled[-1] < FEWEST_METRES:
+    if np.isnan(drive.path).any() or drive.travelled[-1] < LEAST_PACE * drive.tracks.steps / STATE_RATE:
         return False
     turning = np.abs(rate(drive.yaw, 2))
     braking = -rate(drive.speed, 4).min()
