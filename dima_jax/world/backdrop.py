@@ -8,55 +8,16 @@ import cv2
 import numpy as np
 
 from dima_jax.world.bodies import Bodies
-from dima_jax.world.ground import RESOLUTION, GroundMap, Surface
+from dima_jax.world.ground import RESOLUTION, SHIFT, Surface
 from dima_jax.world.light import SKY_BOTTOM, SKY_COLUMNS, SKY_ROWS, SKY_TOP, Light
 from dima_jax.world.rig import Sensor, rotation_matrix
-from dima_jax.world.scenery import Trees
 from dima_jax.world.sight import NEAR, View, clip_near
 from dima_jax.world.skyline import Skyline
-from dima_jax.world.state import Ego, Town
+from dima_jax.world.state import Ego
+from dima_jax.world.sunlit import SunlitGround, shadow_reach
 
 FAR_DEPTH = 14.0  # metres
 FINE = 4  # a power of two
-STRIP = 512  # rows coloured at a time
-LONGEST_SHADOW = 1.6  # times the height of what casts it
-SHIFT = 4
-
-
-def sunlit_ground(ground: GroundMap, town: Town, trees: Trees, light: Light) -> np.ndarray:
-    """The town from above in the colours of the scene, with the shadows of houses and trees, uint8 BGRA [rows, columns, 4]."""
-    shade = np.zeros(ground.labels.shape, np.uint8)
-    reach = _shadow_reach(light)
-    for outline, height in town.buildings:
-        tips = outline + reach * min(height, 12.0)
-        _fill(shade, cv2.convexHull(np.concatenate([outline, tips]).astype(np.float32))[:, 0])
-    ring = np.linspace(0.0, 2 * np.pi, 8, endpoint=False)
-    circle = np.stack([np.cos(ring), np.sin(ring)], axis=-1)
-    for foot, height, radius in zip(trees.feet, trees.heights, trees.crowns, strict=True):
-        crown = foot + reach * 0.65 * height + circle * radius
-        _fill(shade, crown)
-        side, middle = np.array([0.1, 0.1]), crown.mean(axis=0)
-        _fill(shade, np.array([foot + side, foot - side, middle - side, middle + side]))
-    shade = cv2.blur(shade, (5, 5))
-    image = np.empty((*ground.labels.shape, 4), np.uint8)
-    for top in range(0, len(image), STRIP):
-        strip = slice(top, top + STRIP)
-        colors = cv2.applyColorMap(ground.labels[strip], light.ground)
-        keep = cv2.convertScaleAbs(shade[strip], alpha=-light.weather.shadow, beta=255)
-        cv2.multiply(colors, cv2.merge([keep] * 3), dst=colors, scale=1 / 255)
-        cv2.cvtColor(colors, cv2.COLOR_BGR2BGRA, dst=image[strip])
-    return image
-
-
-def _fill(shade: np.ndarray, outline: np.ndarray) -> None:
-    cells = np.round((outline / RESOLUTION - 0.5) * (1 << SHIFT)).astype(np.int32)
-    cv2.fillConvexPoly(shade, cells, 255, cv2.LINE_8, SHIFT)
-
-
-def _shadow_reach(light: Light) -> np.ndarray:
-    """Where the shadow of a point one metre up falls, [2] metres."""
-    reach = -light.sun[:2] / light.sun[2]
-    return reach * min(1.0, LONGEST_SHADOW / max(np.hypot(*reach), 1e-6))
 
 
 def _sky_maps(slope: np.ndarray, drop: np.ndarray, yaw: float) -> tuple[tuple[np.ndarray, np.ndarray], float]:
@@ -73,7 +34,7 @@ def _sky_maps(slope: np.ndarray, drop: np.ndarray, yaw: float) -> tuple[tuple[np
 class Backdrop:
     """Sky and ground for one camera of one scene. matrix: the intrinsic of the picture of `size` (width, height)."""
 
-    def __init__(self, sensor: Sensor, matrix: np.ndarray, size: tuple[int, int], light: Light, ground: np.ndarray):
+    def __init__(self, sensor: Sensor, matrix: np.ndarray, size: tuple[int, int], light: Light, ground: SunlitGround):
         self._light, self._ground = light, ground
         self._width, self._height = size
         self._matrix = matrix
@@ -90,7 +51,7 @@ class Backdrop:
         self._clear = np.ascontiguousarray(np.repeat(np.round(clear * 255), 4, axis=2).astype(np.uint8))
         self._veil = np.round((1 - clear) * np.array([*light.weather.haze, 0])).astype(np.uint8)
         self._beyond = (*light.ground[(int(Surface.GRASS) << 4) | 8, 0].tolist(), 255)
-        self._turn = _shadow_reach(light)
+        self._shadow_reach = shadow_reach(light)
 
     def paint(self, view: View, ego: Ego, bodies: Bodies, skyline: Skyline) -> np.ndarray:
         """The empty street as `view` sees it, with the shadows of the bodies, uint8 BGRA [height, width, 4].
@@ -117,7 +78,8 @@ class Backdrop:
     def _lay_ground(self, road: np.ndarray, start: int, view: View) -> None:
         """Warp the town's picture into the rows from `start` on."""
         plane = self._matrix @ np.stack([*view.rotation[:, :2].T, -view.rotation @ view.eye], axis=1)
-        to_cell = np.array([[1 / RESOLUTION, 0.0, -0.5], [0.0, 1 / RESOLUTION, -0.5], [0.0, 0.0, 1.0]])
+        ground, (column, row) = self._ground.around(*view.eye[:2])
+        to_cell = np.array([[1 / RESOLUTION, 0.0, -0.5 - column], [0.0, 1 / RESOLUTION, -0.5 - row], [0.0, 0.0, 1.0]])
         to_ground = to_cell @ np.linalg.inv(plane)
         near = max(start, self._far_end)
         for top, rows, fine in ((start, near - start, FINE), (near, self._height - near, 1)):
@@ -126,7 +88,7 @@ class Backdrop:
             place = np.array([[1.0, 0.0, 0.0], [0.0, 1 / fine, top + (1 / fine - 1) / 2], [0.0, 0.0, 1.0]])
             flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
             part = cv2.warpPerspective(
-                self._ground, to_ground @ place, (self._width, rows * fine), flags=flags, borderValue=self._beyond
+                ground, to_ground @ place, (self._width, rows * fine), flags=flags, borderValue=self._beyond
             )
             while len(part) > rows:
                 part = cv2.addWeighted(part[::2], 0.5, part[1::2], 0.5, 0.0)
@@ -134,7 +96,7 @@ class Backdrop:
 
     def _shadows(self, start: int, view: View, bodies: Bodies) -> np.ndarray | None:
         """How much light reaches each pixel from row `start` on, uint8 [rows, width, 4] of 255; None without shadows in view."""
-        reach = self._turn
+        reach = self._shadow_reach
         around = np.linalg.norm(reach) * bodies.heights + bodies.radii
         seen = np.nonzero(view.sees(bodies.centers, around) & (bodies.labels > 0))[0]
         if not len(seen):

@@ -14,10 +14,10 @@ import numpy as np
 
 from dima_jax.types import CAMERAS
 from dima_jax.world import rig
-from dima_jax.world.backdrop import Backdrop, sunlit_ground
+from dima_jax.world.backdrop import Backdrop
 from dima_jax.world.bodies import Bodies, gather
 from dima_jax.world.facades import Sheet, Walls, sheet_of, walls_of
-from dima_jax.world.ground import GroundMap
+from dima_jax.world.ground import SHIFT, GroundMap
 from dima_jax.world.light import light_of
 from dima_jax.world.memo import once_per_town
 from dima_jax.world.scenery import Trees, trees_of
@@ -25,10 +25,10 @@ from dima_jax.world.sight import NEAR, View, back_to_front, clip_near
 from dima_jax.world.skyline import Skyline, cast, paint_walls
 from dima_jax.world.solids import MAX_CORNERS
 from dima_jax.world.state import Ego, Town, WorldState
+from dima_jax.world.sunlit import SunlitGround
 
 SMALL = 256  # pixels
 BODY_REACH = 90.0  # metres from the ego
-SHIFT = 4  # fractional bits of OpenCV's fixed-point coordinates
 LAMP_PIXELS = 1.6  # a lit signal lamp is at least this large (radius) in the picture
 
 
@@ -74,7 +74,7 @@ class Painter:
         self._light = light_of(seed)
         self._size = size
         self._zoom = 2 if size[0] < SMALL else 1
-        ground = sunlit_ground(self._standing.ground, town, self._standing.trees, self._light)
+        ground = SunlitGround(self._standing.ground, town, self._standing.trees, self._light)
         self._backdrops = {
             channel: Backdrop(rig.RIG[channel], self._matrix(channel), self._canvas, self._light, ground)
             for channel in CAMERAS
