@@ -19,7 +19,7 @@ def get_config():
     config.data.image_shape = (96, 160)
     config.data.valid_shape = (90, 160)
     config.data.max_agents = 32
-    config.data.max_map = 24
+    config.data.max_map = 16
     config.data.max_text = 192
     config.data.photometric = False
     config.data.grid_mask = 0.0
@@ -51,12 +51,12 @@ def student(student):
     student.ffn_width = 128
     student.num_heads = 4
     student.dropout = 0.0
-    student.bev_shape = (32, 16)
-    student.rotate_center = (8, 16)
+    student.bev_shape = (24, 12)
+    student.rotate_center = (6, 12)
     student.encoder_layers = 2
     student.decoder_layers = 2
-    student.num_agents = 48
-    student.num_map = 24
+    student.num_agents = 32
+    student.num_map = 16
 
 
 def teacher(teacher):

@@ -21,6 +21,11 @@ from dima_jax.errors import UserError
 
 ITEMS = ("student", "trainable", "opt_state", "meta")
 
+# Config keys that say which model a checkpoint holds: for the student alone, and for a run that is resumed.
+IMAGE_KEYS = ("image_scale", "image_shape", "valid_shape", "color_order", "mean", "std")
+STUDENT_KEYS = ("student", *(f"data.{key}" for key in IMAGE_KEYS))
+RUN_KEYS = (*STUDENT_KEYS, "teacher", "optim.groups", "data.batch_size", "seed")
+
 
 def open_manager(workdir: str, keep: int) -> ocp.CheckpointManager:
     """The manager of a run's folder. A step appears only when it is whole (Orbax writes it aside, then renames)."""
@@ -79,7 +84,7 @@ def refuse_other_model(
 ) -> None:
     """UserError naming the first key in which the saved config describes another model than `config`."""
     current = json.loads(config.to_json())
-    for group in groups:
+    for group in keys:
         ours, theirs = current, saved
         for key in group.split("."):
             ours, theirs = ours[key], theirs.get(key, {})

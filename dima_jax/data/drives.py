@@ -24,7 +24,8 @@ class DriveFrame(NamedTuple):
     """One key frame of a recorded drive. All arrays of frame, agents, map and ego have a batch axis of 1.
 
     is_first: the scene starts here, so there is no previous BEV. future_valid: the next six key frames exist, which the
-    planning metrics ask for. command: index, also if the student is not told. jpegs, camera_matrices: the six files as
+    planning metrics ask for. command: index, also if the student is not told. speed: m/s, by the
+    CAN bus (0 in scenes without). jpegs, camera_matrices: the six files as
     recorded and lidar2img [N, 4, 4] to their full-size pixels, for figures. index: number of the record in the split.
     """
 
@@ -41,6 +42,7 @@ class DriveFrame(NamedTuple):
     is_first: bool
     future_valid: bool
     command: int
+    speed: float
     timestamp: int
     lidar2global: np.ndarray
     paths: list[str]
@@ -100,6 +102,7 @@ class Drives:
             is_first=record["frame_index"] == 0,
             future_valid=record["frame_index"] + NUM_FUTURE < record["scene_length"],
             command=record["ego"]["command"],
+            speed=float(record["ego"]["status"][7]),
             timestamp=record["timestamp"],
             lidar2global=key_frame.lidar2global,
             paths=cameras["paths"],
