@@ -35,14 +35,13 @@ class _Layers:
         self.content = {name: [] for name in (*names, "lane_connector")}
 
     def nodes(self, points):
-        """Tokens of the nodes at points [n, 2]; neighbours that meet within a millimetre share a node, as in nuScenes."""
+        """Tokens of the nodes at points [n, 2]; records that meet in a point share its node, as in nuScenes."""
         tokens = []
         for x, y in np.asarray(points, float).tolist():
-            place = (round(x, 3), round(y, 3))
-            if place not in self.places:
-                self.places[place] = token("node", *place)
-                self.content["node"].append({"token": self.places[place], "x": x, "y": y})
-            tokens.append(self.places[place])
+            if (x, y) not in self.places:
+                self.places[x, y] = token("node", x, y)
+                self.content["node"].append({"token": self.places[x, y], "x": x, "y": y})
+            tokens.append(self.places[x, y])
         return tokens
 
     def polygon(self, outline, *name):

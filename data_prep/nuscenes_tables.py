@@ -79,7 +79,8 @@ def token(*parts):
 
 
 def quaternion(yaw):
-    """[w, x, y, z] of a turn by `yaw` radians about z."""
+    """[w, x, y, z], w >= 0, of a turn by `yaw` radians about z."""
+    yaw = math.remainder(yaw, 2 * math.pi)
     return [round(math.cos(yaw / 2), 12), 0.0, 0.0, round(math.sin(yaw / 2), 12)]
 
 

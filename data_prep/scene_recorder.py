@@ -3,9 +3,9 @@
 All sensors fire at the instant of the key frame (nuScenes' differ by up to 50 ms), so a frame's seven ego poses are equal;
 each sample_data still has its own, as the schema wants. There are key frames only, no sweeps.
 
-An agent is annotated while it is within `ANNOTATED` metres, from the first to the last key frame in which it can be noticed
-(a LiDAR point on it, or a visible part), the frames between included, as annotators do. One that leaves and comes back is
-another instance, so that an annotation's `next` is always the next key frame.
+An agent is annotated while the simulation reports it (within 80 m), from the first to the last key frame in which it can
+be noticed (a LiDAR point on it, or a visible part), the frames between included, as annotators do. One that leaves and
+comes back is another instance, so that an annotation's `next` is always the next key frame.
 """
 
 import math
@@ -30,11 +30,16 @@ CAMERAS = tuple(channel for channel in rig.RIG if channel != LIDAR)
 VEHICLE = "w001"  # nuScenes names its cars n008 and n015
 EPOCH = 1_600_000_000_000_000  # microseconds; scene after scene starts an hour later
 JPEG_QUALITY = 90
-ANNOTATED = 75.0  # m
+WALL_RANGE = 100.0  # m
 NOTICED = 0.15  # visible share
 DRIVELM_FUTURE = 1.0  # s of recorded future below which nothing is asked about a key frame
 SIGNAL_BOTTOM = 2.1  # m; where the head begins on its pole
 SIGNAL_RANGE = 60.0  # m
+
+
+def light_seed(seed, number):
+    """The painter's seed of scene `number` of the data set with this seed."""
+    return seed * 10_007 + number
 
 
 class _Head(NamedTuple):
@@ -52,7 +57,7 @@ class _Head(NamedTuple):
 class _Seen(NamedTuple):
     """The agents around the ego at one key frame: points on each, and the visible share of each in the six images."""
 
-    agents: list
+    agents: tuple
     boxes: Boxes
     points: np.ndarray
     shares: np.ndarray
@@ -94,7 +99,7 @@ class _Recording:
         self.samples = [token("sample", name, k) for k in range(len(self.keys))]
 
     def run(self):
-        self.painter = Painter(self.recorder.town, self.recorder.size, self.recorder.seed * 10_007 + self.number)
+        self.painter = Painter(self.recorder.town, self.recorder.size, light_seed(self.recorder.seed, self.number))
         frames, questions = [], {}
         for k, state in enumerate(self.scene.states[:: STATE_RATE // KEYFRAME_RATE]):
             frame = self._frame(k, state)
@@ -121,15 +126,14 @@ class _Recording:
                 points.tofile(path)
             elif not cv2.imwrite(str(path), images[channel], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]):
                 raise OSError(f"{path}: could not be written")
-        near = [i for i, a in enumerate(state.agents) if math.hypot(a.x - ego.x, a.y - ego.y) <= ANNOTATED]
-        agents = [state.agents[i] for i in near]
+        boxes = Boxes(state.agents)
         to_world = rig.sensor_to_world(LIDAR, ego)
         world = points[:, :3].astype(np.float64) @ to_world[:3, :3].T + to_world[:3, 3]
-        return _Seen(agents, Boxes(agents), count_points(Boxes(agents), world), self.painter.visibility(state)[near])
+        return _Seen(state.agents, boxes, count_points(boxes, world), self.painter.visibility(state))
 
     def _walls_near(self, ego):
         walls = self.recorder.walls
-        return walls[(np.hypot(*(walls - (ego.x, ego.y)).transpose(2, 0, 1)) < ANNOTATED + 25.0).any(1)]
+        return walls[(np.hypot(*(walls - (ego.x, ego.y)).transpose(2, 0, 1)) < WALL_RANGE).any(1)]
 
     def _sample_data(self, k, state, channel):
         """Adds the rows of one sensor at key frame k; returns the path of its file."""
