@@ -1,86 +1,93 @@
 """The annotated road users of one key frame, in its LiDAR frame, with what they do in the next three seconds (vad-spec 4)."""
 
-import math
-
 import numpy as np
-from nuscenes.utils.data_classes import Box
 from pyquaternion import Quaternion
 
+from dima_jax.data.features import NUM_FUTURE
 from dima_jax.errors import UserError
-
-NUM_FUTURE = 6
 
 
 def agents(tables, annotations: list[dict], lidar2ego: dict, pose: dict, where: str) -> dict:
-    """The `agents` group of the record for every annotation of the sample, in the sample's order.
+    """The `agents` group of the record for every annotation of the sample, in the sample's order; boxes in float64.
 
     tables: `nuscenes.NuScenes`. lidar2ego, pose: the calibrated_sensor and ego_pose rows of LIDAR_TOP. where: names
     scene and sample in errors. Raises UserError for a box with a NaN, an infinite number or no volume.
     """
-    boxes, offsets, mask, turns = [], [], [], []
-    for annotation in annotations:
-        _check(annotation, where)
-        box = _lidar_box(annotation, lidar2ego, pose)
-        velocity = _to_lidar(tables.box_velocity(annotation["token"]), lidar2ego, pose)[:2]
-        heading = box.orientation.yaw_pitch_roll[0]
-        boxes.append([*box.center, *box.wlh, -heading - math.pi / 2, *velocity])
-        future = _future(tables, annotation, box, lidar2ego, pose, where)
-        for values, value in zip((offsets, mask, turns), future, strict=True):
-            values.append(value)
+    chains = [_chain(tables, annotation, where) for annotation in annotations]
+    known = np.arange(1 + NUM_FUTURE) < np.array([len(chain) for chain in chains]).reshape(-1, 1)
+    chains = [chain + chain[-1:] * (1 + NUM_FUTURE - len(chain)) for chain in chains]
+    centers, orientations = _to_lidar(_columns(chains, "translation"), _columns(chains, "rotation"), lidar2ego, pose)
+    velocity = [tables.box_velocity(annotation["token"])[:2] for annotation in annotations]
+    mask = known[:, 1:]
     return {
-        "boxes": np.array(boxes, np.float64).reshape(-1, 9),
+        "boxes": np.column_stack(
+            [
+                centers[:, 0],
+                np.array([annotation["size"] for annotation in annotations]).reshape(-1, 3),
+                -_yaw(orientations[:, 0]) - np.pi / 2,
+                _turn_to_lidar(np.array(velocity).reshape(-1, 2), lidar2ego, pose),
+            ]
+        ),
         "instances": [annotation["instance_token"] for annotation in annotations],
         "categories": [annotation["category_name"] for annotation in annotations],
         "num_lidar_pts": np.array([annotation["num_lidar_pts"] for annotation in annotations], np.int64),
         "num_radar_pts": np.array([annotation["num_radar_pts"] for annotation in annotations], np.int64),
-        "future_offsets": np.array(offsets, np.float32).reshape(-1, NUM_FUTURE, 2),
-        "future_mask": np.array(mask, bool).reshape(-1, NUM_FUTURE),
-        "future_yaw": np.array(turns, np.float32).reshape(-1, NUM_FUTURE),
+        "future_offsets": np.where(mask[..., None], np.diff(centers[..., :2], axis=1), 0.0).astype(np.float32),
+        "future_mask": mask,
+        "future_yaw": np.where(mask, np.diff(_heading(orientations), axis=1), 0.0).astype(np.float32),
     }
 
 
-def _check(annotation: dict, where: str) -> None:
-    """Box() would answer a NaN with a bare assertion."""
-    numbers = [*annotation["translation"], *annotation["size"], *annotation["rotation"]]
-    if not np.isfinite(numbers).all() or min(annotation["size"]) <= 0 or not any(annotation["rotation"]):
-        raise UserError(
-            f"{where}: sample_annotation {annotation['token']} has an impossible box {numbers}; "
-            "correct or remove it in sample_annotation.json"
-        )
+def _chain(tables, annotation: dict, where: str) -> list[dict]:
+    """The annotation and up to six that follow it."""
+    chain = [annotation]
+    while chain[-1]["next"] and len(chain) <= NUM_FUTURE:
+        chain.append(tables.get("sample_annotation", chain[-1]["next"]))
+    for row in chain:
+        numbers = [*row["translation"], *row["size"], *row["rotation"]]
+        if not np.isfinite(numbers).all() or min(row["size"]) <= 0 or not any(row["rotation"]):
+            raise UserError(
+                f"{where}: sample_annotation {row['token']} has an impossible box {numbers}; "
+                "correct or remove it in sample_annotation.json"
+            )
+    return chain
 
 
-def _future(tables, annotation: dict, box: Box, lidar2ego: dict, pose: dict, where: str):
-    """Steps [6, 2], mask [6] and heading differences [6] along the annotation's `next` chain."""
-    offsets, mask, turns = np.zeros((NUM_FUTURE, 2)), np.zeros(NUM_FUTURE, bool), np.zeros(NUM_FUTURE)
-    for step in range(NUM_FUTURE):
-        if annotation["next"] == "":
-            break
-        annotation = tables.get("sample_annotation", annotation["next"])
-        _check(annotation, where)
-        following = _lidar_box(annotation, lidar2ego, pose)
-        offsets[step] = following.center[:2] - box.center[:2]
-        turns[step] = _heading(following.orientation) - _heading(box.orientation)
-        mask[step] = True
-        box = following
-    return offsets, mask, turns
+def _columns(chains: list[list[dict]], name: str) -> np.ndarray:
+    """[n, 7, 3 or 4] float64."""
+    width = {"translation": 3, "rotation": 4}[name]
+    return np.array([[row[name] for row in chain] for chain in chains], np.float64).reshape(-1, 1 + NUM_FUTURE, width)
 
 
-def _lidar_box(annotation: dict, lidar2ego: dict, pose: dict) -> Box:
-    box = Box(annotation["translation"], annotation["size"], Quaternion(annotation["rotation"]))
+def _to_lidar(centers: np.ndarray, orientations: np.ndarray, lidar2ego: dict, pose: dict):
+    """Global centres [..., 3] and unit quaternions [..., 4] (w, x, y, z) to the LiDAR frame."""
+    orientations = orientations / np.linalg.norm(orientations, axis=-1, keepdims=True)
     for frame in (pose, lidar2ego):
-        box.translate(-np.array(frame["translation"]))
-        box.rotate(Quaternion(frame["rotation"]).inverse)
-    return box
+        back = Quaternion(frame["rotation"]).unit.inverse
+        centers = (centers - frame["translation"]) @ back.rotation_matrix.T
+        orientations = orientations @ _left_factor(*back.elements).T
+    return centers, orientations
 
 
-def _to_lidar(vector: np.ndarray, lidar2ego: dict, pose: dict) -> np.ndarray:
-    """A global direction [3] in the LiDAR frame. VAD drops the global z component first."""
-    flat = np.array([*vector[:2], 0.0])
+def _left_factor(w, x, y, z) -> np.ndarray:
+    """[4, 4]: the quaternion's product with another one, as a matrix on that one."""
+    return np.array([[w, -x, -y, -z], [x, w, -z, y], [y, z, w, -x], [z, -y, x, w]])
+
+
+def _turn_to_lidar(velocity: np.ndarray, lidar2ego: dict, pose: dict) -> np.ndarray:
+    """Global velocities [n, 2] in the LiDAR frame; VAD drops the vertical component first."""
+    flat = np.pad(velocity, ((0, 0), (0, 1)))
     rotation = Quaternion(pose["rotation"]).rotation_matrix @ Quaternion(lidar2ego["rotation"]).rotation_matrix
-    return rotation.T @ flat
+    return (flat @ rotation)[:, :2]
 
 
-def _heading(orientation: Quaternion) -> float:
-    """Roll-pitch-yaw heading; differs from `yaw_pitch_roll` when the LiDAR is tilted, and VAD uses both."""
-    w, x, y, z = orientation.elements
-    return math.atan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z))
+def _heading(orientations: np.ndarray) -> np.ndarray:
+    """Roll-pitch-yaw heading of quaternions [..., 4]: VAD's for future headings."""
+    w, x, y, z = np.moveaxis(orientations, -1, 0)
+    return np.arctan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z))
+
+
+def _yaw(orientations: np.ndarray) -> np.ndarray:
+    """pyquaternion's `yaw_pitch_roll`: VAD's for boxes. Differs from `_heading` when the LiDAR is tilted."""
+    w, x, y, z = np.moveaxis(orientations, -1, 0)
+    return np.arctan2(2 * (w * z - x * y), 1 - 2 * (y * y + z * z))
