@@ -79,9 +79,7 @@ def restore(manager: ocp.CheckpointManager, student: Mapping, trainable: Mapping
     return restored.student, {k: v for k, v in restored.trainable.items() if k in trainable}, restored.opt_state, meta
 
 
-def refuse_other_model(
-    saved: Mapping, config: ConfigDict, where: str, groups=("student", "teacher", "optim.groups")
-) -> None:
+def refuse_other_model(saved: Mapping, config: ConfigDict, where: str, keys=RUN_KEYS) -> None:
     """UserError naming the first key in which the saved config describes another model than `config`."""
     current = json.loads(config.to_json())
     for group in keys:
