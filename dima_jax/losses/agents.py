@@ -43,12 +43,12 @@ def agent_terms(output: StudentOutput, targets: AgentTargets, query_of_target) -
     return {
         "agent_class": Term(focal.focal_sum(output.agent_logits, labels), count),
         "agent_box": Term(jnp.where(finite[..., None], error, 0.0).sum(), count),
-        "agent_motion": motion_term(output.agent_future_offsets, output.agent_mode_logits, targets, last),
+        "agent_motion": motion_term(output.agent_future_offsets, targets, last),
         "agent_mode": _mode_term(output.agent_future_offsets, output.agent_mode_logits, targets, last),
     }
 
 
-def motion_term(future_offsets, mode_logits, targets: AgentTargets, query_of_target) -> Term:
+def motion_term(future_offsets, targets: AgentTargets, query_of_target) -> Term:
     """L1 of the winning mode's per-step offsets over the real steps of the matched targets.
 
     future_offsets [B, A, K, F, 2] metres per step, query_of_target [B, G] (the last layer's match).

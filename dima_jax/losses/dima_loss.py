@@ -88,7 +88,7 @@ def teacher_terms(
         ),
     )
     one_mode = teacher.agent_future_offsets[:, :, None]
-    terms["teacher_agents"] = agents.motion_term(one_mode, one_mode[..., 0, 0], batch.agents, matches.agents[-1])
+    terms["teacher_agents"] = agents.motion_term(one_mode, batch.agents, matches.agents[-1])
     terms["language"] = language.next_token(teacher.text_logits, batch.text.tokens, batch.text.answer_mask)
     terms["reconstruction"] = surrogate.reconstruction(
         teacher.bev_reconstruction, student.tokens.bev, teacher.bev_masked, bev_shape, bev_grid

@@ -14,6 +14,13 @@ assign = jax.jit(lambda o, t: map_losses.assign(o, t, PC_RANGE, class_weight=2.0
 terms_of = jax.jit(lambda o, t, q, i: map_losses.map_terms(o, t, PC_RANGE, q, i))
 
 
+@jax.jit
+@jax.value_and_grad
+def total(output, targets, query, order):
+    terms = map_losses.map_terms(output, targets, PC_RANGE, query, order)
+    return sum(term.sum / term.count for term in terms.values())
+
+
 def perfect_output():
     """Query 2 tells line 0 backwards, query 1 tells line 1 forwards."""
     output = random_output(0)
@@ -55,12 +62,7 @@ def test_class_loss_by_hand():
 @pytest.mark.parametrize("num_real", [0, 2])
 def test_gradients_are_finite(num_real):
     targets, output = map_targets(LINES[:num_real].reshape(num_real, 5, 2), [0, 2][:num_real]), random_output(1)
-
-    def total(output):
-        terms = map_losses.map_terms(output, targets, PC_RANGE, *assign(output, targets))
-        return sum(t.sum / t.count for t in terms.values())
-
-    value, gradient = jax.jit(jax.value_and_grad(total))(output)
+    value, gradient = total(output, targets, *assign(output, targets))
     assert np.isfinite(value) and value > 0
     assert all(np.isfinite(g).all() for g in jax.tree.leaves(gradient))
     assert bool(gradient.map_points.any()) == (num_real > 0)

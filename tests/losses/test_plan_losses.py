@@ -19,6 +19,20 @@ def line(x, *, num_points=41):
 
 
 ONE = jnp.ones((1, 1), bool)
+imitation, boundary, collision, direction = map(
+    jax.jit, (plan.imitation, plan.boundary, plan.collision, plan.direction)
+)
+surroundings = jax.jit(lambda output: plan.surroundings(output, PC_RANGE))
+
+
+@jax.jit
+@jax.value_and_grad
+def total(output):
+    """Loss of a plan among the output's own map and agents; the recorded path goes straight ahead."""
+    command = jnp.array([[0.0, 0.0, 1.0]])
+    terms = plan.plan_terms(output.ego_offsets, command, AHEAD, STEPS, plan.surroundings(output, PC_RANGE))
+    assert set(terms) == {"imitation", "boundary", "collision", "direction"}
+    return sum(term.sum / term.count for term in terms.values())
 
 
 def mean(term):
@@ -28,49 +42,49 @@ def mean(term):
 def test_imitation_counts_all_commands():
     offsets = jnp.stack([AHEAD + 7, AHEAD + 0.5, AHEAD], axis=1)
     left = jnp.array([[0.0, 1.0, 0.0]])
-    assert mean(plan.imitation(offsets, left, AHEAD, STEPS)) == pytest.approx(0.5 / 3)
+    assert mean(imitation(offsets, left, AHEAD, STEPS)) == pytest.approx(0.5 / 3)
     half = STEPS.at[:, 3:].set(False)
-    assert mean(plan.imitation(offsets, left, AHEAD, half)) == pytest.approx(0.5 / 6)
+    assert mean(imitation(offsets, left, AHEAD, half)) == pytest.approx(0.5 / 6)
 
 
 def test_boundary_hinge():
-    assert mean(plan.boundary(AHEAD, STEPS, line(0.75), ONE)) == pytest.approx(0.25)
-    assert mean(plan.boundary(AHEAD, STEPS, line(1.5), ONE)) == 0.0
-    assert mean(plan.boundary(AHEAD, STEPS, line(0.75), ~ONE)) == 0.0
+    assert mean(boundary(AHEAD, STEPS, line(0.75), ONE)) == pytest.approx(0.25)
+    assert mean(boundary(AHEAD, STEPS, line(1.5), ONE)) == 0.0
+    assert mean(boundary(AHEAD, STEPS, line(0.75), ~ONE)) == 0.0
 
 
 def test_boundary_is_silent_once_crossed():
     sideways = jnp.zeros((1, 6, 2)).at[..., 0].set(0.5)  # waypoints x = 0.5 ... 3.0; the line is at 1.2 m
     distances = np.abs(1.2 - 0.5 * np.arange(1, 3))  # crossed on the third move
-    assert mean(plan.boundary(sideways, STEPS, line(1.2), ONE)) == pytest.approx((1 - distances).clip(0).sum() / 6)
+    assert mean(boundary(sideways, STEPS, line(1.2), ONE)) == pytest.approx((1 - distances).clip(0).sum() / 6)
 
 
 def test_collision_gaps_are_independent():
     still = jnp.zeros((1, 6, 2))
     beside = jnp.broadcast_to(jnp.array([1.0, 0.25]), (1, 1, 6, 2))
-    assert mean(plan.collision(still, STEPS, beside, ONE)) == pytest.approx((0.5 + 2.75) / 2)
+    assert mean(collision(still, STEPS, beside, ONE)) == pytest.approx((0.5 + 2.75) / 2)
     outside = jnp.broadcast_to(jnp.array([2.9, 2.9]), (1, 1, 6, 2))  # within 3 m in x and in y, but 4.1 m away
-    assert mean(plan.collision(still, STEPS, outside, ONE)) == 0.0
+    assert mean(collision(still, STEPS, outside, ONE)) == 0.0
     both = jnp.concatenate([beside, jnp.broadcast_to(jnp.array([0.2, 2.5]), (1, 1, 6, 2))], axis=1)
-    assert mean(plan.collision(still, STEPS, both, jnp.ones((1, 2), bool))) == pytest.approx((1.3 + 2.75) / 2)
-    assert mean(plan.collision(still, STEPS, both, jnp.zeros((1, 2), bool))) == 0.0
+    assert mean(collision(still, STEPS, both, jnp.ones((1, 2), bool))) == pytest.approx((1.3 + 2.75) / 2)
+    assert mean(collision(still, STEPS, both, jnp.zeros((1, 2), bool))) == 0.0
 
 
 def test_direction_is_the_angle_to_the_nearest_divider():
     slanted = jnp.zeros((1, 6, 2)).at[..., :].set(jnp.array([0.1, 0.3]))
     angle = np.arctan2(0.1, 0.3)
-    assert mean(plan.direction(slanted, STEPS, line(0.0), ONE)) == pytest.approx(angle, rel=1e-5)
+    assert mean(direction(slanted, STEPS, line(0.0), ONE)) == pytest.approx(angle, rel=1e-5)
     backwards = line(0.0)[:, :, ::-1]  # a divider has no sense of direction
-    assert mean(plan.direction(slanted, STEPS, backwards, ONE)) == pytest.approx(angle, rel=1e-5)
-    assert mean(plan.direction(slanted, STEPS, line(4.0), ONE)) == 0.0  # too far
-    assert mean(plan.direction(slanted * 0.1, STEPS, line(0.0), ONE)) == 0.0  # hardly moves
+    assert mean(direction(slanted, STEPS, backwards, ONE)) == pytest.approx(angle, rel=1e-5)
+    assert mean(direction(slanted, STEPS, line(4.0), ONE)) == 0.0  # too far
+    assert mean(direction(slanted * 0.1, STEPS, line(0.0), ONE)) == 0.0  # hardly moves
 
 
 def test_masked_steps_add_nothing():
     half = STEPS.at[:, 3:].set(False)
-    assert mean(plan.boundary(AHEAD, half, line(0.75), ONE)) == pytest.approx(0.125)
+    assert mean(boundary(AHEAD, half, line(0.75), ONE)) == pytest.approx(0.125)
     apart = jnp.broadcast_to(jnp.array([1.0, 0.0]), (1, 1, 6, 2)) + jnp.cumsum(AHEAD, axis=1)
-    assert mean(plan.collision(AHEAD, half, apart, ONE)) == pytest.approx((0.5 + 3.0) / 4)
+    assert mean(collision(AHEAD, half, apart, ONE)) == pytest.approx((0.5 + 3.0) / 4)
 
 
 def test_surroundings_select_by_score_and_class():
@@ -78,7 +92,7 @@ def test_surroundings_select_by_score_and_class():
     logits = jnp.full((2, 1, 3, 10), -9.0).at[-1, 0, 0, 1].set(3).at[-1, 0, 1, 8].set(3)  # truck, pedestrian, nothing
     lines = jnp.full((2, 1, 3, 3), -9.0).at[-1, 0, 1, 2].set(3).at[-1, 0, 2, 0].set(3)
     modes = output.agent_mode_logits.at[0, 0].set(jnp.arange(6.0) == 4)
-    scene = plan.surroundings(output.replace(agent_logits=logits, map_logits=lines, agent_mode_logits=modes), PC_RANGE)
+    scene = surroundings(output.replace(agent_logits=logits, map_logits=lines, agent_mode_logits=modes))
     assert scene.vehicle_mask.tolist() == [[True, False, False]]
     assert scene.boundary_mask.tolist() == [[False, True, False]]
     assert scene.divider_mask.tolist() == [[False, False, True]]
@@ -88,33 +102,23 @@ def test_surroundings_select_by_score_and_class():
 
 @pytest.mark.parametrize("empty", [True, False])
 def test_gradients_are_finite_even_on_top_of_a_point(empty):
-    output = random_output(4)
-    output = output.replace(ego_offsets=output.ego_offsets * 0, map_points=output.map_points * 0 + 0.5)
-    logits = -9.0 if empty else 9.0
-
-    def total(output):
-        output = output.replace(
-            agent_logits=output.agent_logits * 0 + logits, map_logits=output.map_logits * 0 + logits
-        )
-        scene = plan.surroundings(output, PC_RANGE)
-        command = jnp.array([[0.0, 0.0, 1.0]])
-        terms = plan.plan_terms(output.ego_offsets, command, AHEAD, STEPS, scene)
-        assert set(terms) == {"imitation", "boundary", "collision", "direction"}
-        return sum(t.sum / t.count for t in terms.values())
-
-    value, gradient = jax.jit(jax.value_and_grad(total))(output)
+    output = random_output(4, num_agents=3, num_map=3)
+    scores = {
+        name: jnp.full_like(getattr(output, name), -9.0 if empty else 9.0) for name in ("agent_logits", "map_logits")
+    }
+    points = jnp.full_like(output.map_points, 0.5)  # where the ego stands
+    value, gradient = total(output.replace(ego_offsets=output.ego_offsets * 0, map_points=points, **scores))
     assert np.isfinite(value)
     assert all(np.isfinite(g).all() for g in jax.tree.leaves(gradient))
+    assert not empty or not gradient.map_points.any()
 
 
 def test_gradient_reaches_perception():
-    output = random_output(5)
-    boundary = jnp.full_like(output.map_logits, -9.0).at[..., 2].set(9.0)
+    output = random_output(5, num_agents=3, num_map=3)
+    logits = jnp.full_like(output.map_logits, 9.0)
     points = jnp.full_like(output.map_points, 0.51)
-    output = output.replace(map_logits=boundary, map_points=points, ego_offsets=output.ego_offsets * 0.01)
-
-    def loss(points):
-        scene = plan.surroundings(output.replace(map_points=points), PC_RANGE)
-        return plan.boundary(output.ego_offsets[:, 0], STEPS, scene.map_points, scene.boundary_mask).sum
-
-    assert jax.grad(loss)(points).any()
+    centers = output.agent_codes * 0.1
+    cars = jnp.full_like(output.agent_logits, -9.0).at[..., 0].set(9.0)
+    output = output.replace(map_logits=logits, map_points=points, agent_codes=centers, agent_logits=cars)
+    _, gradient = total(output.replace(ego_offsets=output.ego_offsets * 0.01))
+    assert gradient.map_points[-1].any() and gradient.agent_codes[-1].any() and gradient.agent_future_offsets.any()
