@@ -16,7 +16,7 @@ from dima_jax.world.solids import Role, Shape
 from dima_jax.world.state import Agent, Signal, WorldState
 
 BLINK_RATE = 1.5  # blinks a second
-TREE_REACH = 65.0  # metres
+TREE_REACH, FAR_TREE = 65.0, 32.0  # metres
 STRIDE = 1.4  # metres walked in one cycle of two steps
 
 PAINTS = (  # BGR
@@ -112,7 +112,8 @@ def gather(state: WorldState, trees: Trees, light: Light, reach: float) -> Bodie
     ]
     bodies += [_signal_body(signal) for signal in state.signals if _near(signal, state, reach)]
     close = np.abs(trees.feet - (state.ego.x, state.ego.y)).max(axis=1) < min(reach, TREE_REACH)
-    bodies += [_tree_body(trees, index) for index in np.nonzero(close)[0]]
+    is_far = np.hypot(*(trees.feet - (state.ego.x, state.ego.y)).T) > FAR_TREE
+    bodies += [_tree_body(trees, index, bool(is_far[index])) for index in np.nonzero(close)[0]]
     return _assemble(bodies, state, light)
 
 
@@ -195,10 +196,10 @@ def _tree_colors(tone: int) -> np.ndarray:
     return table
 
 
-def _tree_body(trees: Trees, index: int) -> _Body:
+def _tree_body(trees: Trees, index: int, is_far: bool) -> _Body:
     (x, y), height, crown = trees.feet[index], float(trees.heights[index]), float(trees.crowns[index])
     colors = _tree_colors(int(trees.tones[index]))
-    return _Body(_tree_shape(height, crown), colors, (), x, y, 0.0, (crown, crown), height, 0)
+    return _Body(_tree_shape(height, crown, is_far), colors, (), x, y, 0.0, (crown, crown), height, 0)
 
 
 def _assemble(bodies: list[_Body], state: WorldState, light: Light) -> Bodies:

@@ -175,33 +175,34 @@ def _zebra(outline: np.ndarray) -> list[np.ndarray]:
 
 
 def _arrow(lane: Lane, town: Town) -> list[np.ndarray]:
-    """Quadrilaterals and triangles of the lane's direction arrow: a shaft and one head per way on."""
+    """Convex pieces of the lane's direction arrow: a shaft, and for every way on a branch with its head."""
     tip, ahead = _at(lane.centerline, _length(lane.centerline) - ARROW_SETBACK)
     left = np.array([-ahead[1], ahead[0]])
-    parts = []
+    turns = set()
     for successor in lane.successors:
         path = town.lanes[successor].centerline
         out = path[-1] - path[-2]
         turn = np.arctan2(left @ out, ahead @ out)
-        if abs(turn) > 2.6:
-            continue
-        if abs(turn) < 0.6:
-            parts.append(_arrow_head(tip, ahead, left))
+        if abs(turn) < 2.6:  # nobody paints an arrow for turning around
+            turns.add(0 if abs(turn) < 0.6 else int(np.sign(turn)))
+    parts = []
+    for turn in sorted(turns):
+        if turn == 0:
+            parts += [_bar(tip - ahead * 3.0, tip - ahead * 1.2, 0.18), _head(tip, ahead)]
         else:
-            side = left * np.sign(turn)
-            elbow = tip - ahead * 2.0
-            parts.append(_bar(elbow - side * 0.08, elbow + side * 0.5 + ahead * 0.5, 0.16))
-            parts.append(_arrow_head(elbow + side * 1.15 + ahead * 1.0, 0.7 * (side + ahead), 0.7 * (side - ahead)))
+            elbow, side = tip - ahead * 2.4, left * turn
+            bend = elbow + side * 0.45 + ahead * 0.55
+            parts += [_bar(elbow - ahead * 0.05, bend, 0.22), _bar(bend - side * 0.05, bend + side * 0.25, 0.2)]
+            parts.append(_head(bend + side * 1.25, side))
     if parts:
-        parts.append(_bar(tip - ahead * 4.5, tip - ahead * 1.9, 0.16))
-        if any(len(p) == 3 and np.allclose(p[0], tip) for p in parts):
-            parts.append(_bar(tip - ahead * 2.0, tip - ahead * 1.0, 0.16))
+        parts.append(_bar(tip - ahead * 5.0, tip - ahead * 2.35, 0.18))
     return parts
 
 
-def _arrow_head(tip: np.ndarray, ahead: np.ndarray, left: np.ndarray) -> np.ndarray:
-    base = tip - ahead * 1.3
-    return np.array([tip, base + left * 0.42, base - left * 0.42])
+def _head(tip: np.ndarray, ahead: np.ndarray) -> np.ndarray:
+    """The triangle of an arrow that points to `tip`."""
+    base, side = tip - ahead * 1.2, np.array([-ahead[1], ahead[0]]) * 0.48
+    return np.array([tip, base + side, base - side])
 
 
 def _bar(start: np.ndarray, stop: np.ndarray, width: float) -> np.ndarray:

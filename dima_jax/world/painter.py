@@ -6,7 +6,6 @@ hides. `masks` follows the same order with the same outlines, so they say exactl
 below SMALL pixels wide are painted twice as fine.
 """
 
-from contextlib import contextmanager
 from typing import NamedTuple
 
 import cv2
@@ -134,21 +133,19 @@ class Painter:
         outlines, colors, owners, is_detail = _faces(bodies, seen, view)
         shown, starts = np.unique(owners, return_index=True)
         windows = _windows(outlines, starts, view)
-        depths = view.to_camera(bodies.centers[seen])[:, 2].tolist()
+        hidden_from = skyline.hides(view.to_camera(bodies.centers[seen[shown]])[:, 2], windows[:, [0, 2]])
         labels = bodies.labels[seen].tolist()
         outlines = list(outlines)
         items = []
-        for body, start, end, window in zip(
-            shown.tolist(), starts.tolist(), [*starts[1:].tolist(), len(outlines)], windows.tolist(), strict=True
+        ends = [*starts[1:].tolist(), len(outlines)]
+        for body, start, end, window, rows in zip(
+            shown.tolist(), starts.tolist(), ends, windows.tolist(), hidden_from, strict=True
         ):
-            if window[0] < window[2] and window[1] < window[3]:
-                hidden_from = skyline.hides(depths[body], window[0], window[2])
-                if hidden_from is None or (hidden_from > window[1]).any():
-                    faces = outlines[start:end]
-                    silhouette = [
-                        outline for outline, skip in zip(faces, is_detail[start:end], strict=True) if not skip
-                    ]
-                    items.append(_Item(labels[body], faces, colors[start:end], silhouette, window, hidden_from))
+            is_inside = window[0] < window[2] and window[1] < window[3]
+            if is_inside and (rows is None or (rows > window[1]).any()):
+                faces = outlines[start:end]
+                silhouette = [outline for outline, skip in zip(faces, is_detail[start:end], strict=True) if not skip]
+                items.append(_Item(labels[body], faces, colors[start:end], silhouette, window, rows))
         return _Sight(view, skyline, items, bodies)
 
     def _picture(self, channel: str, state: WorldState) -> np.ndarray:
@@ -156,9 +153,10 @@ class Painter:
         image = self._backdrops[channel].paint(sight.view, state.ego, sight.bodies, sight.skyline)
         paint_walls(image, sight.skyline, sight.view, self._standing.walls, self._standing.sheet, self._light)
         for item in sight.items:
-            with _spared(image, item):
-                for outline, color in zip(item.outlines, item.colors, strict=True):
-                    cv2.fillConvexPoly(image, outline, color, cv2.LINE_AA, SHIFT)
+            before = _kept(image, item)
+            for outline, color in zip(item.outlines, item.colors, strict=True):
+                cv2.fillConvexPoly(image, outline, color, cv2.LINE_AA, SHIFT)
+            _put_back(image, item, before)
         if self._zoom > 1:
             image = cv2.resize(image, self._size, interpolation=cv2.INTER_AREA)
         return cv2.cvtColor(image, cv2.COLOR_BGRA2BGR)
@@ -166,9 +164,10 @@ class Painter:
     def _full_mask(self, channel: str, state: WorldState) -> np.ndarray:
         mask = np.zeros(self._canvas[::-1], np.int32)
         for item in self._look(state)[channel].items:
-            with _spared(mask, item):
-                for outline in item.silhouette:
-                    cv2.fillConvexPoly(mask, outline, item.label, cv2.LINE_8, SHIFT)
+            before = _kept(mask, item)
+            for outline in item.silhouette:
+                cv2.fillConvexPoly(mask, outline, item.label, cv2.LINE_8, SHIFT)
+            _put_back(mask, item, before)
         return mask
 
     def _mask(self, channel: str, state: WorldState) -> np.ndarray:
@@ -181,18 +180,18 @@ def _standing(town: Town) -> _Standing:
     return _Standing(GroundMap(town), walls, sheet_of(walls), trees_of(town))
 
 
-@contextmanager
-def _spared(image: np.ndarray, item: _Item):
-    """Lets `item` be painted into `image` and then puts back what a nearer wall hides of it."""
-    if item.hidden_from is None:
-        yield
-        return
+def _kept(image: np.ndarray, item: _Item) -> np.ndarray | None:
+    """A copy of what lies in the window of an item that a wall hides in part."""
     x0, y0, x1, y1 = item.window
-    part = image[y0:y1, x0:x1]
-    before = part.copy()
-    yield
-    hidden = np.arange(y0, y1)[:, None] >= item.hidden_from
-    part[hidden] = before[hidden]
+    return None if item.hidden_from is None else image[y0:y1, x0:x1].copy()
+
+
+def _put_back(image: np.ndarray, item: _Item, before: np.ndarray | None) -> None:
+    """Undo the painting of an item where a nearer wall hides it."""
+    if before is not None:
+        x0, y0, x1, y1 = item.window
+        hidden = np.arange(y0, y1)[:, None] >= item.hidden_from
+        image[y0:y1, x0:x1][hidden] = before[hidden]
 
 
 def _in_sight(bodies: Bodies, view: View, skyline: Skyline) -> np.ndarray:
@@ -203,13 +202,12 @@ def _in_sight(bodies: Bodies, view: View, skyline: Skyline) -> np.ndarray:
     depth = view.to_camera(bodies.centers[seen])[:, 2]
     low, high = view.columns(bodies.footprints[seen])
     edges = np.stack([low, high], axis=1) * view.matrix[0, 0] + view.matrix[0, 2] + (-2, 3)
-    edges = np.clip(edges, 0, view.width).astype(int).tolist()
+    spans = np.clip(edges, 0, view.width).astype(int)
     far = np.maximum(depth + np.sign(view.eye[2] - bodies.heights[seen]) * bodies.radii[seen], NEAR)
     top = view.matrix[1, 2] - view.matrix[1, 1] * (bodies.heights[seen] - view.eye[2]) / far - 1
     in_sight = np.ones(len(seen), bool)
-    for i, (first, last) in enumerate(edges):
-        hidden_from = skyline.hides(depth[i], first, last)
-        in_sight[i] = hidden_from is None or bool((hidden_from > top[i]).any())
+    for i, rows in enumerate(skyline.hides(depth, spans)):
+        in_sight[i] = rows is None or bool((rows > top[i]).any())
     return seen[in_sight]
 
 

@@ -32,22 +32,23 @@ class Skyline(NamedTuple):
     walls: np.ndarray
     alongs: np.ndarray
 
-    def hides(self, depth: float, first: int, last: int) -> np.ndarray | None:
-        """For columns first..last-1: the row from which walls nearer than `depth` hide everything; None if none does."""
-        if self.nearest(first, last) >= depth:
-            return None
-        nearer = self.depths[:, first:last] < depth
-        return np.where(nearer, self.tops[:, first:last], np.inf).min(axis=0)
+    def hides(self, depths: np.ndarray, spans: np.ndarray) -> list[np.ndarray | None]:
+        """For bodies at `depths` [N] over columns `spans` [N, (first, behind the last)]: per column the row from which
+        nearer walls hide everything, or None where no wall is nearer."""
+        nearest = np.append(self.depths[0], np.inf)
+        bounds = np.stack([spans[:, 0], np.maximum(spans[:, 1], spans[:, 0] + 1)], axis=1)
+        is_behind = np.minimum.reduceat(nearest, np.minimum(bounds, len(nearest) - 1).ravel())[::2] < depths
+        rows: list[np.ndarray | None] = [None] * len(depths)
+        for i in np.nonzero(is_behind)[0]:
+            span = slice(*spans[i])
+            rows[i] = np.where(self.depths[:, span] < depths[i], self.tops[:, span], np.inf).min(axis=0)
+        return rows
 
     def open_rows(self, view: View, horizon: int) -> tuple[int, int]:
         """Rows 0..a-1 above the walls and b.. below them hold all that walls leave open; `horizon`: first ground row."""
         above = np.ceil(self.tops.min(axis=0).max()) + 1
         below = view.matrix[1, 2] + view.matrix[1, 1] * view.eye[2] / self.depths[0].max()
         return int(np.clip(above, 0, horizon)), int(np.clip(np.floor(below) - 1, horizon, view.height))
-
-    def nearest(self, first: int, last: int) -> float:
-        """The depth of the nearest wall in columns first..last-1."""
-        return float(self.depths[0, first:last].min(initial=np.inf))
 
 
 def cast(walls: Walls, view: View) -> Skyline:

@@ -47,27 +47,28 @@ def crate(width: float, length: float, height: float) -> Shape:
 
 
 def signal() -> Shape:
-    """A signal head on its pole, facing -x: red above yellow above green, with a white-edged board behind the lamps."""
+    """A signal head on its pole, facing -x: red above yellow above green, on a dark board with a white edge."""
     b = ShapeBuilder()
     z0, half = SIGNAL_HEIGHT - 2.3, SIGNAL_WIDTH / 2
     b.part(0)
     b.column(Role.POLE, 0.0, 0.0, 0.08, 0.0, z0 + 0.2)
     b.part(1)
-    back = b.box(Role.WHITE, -0.20, 0.10, -half, half, z0, SIGNAL_HEIGHT)[2]
-    b.patch(Role.HOUSING, back, 0.06, 0.94, 0.02, 0.98)
+    face = b.box(Role.HOUSING, -0.20, 0.10, -half, half, z0, SIGNAL_HEIGHT)[2]
+    b.patch(Role.WHITE, face, 0.0, 1.0, 0.0, 1.0)
+    b.patch(Role.HOUSING, face, 0.07, 0.93, 0.025, 0.975)
     for role, height in ((Role.RED_LAMP, 1.93), (Role.YELLOW_LAMP, 1.15), (Role.GREEN_LAMP, 0.37)):
         b.disc(role, (-0.21, 0.0, z0 + height), LAMP_RADIUS, axis=0)
     return b.shape()
 
 
-def tree(height: float, crown: float) -> Shape:
-    """A tree: trunk and a crown of three tapering storeys, `crown` its radius."""
+def tree(height: float, crown: float, is_far: bool) -> Shape:
+    """A tree: trunk and a crown of tapering storeys, `crown` its radius; one that is far has fewer storeys and sides."""
     b = ShapeBuilder()
     b.part(0)
     b.column(Role.BARK, 0.0, 0.0, 0.16, 0.0, 0.42 * height, 0.12)
-    for level, (low, high, r0, r1) in enumerate(
-        ((0.30, 0.48, 0.55, 1.0), (0.48, 0.72, 1.0, 0.88), (0.72, 0.90, 0.88, 0.55), (0.90, 1.0, 0.55, 0.15))
-    ):
+    near = ((0.30, 0.48, 0.55, 1.0), (0.48, 0.72, 1.0, 0.88), (0.72, 0.90, 0.88, 0.55), (0.90, 1.0, 0.55, 0.15))
+    far = ((0.30, 0.48, 0.55, 1.0), (0.48, 0.78, 1.0, 0.8), (0.78, 1.0, 0.8, 0.2))
+    for level, (low, high, r0, r1) in enumerate(far if is_far else near):
         b.part(level + 1)
-        b.column(Role.LEAVES, 0.0, 0.0, r0 * crown, low * height, high * height, r1 * crown, sides=7)
+        b.column(Role.LEAVES, 0.0, 0.0, r0 * crown, low * height, high * height, r1 * crown, sides=5 if is_far else 7)
     return b.shape()

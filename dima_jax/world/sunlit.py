@@ -59,6 +59,7 @@ class SunlitGround:
         touching = (self._low < low + TILE).all(axis=1) & (self._high >= low).all(axis=1)
         for index in np.nonzero(touching)[0]:
             cv2.fillConvexPoly(shade, self._shadows[index] - (low << SHIFT).astype(np.int32), tone, cv2.LINE_8, SHIFT)
+        colors = cv2.GaussianBlur(colors, (3, 3), 0.5)  # softens the stairs of slanting lines
         cv2.multiply(colors, cv2.merge([cv2.blur(shade, (5, 5))] * 3), dst=colors, scale=1 / 255)
         cv2.cvtColor(colors, cv2.COLOR_BGR2BGRA, dst=self._image[tile])
 
