@@ -8,7 +8,7 @@ fingerprint of the input and whose records pass their CRCs.
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -92,29 +92,37 @@ def questions(drivelm: str) -> dict:
 
 
 def write(shard: Shard, root: Root, answers: dict, mark: str, on_frame: Callable[[], None]) -> None:
-    """The shard and its sidecar, each under a temporary name until it is complete. on_frame: called after every frame."""
-    path = Path(shard.path)
+    """The shard's scenes. on_frame: called after every key frame."""
+
+    def frames():
+        for token in shard.scenes:
+            scene = KeyFrames(root, root.tables.get("scene", token))
+            for i in range(len(scene)):
+                yield scene.record(i, answers)
+                on_frame()
+
+    write_frames(Path(shard.path), frames(), mark)
+
+
+def write_frames(path: Path, frames: Iterable[dict], mark: str) -> None:
+    """Records of key frames, scene by scene in order, and their sidecar; both have temporary names until complete."""
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     rows = []
     with open(temporary, "wb") as file:
-        for token in shard.scenes:
-            frames = KeyFrames(root, root.tables.get("scene", token))
-            for i in range(len(frames)):
-                frame = frames.record(i, answers)
-                payload = features.encode(frame)
-                rows.append(
-                    {
-                        "scene": frame["scene"]["name"],
-                        "frame": i,
-                        "length": len(frames),
-                        "sample": frame["sample_token"],
-                        "offset": file.tell() + records.HEADER,
-                        "bytes": len(payload),
-                        "crc": records.masked_crc(payload),
-                    }
-                )
-                file.write(records.framed(payload))
-                on_frame()
+        for frame in frames:
+            payload = features.encode(frame)
+            rows.append(
+                {
+                    "scene": frame["scene"]["name"],
+                    "frame": frame["frame_index"],
+                    "length": frame["scene_length"],
+                    "sample": frame["sample_token"],
+                    "offset": file.tell() + records.HEADER,
+                    "bytes": len(payload),
+                    "crc": records.masked_crc(payload),
+                }
+            )
+            file.write(records.framed(payload))
         size = file.tell()
     sidecar = {"shard": path.name, "fingerprint": mark, "bytes": size, "records": rows}
     index = temporary.with_name(temporary.name + ".index.json")
