@@ -1,15 +1,11 @@
 """Multi-scale deformable attention without a compiled op: bilinear sampling at predicted points, weighted and summed.
 
 Samples outside a level are zero and pixel centres lie at (i + 0.5) / size (grid_sample with align_corners=False).
-The same sum is computed in one of two ways, chosen by static shapes:
-
-* few cells: the samples of one query are one row of an interpolation matrix (product of two hat functions), so
-  sampling is a matrix product, and so is its gradient;
-* many cells: the four neighbours of a sample are packed into one row of a table, so a sample is one gather of a
-  contiguous row and the gradient is one scatter.
+A sample is four rows of the value table, each a head's channels of one cell, with four factors; `weighted_rows` sums
+them. Nothing is gathered into memory: the sum is written as one expression per row, which XLA fuses into one pass.
 
 Axis letters here: G grids (cameras) of the same level shapes, c cells of all levels together, h heads, d channels of a
-head, L levels, p points.
+head, L levels, p points, k rows of one sum.
 """
 
 import jax
@@ -19,13 +15,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from dima_jax.student.layers import direction_grid, dropout, linear, xavier, zeros
 
-MATRIX_CELLS = 1024  # up to this many cells per query the interpolation matrix is the faster way
-
 Shapes = tuple[tuple[int, int], ...]  # (rows, columns) of each level
-
-
-def cell_count(shapes: Shapes) -> int:
-    return sum(rows * columns for rows, columns in shapes)
 
 
 class Projections(nnx.Module):
@@ -64,18 +54,8 @@ def sample(
     weights: Float[Array, "B Q h L p"],
 ) -> Float[Array, "B Q D"]:
     """Weighted sum of bilinear samples; locations are (x, y) in [0, 1] of each level."""
-    way = sample_by_matrix if cell_count(shapes) <= MATRIX_CELLS else sample_by_gather
-    return way(value, shapes, locations, weights)
-
-
-def sample_by_matrix(value, shapes: Shapes, locations, weights) -> Float[Array, "B Q D"]:
-    out = jnp.einsum("bqhc,bchd->bqhd", interpolation_matrix(shapes, locations, weights), value)
-    return out.reshape(*out.shape[:2], -1)
-
-
-def sample_by_gather(value, shapes: Shapes, locations, weights) -> Float[Array, "B Q D"]:
     grid = jnp.zeros(locations.shape[:2], jnp.int32)
-    return gather_samples(neighbour_table(value[:, None], shapes), shapes, locations, weights, grid)
+    return sample_in(grid, value[:, None], shapes, locations, weights)
 
 
 def sample_grids(
@@ -86,25 +66,11 @@ def sample_grids(
     offsets: Float[Array, "B Q h L p 2"],
     weights: Float[Array, "B Q h L p"],
 ) -> Float[Array, "B Q D"]:
-    """Sum over the grids that each query hits of its samples there, around that grid's reference points."""
-    few = hits.shape[1] * cell_count(shapes) <= MATRIX_CELLS
-    way = sample_grids_by_matrix if few else sample_grids_by_gather
-    return way(value, shapes, references, hits, offsets, weights)
+    """Sum over the grids that each query hits of its samples there, around that grid's reference points.
 
-
-def sample_grids_by_matrix(value, shapes: Shapes, references, hits, offsets, weights) -> Float[Array, "B Q D"]:
-    locations = around(references, offsets[:, None], shapes)
-    matrix = interpolation_matrix(shapes, locations, weights[:, None] * hits[..., None, None, None])
-    out = jnp.einsum("bgqhc,bgchd->bqhd", matrix, value)
-    return out.reshape(*out.shape[:2], -1)
-
-
-def sample_grids_by_gather(value, shapes: Shapes, references, hits, offsets, weights) -> Float[Array, "B Q D"]:
-    """Each pass visits one hit grid of every query, its first, its second, ...
-
-    Passes in which no query has a grid left are skipped, so the cost follows the hits, not G.
+    Each pass visits one hit grid of every query: its first, its second, ... Passes in which no query has a grid left
+    are skipped at run time, so the cost follows the hits (in practice two passes), not G.
     """
-    table = neighbour_table(value, shapes)
     order = jnp.cumsum(hits.astype(jnp.int32), axis=1)  # 1 at a query's first hit grid, 2 at its second, ...
 
     def visit(nth):
@@ -112,13 +78,14 @@ def sample_grids_by_gather(value, shapes: Shapes, references, hits, offsets, wei
         grid = jnp.argmax(chosen, axis=1).astype(jnp.int32)
         reference = jnp.take_along_axis(references, grid[:, None, :, None, None], axis=1)[:, 0]
         masked = weights * chosen.any(axis=1)[..., None, None, None]
-        return gather_samples(table, shapes, around(reference, offsets, shapes), masked, grid)
+        return sample_in(grid, value, shapes, around(reference, offsets, shapes), masked)
 
-    out = visit(1)
-    for nth in range(2, hits.shape[1] + 1):
+    def step(total, nth):
         more = (order[:, -1] >= nth).any()
-        out = jax.lax.cond(more, lambda x, nth=nth: x + visit(nth), lambda x: x, out)
-    return out
+        return jax.lax.cond(more, lambda x: x + jax.checkpoint(visit)(nth), lambda x: x, total), None
+
+    passes = jnp.arange(2, hits.shape[1] + 1)
+    return jax.lax.scan(step, visit(1), passes)[0]
 
 
 def around(references: Float[Array, "*lead Q Z 2"], offsets: Float[Array, "*lead Q h L p 2"], shapes: Shapes):
@@ -129,76 +96,71 @@ def around(references: Float[Array, "*lead Q Z 2"], offsets: Float[Array, "*lead
     return repeated[..., None, None, :, :] + offsets / sizes[:, None, :]
 
 
-def interpolation_matrix(
-    shapes: Shapes, locations: Float[Array, "*lead L p 2"], weights: Float[Array, "*lead L p"]
-) -> Float[Array, "*lead c"]:
-    """Rows of the matrix that takes the cells of all levels to the weighted sum of samples."""
-    parts = []
-    for i, (rows, columns) in enumerate(shapes):
-        x = locations[..., i, :, 0] * columns - 0.5
-        y = locations[..., i, :, 1] * rows - 0.5
-        near_x = jax.nn.relu(1.0 - jnp.abs(x[..., None] - jnp.arange(columns, dtype=x.dtype)))
-        near_y = jax.nn.relu(1.0 - jnp.abs(y[..., None] - jnp.arange(rows, dtype=y.dtype)))
-        part = jnp.einsum("...py,...px->...yx", weights[..., i, :, None] * near_y, near_x)
-        parts.append(part.reshape(*part.shape[:-2], rows * columns))
-    return parts[0] if len(parts) == 1 else jnp.concatenate(parts, axis=-1)
-
-
-def neighbour_table(value: Float[Array, "B G c h d"], shapes: Shapes) -> Float[Array, "R 4d"]:
-    """Rows holding the 2x2 neighbourhood of every corner between cells, zero outside the level.
-
-    Corner (i, j) of a level has the cells (i-1, j-1), (i-1, j), (i, j-1), (i, j); a level has (rows+1) x (columns+1).
-    Row index: ((batch * G + grid) * corners + corner) * h + head.
-    """
-    batch, grids, _, heads, channels = value.shape
-    tables, start = [], 0
-    for rows, columns in shapes:
-        level = value[:, :, start : start + rows * columns].reshape(batch, grids, rows, columns, heads, channels)
-        start += rows * columns
-        padded = jnp.pad(level, ((0, 0), (0, 0), (1, 1), (1, 1), (0, 0), (0, 0)))
-        corners = [padded[:, :, i : i + rows + 1, j : j + columns + 1] for i in (0, 1) for j in (0, 1)]
-        packed = jnp.concatenate(corners, axis=-1)
-        tables.append(packed.reshape(batch, grids, (rows + 1) * (columns + 1), heads, 4 * channels))
-    joined = tables[0] if len(tables) == 1 else jnp.concatenate(tables, axis=2)
-    return joined.reshape(-1, 4 * channels)
-
-
-def gather_samples(
-    table: Float[Array, "R 4d"],
+def sample_in(
+    grid: Int[Array, "B Q"],
+    value: Float[Array, "B G c h d"],
     shapes: Shapes,
     locations: Float[Array, "B Q h L p 2"],
     weights: Float[Array, "B Q h L p"],
-    grid: Int[Array, "B Q"],
 ) -> Float[Array, "B Q D"]:
-    """Samples of each query in its own grid, by rows of `neighbour_table`."""
-    batch, queries, heads = weights.shape[:3]
-    corners = sum((rows + 1) * (columns + 1) for rows, columns in shapes)
-    grids = table.shape[0] // (batch * corners * heads)
+    """Weighted sum of the samples of each query in its own grid."""
+    batch, grids, cells, heads, channels = value.shape
+    table = value.reshape(-1, channels)
     image = jnp.arange(batch, dtype=jnp.int32)[:, None] * grids + grid
-    head = jnp.arange(heads, dtype=jnp.int32)
-    indices, factors, start = [], [], 0
+    head = jnp.arange(heads, dtype=jnp.int32)[:, None]
+    out, start = 0.0, 0
     for i, (rows, columns) in enumerate(shapes):
-        low_x, frac_x = corner(locations[..., i, :, 0], columns)
-        low_y, frac_y = corner(locations[..., i, :, 1], rows)
-        cell = start + low_y * (columns + 1) + low_x  # B Q h p
-        indices.append((image[:, :, None, None] * corners + cell) * heads + head[:, None])
-        along_y, along_x = jnp.stack([1.0 - frac_y, frac_y], -1), jnp.stack([1.0 - frac_x, frac_x], -1)
-        factors.append(weights[..., i, :, None, None] * along_y[..., :, None] * along_x[..., None, :])
-        start += (rows + 1) * (columns + 1)
-    index = jnp.stack(indices, axis=3)  # B Q h L p
-    factor = jnp.stack(factors, axis=3).reshape(*index.shape, 4, 1)
-    rows = table.at[index].get(mode="promise_in_bounds").reshape(*index.shape, 4, -1)
-    return (rows * factor).sum(axis=(3, 4, 5)).reshape(batch, queries, -1)
+        near_x = neighbours(locations[..., i, :, 0], columns)
+        near_y = neighbours(locations[..., i, :, 1], rows)
+        indices, factors = [], []
+        for y, share_y in near_y:
+            for x, share_x in near_x:
+                cell = image[:, :, None, None] * cells + (start + y * columns + x)
+                indices.append(cell * heads + head)
+                factors.append(weights[..., i, :] * share_y * share_x)
+        out = out + weighted_rows(table, jnp.concatenate(indices, axis=-1), jnp.concatenate(factors, axis=-1))
+        start += rows * columns
+    return out.reshape(*out.shape[:2], -1)
 
 
-def corner(location: Float[Array, "..."], size: int) -> tuple[Int[Array, "..."], Float[Array, "..."]]:
-    """Index (0 to size) of the corner left of a sample among `size` cells, and how far the sample is beyond it.
+def neighbours(location: Float[Array, "..."], size: int) -> list[tuple[Int[Array, "..."], Float[Array, "..."]]]:
+    """The two cells around a sample along one axis of `size` cells, with their shares, which are 0 outside."""
+    position = jnp.clip(location * size - 0.5, -1.0, float(size))  # beyond, both cells are outside anyway
+    low = jax.lax.stop_gradient(jnp.floor(position))
+    pairs = []
+    for cell, share in ((low, 1.0 - (position - low)), (low + 1.0, position - low)):
+        inside = (cell >= 0.0) & (cell < size)
+        index = jnp.clip(cell, 0.0, size - 1.0).astype(jnp.int32)
+        pairs.append((index, jnp.where(inside, share, 0.0)))
+    return pairs
 
-    Samples more than half a cell outside move to where they get nothing, from cells that do not exist.
-    """
-    position = jnp.clip(location * size - 0.5, -1.0, float(size))
-    low = jnp.minimum(jnp.floor(position), float(size - 1))
-    return (low + 1.0).astype(jnp.int32), position - low
+
+@jax.custom_vjp
+def weighted_rows(
+    table: Float[Array, "R d"], index: Int[Array, "... k"], factor: Float[Array, "... k"]
+) -> Float[Array, "... d"]:
+    """Sum over k of factor * table[index]; its gradient gathers again instead of keeping the gathered rows."""
+    terms = [take(table, index[..., k]) * factor[..., k, None] for k in range(index.shape[-1])]
+    return sum(terms[1:], terms[0])
+
+
+def take(table: Float[Array, "R d"], index: Int[Array, "..."]) -> Float[Array, "... d"]:
+    return table.at[index].get(mode="promise_in_bounds")
+
+
+def _weighted_rows_forward(table, index, factor):
+    return weighted_rows(table, index, factor), (table, index, factor)
+
+
+def _weighted_rows_backward(saved, gradient):
+    table, index, factor = saved
+    to_factor = [(take(table, index[..., k]) * gradient).sum(axis=-1) for k in range(index.shape[-1])]
+    to_rows = factor[..., None] * gradient[..., None, :]
+    to_table = jnp.zeros_like(table).at[index].add(to_rows, mode="promise_in_bounds")
+    return to_table, None, jnp.stack(to_factor, axis=-1)
+
+
+weighted_rows.defvjp(_weighted_rows_forward, _weighted_rows_backward)
 
 
 class DeformableAttention(nnx.Module):

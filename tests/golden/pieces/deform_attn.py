@@ -14,8 +14,6 @@ from dima_jax.student.bev_encoder import SpatialAttention, TemporalAttention
 from tests.golden.check import close
 
 TOLERANCE = 1e-4
-SINGLE = {"matrix": deformable.sample_by_matrix, "gather": deformable.sample_by_gather}
-GRIDS = {"matrix": deformable.sample_grids_by_matrix, "gather": deformable.sample_grids_by_gather}
 
 
 def check(folder: Path):
@@ -33,11 +31,16 @@ def _shapes(array):
 def _core(d):
     names = ("value", "sampling_locations", "attention_weights")
     shapes = _shapes(d["spatial_shapes"])
-    for way, sample in SINGLE.items():
-        out, pull = jax.vjp(lambda v, x, w, f=sample: f(v, shapes, x, w), *(d[name] for name in names))
-        yield close(f"out ({way})", out, d["out"], TOLERANCE)
-        for name, gradient in zip(names, pull(jnp.asarray(d["grad_out"])), strict=True):
-            yield close(f"grad_{name} ({way})", gradient, d[f"grad_{name}"], TOLERANCE)
+
+    @jax.jit
+    def run(inputs, grad_out):
+        out, pull = jax.vjp(lambda *x: deformable.sample(x[0], shapes, *x[1:]), *inputs)
+        return out, pull(grad_out)
+
+    out, gradients = run([d[name] for name in names], d["grad_out"])
+    yield close("out", out, d["out"], TOLERANCE)
+    for name, gradient in zip(names, gradients, strict=True):
+        yield close(f"grad_{name}", gradient, d[f"grad_{name}"], TOLERANCE)
 
 
 def _load(module, d, prefix="", output="output_proj"):
@@ -56,8 +59,8 @@ def _pillar(d):
     offsets, weights = (x[:, :, :, 0] for x in maps.points(d["query"]))
     shapes = _shapes(d["spatial_shapes"])
     locations = deformable.around(d["reference_points"], offsets, shapes)
-    for way, sample in SINGLE.items():
-        yield close(f"out ({way})", sample(maps.values(d["value"]), shapes, locations, weights), d["out"], TOLERANCE)
+    out = jax.jit(deformable.sample, static_argnums=1)(maps.values(d["value"]), shapes, locations, weights)
+    yield close("out", out, d["out"], TOLERANCE)
 
 
 def _first(x):
@@ -86,7 +89,3 @@ def _spatial(d):
     features = np.moveaxis(d["key_value"], 2, 0)
     references, visible = (np.swapaxes(d[name], 0, 1) for name in ("reference_points_cam", "bev_mask"))
     yield close("out", module(d["query"], features, shapes, references, visible), d["out"], TOLERANCE)
-    offsets, weights = (x[:, :, :, 0] for x in module.maps.points(d["query"]))
-    arguments = (module.maps.values(features), shapes, jnp.asarray(references), visible.any(-1), offsets, weights)
-    by_matrix, by_gather = (way(*arguments) for way in GRIDS.values())
-    yield close("matrix against gather", by_matrix, by_gather, TOLERANCE)

@@ -24,11 +24,12 @@ def head(path: Path, d):
     encoder, decoder, map_decoder = map(int, d["layers_enc_dec_map"])
     assert encoder == decoder == map_decoder, "VAD has as many layers in all three"
     levels = len(d["spatial_shapes"])
+    extra_levels = int(levels > 1)
     config = vad_config(
         layers=encoder,
         bev_shape=map(int, d["bev_hw"]),
-        stages=range(max(1, 5 - levels), 4),
-        extra_levels=int(levels > 1),
+        stages=range(4 - levels + extra_levels, 4),
+        extra_levels=extra_levels,
         image_shape=map(int, d["img_hw"]),
         stage_blocks=(1, 1, 1, 1),
         stage_width=4,
