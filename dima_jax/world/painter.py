@@ -11,7 +11,6 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from dima_jax.types import CAMERAS
 from dima_jax.world import rig
 from dima_jax.world.backdrop import Backdrop
 from dima_jax.world.bodies import Bodies, gather
@@ -19,6 +18,7 @@ from dima_jax.world.facades import Sheet, Walls, sheet_of, walls_of
 from dima_jax.world.ground import SHIFT, GroundMap
 from dima_jax.world.light import light_of
 from dima_jax.world.memo import once_per_town
+from dima_jax.world.rig import CAMERAS
 from dima_jax.world.scenery import Trees, trees_of
 from dima_jax.world.sight import NEAR, View, back_to_front, clip_near
 from dima_jax.world.skyline import Skyline, cast, paint_walls

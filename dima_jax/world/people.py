@@ -2,7 +2,9 @@
 
 import math
 
-from dima_jax.world.solids import Role, Shape, ShapeBuilder
+import numpy as np
+
+from dima_jax.world.solids import Role, Shape, ShapeBuilder, octagon
 
 STRIDE_PHASES = 8  # a step cycle is drawn in this many poses
 
@@ -99,10 +101,9 @@ def motorcyclist(width: float, length: float, height: float) -> Shape:
 def _thin_wheels(b: ShapeBuilder, axles, radius, half_width) -> None:
     for x in axles:
         b.part(0)
+        b.extrude(Role.TYRE, octagon(radius / 0.96) + np.array([x, radius]), -half_width, half_width)
         for y in (-half_width, half_width):
-            b.disc(Role.TYRE, (x, y, radius), radius)
-            b.disc(Role.RIM, (x, y, radius), 0.72 * radius)
-        b.box(Role.TYRE, x - 0.5 * radius, x + 0.5 * radius, -half_width, half_width, 0.0, 2 * radius)
+            b.disc(Role.RIM, (x, y, radius), 0.68 * radius, is_detail=True)
 
 
 def _rider(b: ShapeBuilder, width, height, seat, hands, feet) -> None:

@@ -50,6 +50,8 @@ RIG: dict[str, Sensor] = {
     "LIDAR_TOP": Sensor((0.94, 0.0, 1.84), _turn(-90.0, (1.0, 0.0, 0.0, 0.0)), (), ()),
 }
 
+CAMERAS = tuple(channel for channel, sensor in RIG.items() if sensor.intrinsic)
+
 
 def rotation_matrix(quaternion) -> np.ndarray:
     """Unit quaternion (w, x, y, z) to a rotation matrix [3, 3]."""

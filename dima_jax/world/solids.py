@@ -119,13 +119,10 @@ class ShapeBuilder:
 
         self.face(role, [at(u0, v0), at(u1, v0), at(u1, v1), at(u0, v1)], is_detail=True)
 
-    def disc(self, role: Role, center, radius: float, axis: int = 1) -> None:
+    def disc(self, role: Role, center, radius: float, axis: int = 1, is_detail: bool = False) -> None:
         """An eight-cornered disc around `center`, flat along `axis` (0 x, 1 y)."""
-        angle = (np.arange(MAX_CORNERS) + 0.5) * (2 * np.pi / MAX_CORNERS)
-        points = np.zeros((MAX_CORNERS, 3))
-        points[:, 1 - axis] = np.cos(angle)
-        points[:, 2] = np.sin(angle)
-        self.face(role, np.asarray(center) + radius / np.cos(np.pi / MAX_CORNERS) * 0.96 * points)
+        points = np.insert(octagon(radius), axis, 0.0, axis=1)
+        self.face(role, np.asarray(center) + points, is_detail)
 
     def shape(self) -> Shape:
         """Everything added so far as one padded `Shape`; normals point away from the centre of their part."""
@@ -150,6 +147,12 @@ class ShapeBuilder:
             np.array(centers, np.float32),
             np.array(details, bool),
         )
+
+
+def octagon(radius: float) -> np.ndarray:
+    """Corners [8, 2] of an octagon with flat sides left, right, above and below, a little inside radius there."""
+    angle = (np.arange(MAX_CORNERS) + 0.5) * (2 * np.pi / MAX_CORNERS)
+    return 0.96 * radius / np.cos(np.pi / MAX_CORNERS) * np.stack([np.cos(angle), np.sin(angle)], axis=-1)
 
 
 def _rectangle(x0, x1, y0, y1, z) -> np.ndarray:

@@ -176,7 +176,7 @@ def _wheels(b: ShapeBuilder, width, axles, radius) -> None:
     for x in axles:
         for y in (-width / 2, width / 2):
             b.disc(Role.TYRE, (x, y, radius), radius)
-            b.disc(Role.RIM, (x, y, radius), 0.58 * radius)
+            b.disc(Role.RIM, (x, y, radius), 0.58 * radius, is_detail=True)
 
 
 def _rear_lamps(b: ShapeBuilder, back, across, up) -> None:

@@ -41,6 +41,10 @@ def test_camera_looks_along_its_yaw_and_the_horizon(channel):
     assert np.linalg.norm(rig.RIG[channel].rotation) == pytest.approx(1.0)
 
 
+def test_cameras_are_the_projects_cameras_in_order():
+    assert rig.CAMERAS == CAMERAS
+
+
 def test_lidar_is_x_right_y_forward():
     rotation = rig.sensor_to_ego("LIDAR_TOP")[:3, :3]
     np.testing.assert_allclose(rotation @ [1, 0, 0], [0, -1, 0], atol=1e-12)
