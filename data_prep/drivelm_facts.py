@@ -1,8 +1,7 @@
 """What is true of one key frame, in the terms DriveLM asks about: who is where, what each does next, what the ego does and why.
 
 Everything comes from the simulation: positions now, and the recorded states of the next three seconds. Nothing is read
-from the images; they only decide which objects can be asked about (enough of one must be visible in a camera).
-Pixel coordinates are those of a 1600x900 image, as in DriveLM, whatever size is painted.
+from the images; they only decide which objects can be asked about (`drivelm_views.py`).
 """
 
 import math
@@ -14,8 +13,6 @@ from data_prep.drivelm_words import FIXED, describe
 
 HORIZON = 3.0  # s
 STRIDE = 5  # states between two looks at the others' future
-MIN_VISIBLE, MAX_RANGE = 0.4, 50.0  # share, m: what a person would point out
-MIN_AREA, MIN_HEAD_AREA = 250.0, 60.0  # pixels of 1600x900, of a road user and of a signal head
 KEY_RANGE, KEY_AGENTS = 40.0, 4
 STILL, TURNED = 0.5, math.radians(25)  # m/s, rad
 SECTORS = {
@@ -98,23 +95,6 @@ def _area(box):
     return (box[2] - box[0]) * (box[3] - box[1])
 
 
-def sightings(image_boxes, fractions, min_area):
-    """For each of A things (camera, box) of the view that shows it best, None for one that is hardly visible.
-
-    image_boxes: {camera: [A, 4]} in 1600x900 pixels, NaN outside the image; fractions: visible shares [A].
-    """
-    cameras = list(image_boxes)
-    boxes = np.stack([image_boxes[camera] for camera in cameras])
-    areas = np.nan_to_num((boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1]))
-    best = areas.argmax(0)
-    found = []
-    for index, view in enumerate(best):
-        enough = fractions[index] >= MIN_VISIBLE and areas[view, index] >= min_area
-        box = tuple(round(float(value), 1) for value in boxes[view, index])
-        found.append((cameras[view], box) if enough else None)
-    return found
-
-
 def observe(states, now, views, town):
     """Facts of the key frame `states[now]`. views: {id of agent or signal: (camera, box)} of what is visible."""
     future = [state for state in states[now:] if state.time <= states[now].time + HORIZON + 1e-6]
@@ -123,11 +103,9 @@ def observe(states, now, views, town):
     path = _path(future)
     governing = governing_signals(future[0], town)
     color = {"r": "red", "y": "yellow", "g": "green"}
-    objects = []
-    for agent in future[0].agents:
-        if agent.id in views:
-            objects.append(_object(agent, future, later, path, views[agent.id], describe(agent)))
-    objects = tuple(o for o in objects if o.distance <= MAX_RANGE)
+    objects = tuple(
+        _object(agent, future, later, path, views[agent.id]) for agent in future[0].agents if agent.id in views
+    )
     lights = tuple(
         Light(signal.id, color[signal.state], *views[signal.id], signal.id in governing)
         for signal in future[0].signals
@@ -174,8 +152,8 @@ def _path(future):
     return to_ego(future[0].ego, np.concatenate([way, way[-1] + beyond]))
 
 
-def _object(agent, future, snapshots, path, view, words):
-    here = future[0].ego
+def _object(agent, future, snapshots, path, view):
+    here, (noun, description) = future[0].ego, describe(agent)
     place = to_ego(here, (agent.x, agent.y))
     side = np.hypot(*(path - place).T).min()
     in_path = bool(side < (EGO_WIDTH + agent.width) / 2 + 0.6)
@@ -191,8 +169,8 @@ def _object(agent, future, snapshots, path, view, words):
         status = "parked" if agent.parked else "moving" if abs(agent.speed) > STILL else "stopped"
     return Object(
         id=agent.id,
-        noun=words[0],
-        description=words[1],
+        noun=noun,
+        description=description,
         camera=view[0],
         box=view[1],
         place=(float(place[0]), float(place[1])),

@@ -8,33 +8,31 @@ be noticed (a LiDAR point on it, or a visible part), the frames between included
 comes back is another instance, so that an annotation's `next` is always the next key frame.
 """
 
-import math
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 
-from data_prep import drivelm_facts, drivelm_rules
 from data_prep import nuscenes_tables as tables
 from data_prep.can_bus import can_bus
+from data_prep.drivelm_facts import observe
+from data_prep.drivelm_rules import key_frame
+from data_prep.drivelm_views import CAMERAS, views
 from data_prep.map_expansion import LOCATION
 from data_prep.nuscenes_tables import LIDAR, SCENE_TABLES, meters, quaternion, token, write_json
-from data_prep.visibility import Boxes, count_points, image_boxes, visible_fraction
+from data_prep.visibility import Boxes, count_points
 from dima_jax.world import lidar, rig
 from dima_jax.world.painter import Painter
 from dima_jax.world.state import KEYFRAME_RATE, STATE_RATE
-from dima_jax.world.street import SIGNAL_HEIGHT, SIGNAL_WIDTH
 
-CAMERAS = tuple(channel for channel in rig.RIG if channel != LIDAR)
 VEHICLE = "w001"  # nuScenes names its cars n008 and n015
 EPOCH = 1_600_000_000_000_000  # microseconds; scene after scene starts an hour later
 JPEG_QUALITY = 90
 WALL_RANGE = 100.0  # m
 NOTICED = 0.15  # visible share
 DRIVELM_FUTURE = 1.0  # s of recorded future below which nothing is asked about a key frame
-SIGNAL_BOTTOM = 2.1  # m; where the head begins on its pole
-SIGNAL_RANGE = 60.0  # m
 
 
 def light_seed(seed, number):
@@ -42,23 +40,10 @@ def light_seed(seed, number):
     return seed * 10_007 + number
 
 
-class _Head(NamedTuple):
-    """A signal head as a thing with a box."""
-
-    id: str
-    x: float
-    y: float
-    yaw: float
-    length: float = 0.3
-    width: float = SIGNAL_WIDTH
-    height: float = SIGNAL_HEIGHT - SIGNAL_BOTTOM
-
-
 class _Seen(NamedTuple):
     """The agents around the ego at one key frame: points on each, and the visible share of each in the six images."""
 
     agents: tuple
-    boxes: Boxes
     points: np.ndarray
     shares: np.ndarray
 
@@ -105,7 +90,7 @@ class _Recording:
             frame = self._frame(k, state)
             frames.append(frame)
             if self.scene.states[-1].time - state.time >= DRIVELM_FUTURE - 1e-6:
-                questions[self.samples[k]] = self._questions(k, state, frame)
+                questions[self.samples[k]] = self._questions(k, state, frame.shares)
         self._annotations(frames)
         self._scene_rows()
         messages = can_bus(self.scene.states, self.start, self.recorder.town)
@@ -126,10 +111,9 @@ class _Recording:
                 points.tofile(path)
             elif not cv2.imwrite(str(path), images[channel], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]):
                 raise OSError(f"{path}: could not be written")
-        boxes = Boxes(state.agents)
         to_world = rig.sensor_to_world(LIDAR, ego)
         world = points[:, :3].astype(np.float64) @ to_world[:3, :3].T + to_world[:3, 3]
-        return _Seen(state.agents, boxes, count_points(boxes, world), self.painter.visibility(state))
+        return _Seen(state.agents, count_points(Boxes(state.agents), world), self.painter.visibility(state))
 
     def _walls_near(self, ego):
         walls = self.recorder.walls
@@ -169,27 +153,12 @@ class _Recording:
         )
         return self.recorder.root / filename
 
-    def _questions(self, k, state, frame):
-        """The DriveLM entry of key frame k."""
-        views = {}
-        to_image = {
-            channel: rig.intrinsic(channel, *rig.FULL_SIZE) @ np.linalg.inv(rig.sensor_to_world(channel, state.ego))[:3]
-            for channel in CAMERAS
-        }
-        heads = [_Head(s.id, s.x, s.y, s.yaw) for s in state.signals if _faces(s, state.ego)]
-        head_boxes = Boxes(heads, bottom=SIGNAL_BOTTOM)
-        origin = rig.sensor_to_world("CAM_FRONT", state.ego)[:3, 3]
-        head_shares = visible_fraction(head_boxes, origin, self._walls_near(state.ego), frame.boxes)
-        for things, boxes, shares, least in (
-            (frame.agents, frame.boxes, frame.shares, drivelm_facts.MIN_AREA),
-            (heads, head_boxes, head_shares, drivelm_facts.MIN_HEAD_AREA),
-        ):
-            in_image = {channel: image_boxes(boxes, to_image[channel], rig.FULL_SIZE) for channel in CAMERAS}
-            seen = drivelm_facts.sightings(in_image, shares, least)
-            views.update({thing.id: view for thing, view in zip(things, seen, strict=True) if view})
-        facts = drivelm_facts.observe(self.scene.states, self.keys[k], views, self.recorder.town)
+    def _questions(self, k, state, shares):
+        """The DriveLM entry of key frame k. shares [agents]: what the images show of each."""
+        seen = views(state, shares, self._walls_near(state.ego))
+        facts = observe(self.scene.states, self.keys[k], seen, self.recorder.town)
         files = {row["filename"].split("/")[1]: row["filename"] for row in self.rows["sample_data"][-len(rig.RIG) :]}
-        return drivelm_rules.key_frame(facts, {channel: "../nuscenes/" + files[channel] for channel in CAMERAS})
+        return key_frame(facts, {channel: "../nuscenes/" + files[channel] for channel in CAMERAS})
 
     def _annotations(self, frames):
         """Instances and annotations, each a run of key frames without a gap."""
@@ -266,15 +235,7 @@ class _Recording:
                 "token": log,
                 "logfile": self.logfile,
                 "vehicle": VEHICLE,
-                "date_captured": "2020-09-13",
+                "date_captured": datetime.fromtimestamp(self.start // 1_000_000, UTC).date().isoformat(),
                 "location": LOCATION,
             }
         )
-
-
-def _faces(signal, ego):
-    """Whether the lamps of a signal look towards the ego, near enough to tell their colour."""
-    ahead, left = drivelm_facts.to_ego(ego, (signal.x, signal.y))
-    turned = math.remainder(signal.yaw - ego.yaw, 2 * math.pi)
-    looks_back = math.cos(turned) * ahead + math.sin(turned) * left > 0
-    return looks_back and math.hypot(ahead, left) < SIGNAL_RANGE

@@ -19,7 +19,8 @@ PROBES = np.array([[sx, sy, sz] for sx in (-0.8, 0, 0.8) for sy in (-0.8, 0, 0.8
 class Boxes:
     """Upright boxes as arrays: center_xy [A, 2], axes [A, 2, 2] (rows: forward, left), half [A, 2], bottom and height [A].
 
-    things: anything with x, y, yaw, length, width, height; bottom: where the boxes begin above the ground, metres.
+    things: anything with x, y, yaw, length, width, height; bottom: metres above the ground where the boxes begin, one
+    number or one for each.
     """
 
     def __init__(self, things, bottom=0.0):
@@ -30,7 +31,7 @@ class Boxes:
         self.axes = np.stack([forward, np.stack([-forward[:, 1], forward[:, 0]], -1)], 1)
         self.half = np.array([(agent.length, agent.width) for agent in agents], float).reshape(-1, 2) / 2
         self.height = np.array([agent.height for agent in agents], float)
-        self.bottom = np.full(len(agents), float(bottom))
+        self.bottom = np.broadcast_to(np.asarray(bottom, float), len(agents))
 
     def points(self, fractions):
         """World points [A, P, 3] at fractions [P, 3] of (half length, half width, height)."""
@@ -96,23 +97,21 @@ def _behind_walls(points, origin, walls):
 
 
 def image_boxes(boxes, world_to_image, size):
-    """Boxes in one camera: [A, 4] as x1, y1, x2, y2 in pixels, cut to the image; NaN where nothing lands in it.
+    """Boxes in N cameras: [N, A, 4] as x1, y1, x2, y2 in pixels, cut to the image; NaN where nothing lands in it.
 
-    world_to_image: [3, 4] intrinsics times world-to-camera; size: (width, height).
+    world_to_image: [N, 3, 4], intrinsics times world-to-camera; size: (width, height).
     """
     corners = boxes.points(CORNER_SIGNS)
-    homogeneous = np.concatenate([corners, np.ones((*corners.shape[:2], 1))], -1) @ world_to_image.T
-    a, b = homogeneous[:, EDGES[:, 0]], homogeneous[:, EDGES[:, 1]]
+    corners = np.concatenate([corners, np.ones((*corners.shape[:2], 1))], -1)
+    seen = np.einsum("nij,apj->napi", world_to_image, corners)
+    a, b = seen[:, :, EDGES[:, 0]], seen[:, :, EDGES[:, 1]]
     span = b[..., 2] - a[..., 2]
     cut = np.clip((NEAR - a[..., 2]) / np.where(np.abs(span) < 1e-9, 1e-9, span), 0, 1)[..., None]
     middle = a + cut * (b - a)
-    ends = np.concatenate([np.where(a[..., 2:] < NEAR, middle, a), np.where(b[..., 2:] < NEAR, middle, b)], 1)
-    seen = ends[..., 2] >= NEAR - 1e-6
-    pixels = np.where(seen[..., None], ends[..., :2] / np.maximum(ends[..., 2:], NEAR), np.nan)
-    found = seen.any(1)
-    result = np.full((len(corners), 4), np.nan)
-    if found.any():
-        result[found, :2] = np.clip(np.nanmin(pixels[found], 1), 0, size)
-        result[found, 2:] = np.clip(np.nanmax(pixels[found], 1), 0, size)
-    result[(result[:, 2] - result[:, 0] <= 0) | (result[:, 3] - result[:, 1] <= 0)] = np.nan
-    return result
+    ends = np.concatenate([np.where(a[..., 2:] < NEAR, middle, a), np.where(b[..., 2:] < NEAR, middle, b)], 2)
+    in_front = ends[..., 2:] >= NEAR - 1e-6
+    pixels = ends[..., :2] / np.maximum(ends[..., 2:], NEAR)
+    low = np.clip(np.where(in_front, pixels, np.inf).min(2), 0, size)
+    high = np.clip(np.where(in_front, pixels, -np.inf).max(2), 0, size)
+    empty = (high <= low).any(-1, keepdims=True)
+    return np.where(empty, np.nan, np.concatenate([low, high], -1))

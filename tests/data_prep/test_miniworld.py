@@ -19,6 +19,7 @@ from nuscenes.utils.geometry_utils import points_in_box, view_points
 from nuscenes.utils.splits import create_splits_scenes, get_scenes_of_split
 
 from data_prep import miniworld, scene_recorder
+from data_prep import miniworld_writer as writer
 from data_prep.map_expansion import LOCATION
 from dima_jax.errors import UserError
 from dima_jax.world import maneuvers, rig
@@ -30,7 +31,7 @@ GOLDEN_TABLES = Path(__file__).parents[1] / "golden" / "data" / "info_converter"
 
 
 def wanted():
-    return miniworld.settings(scenes=1, val_scenes=1, seed=SEED, size=SIZE, seconds=SECONDS)
+    return writer.settings(scenes=1, val_scenes=1, seed=SEED, size=SIZE, seconds=SECONDS)
 
 
 def tree_hash(root):
@@ -42,13 +43,13 @@ def tree_hash(root):
 def root(tmp_path_factory):
     """One train and one val scene, written by two processes."""
     folder = tmp_path_factory.mktemp("miniworld") / "data"
-    assert miniworld.write(folder, wanted(), workers=2) == 70
+    assert writer.write(folder, wanted(), workers=2) == 70
     return folder
 
 
 @pytest.fixture(scope="module")
 def tables(root):
-    return NuScenes(miniworld.VERSION, str(root), verbose=False)
+    return NuScenes(writer.VERSION, str(root), verbose=False)
 
 
 @pytest.fixture(scope="module")
@@ -78,20 +79,20 @@ def test_stopped_run_goes_on_and_gives_the_same_bytes(root, tmp_path, monkeypatc
 
     monkeypatch.setattr(maneuvers, "simulate", stops_at_second)
     with pytest.raises(KeyboardInterrupt):
-        miniworld.write(tmp_path / "data", wanted(), workers=1)
-    assert not (tmp_path / "data" / miniworld.VERSION).exists()
-    assert miniworld.write(tmp_path / "data", wanted(), workers=1) == 35
+        writer.write(tmp_path / "data", wanted(), workers=1)
+    assert not (tmp_path / "data" / writer.VERSION).exists()
+    assert writer.write(tmp_path / "data", wanted(), workers=1) == 35
     assert calls == ["train", "val", "val"]  # the finished scene was kept
     assert tree_hash(tmp_path / "data") == tree_hash(root)
-    assert miniworld.write(tmp_path / "data", wanted(), workers=1) == 0
+    assert writer.write(tmp_path / "data", wanted(), workers=1) == 0
 
 
 def test_folder_of_other_content_is_refused(root, tmp_path):
     with pytest.raises(UserError, match="other flags"):
-        miniworld.write(root, wanted()._replace(seed=1))
+        writer.write(root, wanted()._replace(seed=1))
     (tmp_path / "letters.txt").write_text("dear")
     with pytest.raises(UserError, match="not empty and not a mini world"):
-        miniworld.write(tmp_path, wanted())
+        writer.write(tmp_path, wanted())
 
 
 @pytest.mark.parametrize("text", ["400", "400x", "ax224", "8x8", "400x224x3"])
@@ -101,20 +102,20 @@ def test_bad_size_is_one_clear_line(text):
 
 
 def test_plan_skips_numbers_without_can_data():
-    jobs = miniworld.plan(miniworld.settings(300, 60, 0, (400, 224)))
+    jobs = writer.plan(writer.settings(300, 60, 0, (400, 224)))
     names = [job.name for job in jobs]
     assert len(set(names)) == 360 and names == sorted(names)
-    assert not {int(name[-4:]) for name in names} & miniworld.NO_CAN
+    assert not {int(name[-4:]) for name in names} & writer.NO_CAN
     assert [(job.split, job.index) for job in jobs[298:302]] == [("train", 298), ("train", 299), ("val", 0), ("val", 1)]
 
 
 def test_no_can_numbers_are_the_devkits(root):
-    assert set(NuScenesCanBus(str(root)).can_blacklist) == miniworld.NO_CAN
+    assert set(NuScenesCanBus(str(root)).can_blacklist) == writer.NO_CAN
 
 
 def test_tables_have_the_fields_of_nuscenes(root):
-    for name in miniworld.TABLES:
-        ours = json.loads((root / miniworld.VERSION / f"{name}.json").read_text())
+    for name in writer.TABLES:
+        ours = json.loads((root / writer.VERSION / f"{name}.json").read_text())
         theirs = json.loads((GOLDEN_TABLES / f"{name}.json").read_text())[0]
         assert ours and all(set(row) == set(theirs) - {"index"} for row in ours), name
         assert all(re.fullmatch("[0-9a-f]{32}", row["token"]) for row in ours) or name == "visibility"
@@ -283,11 +284,11 @@ def test_map_is_the_town(root, tables):
         assert all(maps.extract_polygon(row["polygon_token"]).is_valid for row in getattr(maps, name)), name
     for name in maps.non_geometric_line_layers:
         assert all(maps.extract_line(row["line_token"]).length > 0.1 for row in getattr(maps, name)), name
-    lanes = {miniworld.token("lane", lane.id): lane for lane in town.lanes.values()}
+    lanes = {writer.token("lane", lane.id): lane for lane in town.lanes.values()}
     for token, points in maps.discretize_lanes(list(lanes), 1.0).items():
         points = np.array(points)
         assert points[[0, -1], :2] == pytest.approx(lanes[token].centerline[[0, -1]], abs=1e-6)
-        followers = {miniworld.token("lane", key) for key in lanes[token].successors}
+        followers = {writer.token("lane", key) for key in lanes[token].successors}
         assert set(maps.get_outgoing_lane_ids(token)) == followers
         assert all(token in maps.get_incoming_lane_ids(key) for key in followers)
     pose = tables.get("ego_pose", tables.sample_data[0]["ego_pose_token"])["translation"]

@@ -1,0 +1,66 @@
+"""Key frames a second of the mini world's writer.
+
+    python -m tests.bench.miniworld [--runs=3] [--scenes=4] [--workers=2]
+
+A run writes a new data set of 20 s scenes (40 key frames of six 400x224 images, tables, points, CAN bus, questions) with
+its own processes, so that start-up (imports, town, ground) counts; `steady` leaves it out: the key frames a second of one
+process that has already written a scene, times the workers.
+"""
+
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+from absl import flags
+
+from data_prep import miniworld_writer, scene_recorder
+from dima_jax import entry
+from dima_jax.world import maneuvers
+from dima_jax.world.town import load_town
+from tests.bench import measure
+
+RUNS = flags.DEFINE_integer("runs", 3, "runs")
+SCENES = flags.DEFINE_integer("scenes", 4, "scenes in a run")
+WORKERS = flags.DEFINE_integer("workers", 2, "processes")
+
+
+def folder_sizes(root, frames):
+    """Bytes per key frame of each top folder or file."""
+    sizes = {}
+    for path in sorted(root.iterdir()):
+        files = path.rglob("*") if path.is_dir() else [path]
+        sizes[path.name] = round(sum(p.stat().st_size for p in files if p.is_file()) / frames)
+    return sizes
+
+
+def main():
+    wanted = miniworld_writer.settings(SCENES.value, 0, 0, (400, 224))
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder) / "data"
+
+        def write():
+            shutil.rmtree(root, ignore_errors=True)
+            return miniworld_writer.write(root, wanted, WORKERS.value)
+
+        whole = measure.seconds(write, RUNS.value)
+        frames = SCENES.value * 40
+        sizes = folder_sizes(root, frames)
+        recorder = scene_recorder.Recorder(root, load_town(), (400, 224), 0)
+        recorder.record(maneuvers.simulate(0, 0, "train"), "scene-0001", 0)
+        start = time.process_time()
+        recorder.record(maneuvers.simulate(0, 0, "train"), "scene-0001", 0)
+        steady = (time.process_time() - start) / 40
+    measure.print_json(
+        benchmark="miniworld writer",
+        key_frames=frames,
+        workers=WORKERS.value,
+        key_frames_per_s=frames / whole["median_s"],
+        cpu_ms_per_key_frame_steady=1e3 * steady,
+        bytes_per_key_frame=sizes,
+        **whole,
+    )
+
+
+if __name__ == "__main__":
+    entry.run(main)
