@@ -246,7 +246,5 @@ def semantic_prior(town):
         pixels = [
             np.round([0, height] + np.asarray(ring) * [MASK_SCALE, -MASK_SCALE]).astype(np.int32) for ring in rings
         ]
-        layer = cv2.fillPoly(np.zeros_like(image), pixels[:1], 255)
-        cv2.fillPoly(layer, pixels[1:], 0)
-        image |= layer
+        cv2.fillPoly(image, pixels, 255)  # even-odd: the holes of one call stay open
     return image
