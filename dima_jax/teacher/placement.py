@@ -51,7 +51,7 @@ class Placement(NamedTuple):
 
 
 def place(
-    key: Array,
+    luck: Float[Array, "c 5"],
     lines: Lines,
     agents: Agents,
     path: Float[Array, "F1 2"],
@@ -59,8 +59,8 @@ def place(
     pc_range: tuple[float, ...],
     want_conflict: Bool[Array, ""],
 ) -> Placement:
-    """Draws a vehicle; path: where the ego will be, now and at F steps."""
-    tracks, headings, real = candidates(key, lines, path.shape[0])
+    """Draws a vehicle. luck: uniform random numbers; path: where the ego will be, now and at F steps."""
+    tracks, headings, real = candidates(luck, lines, path.shape[0])
     good = (
         real
         & inside(tracks[:, 0], pc_range)
@@ -74,26 +74,25 @@ def place(
 
 
 def candidates(
-    key: Array, lines: Lines, steps: int
+    luck: Float[Array, "c 5"], lines: Lines, steps: int
 ) -> tuple[Float[Array, "c F1 2"], Float[Array, "c F1"], Bool[Array, " c"]]:
     """(tracks, headings, is real) of vehicles beside random lines; without a usable line none is real.
 
     A vehicle with no divider between it and the ego drives the ego's way; across a divider, either way: the lines do
     not say whether traffic keeps right or left.
     """
-    line_key, along_key, side_key, speed_key, way_key = jax.random.split(key, 5)
+    which, along, left, pace, turn = luck.T
     usable = lines.divider | lines.boundary
-    line = jax.random.categorical(line_key, jnp.where(usable, 0.0, -1e9), shape=(CANDIDATES,))
+    rank = jnp.floor(which * usable.sum()) + 1  # of the drawn line among the usable ones
+    line = jnp.argmax(jnp.cumsum(usable) == rank[:, None], axis=1)
     points = lines.points[line]
-    along = jax.random.uniform(along_key, (CANDIDATES,))
-    side = jax.random.rademacher(side_key, (CANDIDATES,), jnp.float32)
-    start, tangent = jax.vmap(beside)(points, along, side, jnp.zeros((CANDIDATES, 1)))
+    side = jnp.where(left < 0.5, 1.0, -1.0)
+    start, tangent = jax.vmap(beside)(points, along, side, jnp.zeros((len(luck), 1)))
     across = crosses_any(jnp.zeros_like(start[:, 0]), start[:, 0], lines.points, lines.divider)
-    same_way = jnp.where(tangent[:, 0, 1] < 0, -1.0, 1.0)  # the ego looks along +y
-    way = jnp.where(across, jax.random.rademacher(way_key, (CANDIDATES,), jnp.float32), same_way)
-    speed = jnp.maximum(0.0, jax.random.uniform(speed_key, (CANDIDATES,), minval=-MAX_SPEED, maxval=MAX_SPEED))
-    travelled = (way * speed)[:, None] * STEP * jnp.arange(steps)
-    tracks, tangents = jax.vmap(beside)(points, along, side, travelled)
+    turned = jnp.where(across, turn < 0.5, tangent[:, 0, 1] < 0)  # the ego looks along +y
+    way = jnp.where(turned, -1.0, 1.0)
+    speed = MAX_SPEED * jnp.maximum(0.0, 2.0 * pace - 1.0)  # half of them stand
+    tracks, tangents = jax.vmap(beside)(points, along, side, (way * speed)[:, None] * STEP * jnp.arange(steps))
     headings = jnp.arctan2(way[:, None] * tangents[..., 1], way[:, None] * tangents[..., 0])
     return tracks, headings, usable[line]
 

@@ -29,7 +29,7 @@ class Attention(nnx.Module):
         """[B, n, D]. mask: keys that may be seen."""
 
         def split_heads(x):
-            return x.reshape(*x.shape[:2], self.heads, -1)
+            return x.reshape(*x.shape[:2], self.heads, x.shape[-1] // self.heads)
 
         q, k, v = split_heads(self.q(query)), split_heads(self.k(key)), split_heads(self.v(value))
         allowed = None if mask is None else mask[:, None, None, :]
@@ -44,7 +44,7 @@ class PositionCode(nnx.Module):
 
     def __call__(self, xy: Float[Array, "*n 2"]) -> Float[Array, "*n D"]:
         angles = xy[..., None] * (jnp.pi * 2.0 ** jnp.arange(FREQUENCIES))
-        angles = angles.reshape(*xy.shape[:-1], -1)
+        angles = angles.reshape(*xy.shape[:-1], 2 * FREQUENCIES)
         return self.linear(jnp.concatenate([jnp.sin(angles), jnp.cos(angles)], axis=-1))
 
 

@@ -81,7 +81,8 @@ class SceneEditor(nnx.Module):
         agents, positions, command, ego = first
         scene = read_scene(student, samples, self.pc_range, self.score_threshold)
         path = ego_path(ego, jax.lax.stop_gradient(student.ego_offsets[:samples]), command)
-        choice = jax.vmap(lambda *one: choose(*one, self.pc_range))(jax.random.split(key, samples), scene, path)
+        luck = jax.random.uniform(key, (samples, 3 + scene.confident.shape[1] + 5 * placement.CANDIDATES))
+        choice = jax.vmap(lambda *one: choose(*one, self.pc_range))(luck, scene, path)
 
         feature = jax.vmap(lambda choice: added_feature(choice, self.pc_range))(choice)
         added_position = jnp.clip(geometry.normalize_xy(choice.track[:, 0], self.pc_range), 0.0, 1.0)
@@ -110,21 +111,23 @@ class Choice(NamedTuple):
     blocks: Bool[Array, ""]
 
 
-def choose(key: Array, scene: Scene, path: Float[Array, "F1 2"], pc_range: tuple[float, ...]) -> Choice:
-    """Adds or deletes with equal chance, and as often in the ego's way as out of it, as far as the scene allows."""
-    action_key, block_key, kind_key, place_key, delete_key = jax.random.split(key, 5)
-    want_block = jax.random.bernoulli(block_key)
-    kind = jax.random.randint(kind_key, (), 0, len(ADDED_CLASSES))
+def choose(luck: Float[Array, " u"], scene: Scene, path: Float[Array, "F1 2"], pc_range: tuple[float, ...]) -> Choice:
+    """Adds or deletes with equal chance, and as often in the ego's way as out of it, as far as the scene allows.
+
+    luck: uniform random numbers: 3 decisions, one for each agent, five for each candidate place.
+    """
+    decisions, who, where = jnp.split(luck, [3, 3 + len(scene.confident)])
+    want_add, want_block = decisions[:2] < 0.5
+    kind = (decisions[2] * len(ADDED_CLASSES)).astype(jnp.int32)
     size = jnp.array(ADDED_SIZES)[kind, :2]
     everybody = scene.agents._replace(mask=scene.confident)
-    placed = placement.place(place_key, scene.lines, everybody, path, size, pc_range, want_block)
+    placed = placement.place(where.reshape(-1, 5), scene.lines, everybody, path, size, pc_range, want_block)
 
     in_way = blocks_way(scene.agents.track[:, 0], path)
     vehicles = scene.agents.mask
-    luck = jax.random.uniform(delete_key, vehicles.shape)
-    victim = jnp.argmax(jnp.where(vehicles, 1.0 + luck + (in_way == want_block), 0.0))
+    victim = jnp.argmax(jnp.where(vehicles, 1.0 + who + (in_way == want_block), 0.0))
 
-    add = placed.found & (jax.random.bernoulli(action_key) | ~vehicles.any())
+    add = placed.found & (want_add | ~vehicles.any())
     delete = vehicles.any() & ~add
     blocks = jnp.where(add, placement.conflicts(placed.track, path), delete & in_way[victim])
     deleted = delete & (jnp.arange(len(vehicles)) == victim)

@@ -1,0 +1,59 @@
+"""The adapter: which BEV tokens belong to which cell, what masking hides, which agents are read."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dima_jax import params
+from dima_jax.teacher.scene_adapter import SceneAdapter, bev_cells, cell_centers
+from dima_jax.teacher.surrogate_heads import draw_mask
+
+
+@pytest.fixture(scope="module")
+def adapter(teacher):
+    return params.bind(*teacher).adapter
+
+
+def test_cells_by_hand():
+    """A BEV of 4 rows and 3 columns in cells of 2 rows: the columns go 0, 0, 1."""
+    np.testing.assert_array_equal(bev_cells((4, 3), (2, 2)).reshape(4, 3), [[0, 0, 1], [0, 0, 1], [2, 2, 3], [2, 2, 3]])
+
+
+def test_centers_by_hand():
+    np.testing.assert_allclose(cell_centers((1, 2)), [[0.25, 0.5], [0.75, 0.5]])
+
+
+def test_mask_has_the_drawn_share():
+    masked = np.asarray(draw_mask(jax.random.key(0), 64, 50, (0.2, 0.4)))
+    counts = masked.sum(axis=1)
+    assert counts.min() >= 10 and counts.max() <= 20 and len(set(counts)) > 3
+    assert (masked.mean(axis=0) > 0.1).all()  # every cell has its turn
+    exact = draw_mask(jax.random.key(1), 4, 50, (0.3, 0.3))
+    np.testing.assert_array_equal(exact.sum(axis=1), 15)
+
+
+def test_masked_cells_are_hidden_whole(adapter, scene):
+    """The gradient to the BEV tokens is zero in masked cells and nowhere else."""
+    masked = draw_mask(jax.random.key(2), 4, 16, (0.2, 0.4))
+    mix = jnp.asarray(np.random.default_rng(0).normal(size=48), jnp.float32)
+    gradient = jax.jit(jax.grad(lambda bev: jnp.sum(adapter.read_bev(bev, masked) @ mix)))(scene.tokens.bev)
+    hidden = np.asarray(masked)[:, np.asarray(bev_cells((16, 8), (4, 4)))]
+    np.testing.assert_array_equal(np.abs(gradient).max(axis=-1) == 0, hidden)
+
+
+def test_hidden_agents_are_not_read(adapter, scene):
+    read = jax.jit(adapter.read_agents)
+    agents, places = scene.tokens.agents, scene.tokens.agent_positions
+    visible = jnp.ones(agents.shape[:2], bool).at[0, 3].set(False)
+    before = read(agents, places, visible)
+    np.testing.assert_array_equal(read(agents.at[:, 3].multiply(-1.0), places, visible)[0], before[0])
+    assert float(jnp.abs(read(agents.at[:, 3].multiply(-1.0), places, visible)[1] - before[1]).max()) > 1e-4
+
+
+def test_a_grid_finer_than_the_bev_is_refused():
+    with pytest.raises(ValueError, match="finer"):
+        SceneAdapter(
+            width=8, llm_width=8, layers=1, heads=1, bev_shape=(2, 2), bev_grid=(4, 2), agent_queries=1, map_queries=1,
+            ego_queries=1, rngs=None,
+        )  # fmt: skip
