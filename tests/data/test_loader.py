@@ -1,6 +1,7 @@
 """Batches: their shapes, their order, and that one integer brings back exactly the next window."""
 
 import itertools
+import shutil
 
 import jax
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 
 from dima_jax.data import drives, loader
 from dima_jax.data.prompts import ByteTokenizer
-from dima_jax.data.records import Records
+from dima_jax.data.records import Records, shard_name, walk
 from dima_jax.errors import UserError
 
 
@@ -92,6 +93,17 @@ def test_damaged_data_reaches_the_user(config, tmp_path):
         loader.train_batches(config)
     with pytest.raises(UserError, match="no records"):
         loader.num_train_windows(config)
+
+
+def test_corrupt_record_stops_training_with_its_name(config, tmp_path):
+    folder = shutil.copytree(config.data.path, tmp_path / "records")
+    path = folder / shard_name("train", 0, 1)
+    data = bytearray(path.read_bytes())
+    data[walk(path)[2].offset + 500] ^= 1
+    path.write_bytes(data)
+    config.data.path = str(folder)
+    with pytest.raises(UserError, match="corrupt record of scene-0061, sample smp_0010"):
+        take(config, 0, loader.num_train_windows(config))
 
 
 def test_drive_is_in_order_with_sequential_can_bus(config):

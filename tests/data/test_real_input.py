@@ -1,12 +1,16 @@
 """Real key frames through the same records and the same loader as everything else, and real boxes where they belong."""
 
+import gzip
 import itertools
+import json
 
 import numpy as np
 import pytest
+from shapely.geometry import LineString, Polygon
 
 from configs import demo
-from data_prep import validate
+from data_prep import ego, map_lines, validate
+from data_prep.key_frames import matrix
 from dima_jax import geometry
 from dima_jax.data import drives, features, loader
 from dima_jax.data.prompts import ByteTokenizer
@@ -57,9 +61,9 @@ def test_real_boxes_project_where_the_infos_2d_boxes_are(config):
     frame = drives.Drives(config, "val")[0]
     boxes = features.decode(Records(config.data.path, "val").read(0))["agents"]["boxes"].astype(np.float64)
     overlaps = []
-    for camera, matrix in zip(CAMERAS, frame.camera_matrices, strict=True):
-        centers, depths = project(boxes[:, :3], matrix)
-        hulls, _ = project(corners(boxes), matrix)
+    for camera, lidar2img in zip(CAMERAS, frame.camera_matrices, strict=True):
+        centers, depths = project(boxes[:, :3], lidar2img)
+        hulls, _ = project(corners(boxes), lidar2img)
         hulls = np.concatenate([hulls.min(axis=1), hulls.max(axis=1)], axis=-1).clip(0, [1600, 900, 1600, 900])
         for instance in realdata.mmdet3d_info()["cam_instances"][camera]:
             distance = np.linalg.norm(centers - instance["center_2d"], axis=1)
@@ -105,3 +109,50 @@ def test_real_frames_reach_the_batch(config):
 
 def test_real_records_are_valid(config):
     assert validate.validate(config.data.path) == []
+
+
+@pytest.fixture(scope="module")
+def mini_val():
+    """Infos of the 81 key frames of nuScenes' mini_val in order: scene-0103 (40), then scene-0916 (41)."""
+    path = realdata.folder() / "derived" / "mini_val_infos.json.gz"
+    infos = json.loads(gzip.decompress(path.read_bytes()))["infos"]
+    return sorted(infos, key=lambda info: info["timestamp"])
+
+
+def pose(info: dict, frame: str) -> np.ndarray:
+    return matrix({part: info[f"{frame}_{part}"] for part in ("translation", "rotation")})
+
+
+def test_real_recorded_paths_are_the_published_ones(mini_val):
+    """Ego positions 0.5 s to 3 s ahead against another project's ground truth, in the ego frame (x forward), and commands."""
+    path = realdata.folder() / "planning" / "worldvla_got_nuscenes_val_600_gt.json"
+    published = {row["sample_token"]: row for row in json.loads(path.read_text())}
+    checked = 0
+    for infos in (mini_val[:40], mini_val[40:]):
+        poses = [pose(info, "ego2global") for info in infos]
+        for i, info in enumerate(infos):
+            if info["token"] not in published or i + 6 >= len(infos):
+                continue
+            waypoints = np.cumsum(ego.path(poses, i)["future_offsets"], axis=0)
+            np.testing.assert_allclose(waypoints, published[info["token"]]["waypoints"], atol=2e-3)
+            checked += 1
+    assert checked >= 6
+
+
+def test_real_maps_give_lines_around_every_key_frame(mini_val):
+    path = realdata.folder() / "derived" / "mini_val_map_vectors_global.json.gz"
+    maps = json.loads(gzip.decompress(path.read_bytes()))
+    counts = {}
+    for scene, infos in (("scene-0103", mini_val[:40]), ("scene-0916", mini_val[40:])):
+        layers = {name: map_lines.layer(map(LineString, maps[scene][name].values())) for name in map_lines.LINE_LAYERS}
+        layers["lane"] = map_lines.layer(Polygon(lane["polygon"]) for lane in maps[scene]["lane"].values())
+        layers["ped_crossing"] = map_lines.layer(map(Polygon, maps[scene].get("ped_crossing", {}).values()))
+        layers["road_segment"] = map_lines.layer([])
+        lines = [map_lines.local_lines(layers, pose(info, "ego2global") @ pose(info, "lidar2ego")) for info in infos]
+        assert all(lines), "a key frame without any line"
+        for label, line in itertools.chain.from_iterable(lines):
+            rim = {map_lines.DIVIDER: 0.0, map_lines.PED_CROSSING: 0.2, map_lines.BOUNDARY: -0.2}[label]
+            assert (np.abs(line).max(axis=0) <= np.array([15, 30]) + rim + 1e-6).all()
+        counts[scene] = np.bincount([label for label, _ in itertools.chain.from_iterable(lines)], minlength=3)
+    assert counts["scene-0103"].min() > 0
+    assert counts["scene-0916"][map_lines.PED_CROSSING] == 0, "this street has no crossing"
