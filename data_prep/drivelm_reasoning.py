@@ -4,7 +4,7 @@
 "should" do is what it did in the simulation, which obeys the rules and hits nobody.
 """
 
-from data_prep.drivelm_words import listing, pair, sentence
+from data_prep.drivelm_words import pair, sentence
 
 LIGHT_MEANING = {"red": "Please wait.", "yellow": "Please wait.", "green": "Please proceed."}
 FUTURE = {"going ahead": "Keep going straight.", "stopped": "Stationary."}
@@ -80,10 +80,10 @@ def planning(facts, named, light):
     rows += [
         pair("What is the traffic signal that the ego vehicle should pay attention to?", sentence(signal)),
         pair("What is the target action of the ego vehicle?", sentence(facts.target)),
-        pair("In this scenario, what are safe actions to take for the ego vehicle?", sentence(listing(_safe(facts)))),
+        pair("In this scenario, what are safe actions to take for the ego vehicle?", sentence(", ".join(_safe(facts)))),
         pair(
             "In this scenario, what are dangerous actions to take for the ego vehicle?",
-            sentence(listing(_dangerous(facts))),
+            sentence(", ".join(_dangerous(facts))),
         ),
     ]
     if named or light:
