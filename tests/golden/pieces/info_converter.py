@@ -14,7 +14,8 @@ EXACT, FLOAT32 = 1e-8, 2e-5  # global positions are about 1000 m
 
 
 def check(folder):
-    root = Root(folder, "v1.0-mini")
+    version = next(folder.glob("*/scene.json")).parent.name
+    root = Root(folder, version)
     frames = {}
     for scene in root.tables.scene:
         reader = KeyFrames(root, scene)

@@ -56,17 +56,13 @@ def _distance(ours, label, line, num_points=None):
     """Largest coordinate difference to the nearest line of ours with this label, over its vertex orders."""
     best = np.inf
     for _, vertices in (item for item in ours if item[0] == label):
+        starts = [vertices]
+        if (vertices[0] == vertices[-1]).all():
+            rings = [np.roll(vertices[:-1], i, axis=0) for i in range(len(vertices) - 1)]
+            starts = [np.concatenate([ring, ring[:1]]) for ring in rings]
         if num_points is not None:
-            candidates = np.clip(vertex_orders(vertices, num_points), *RANGE)
-            candidates = candidates if (vertices[0] == vertices[-1]).all() else candidates[:1]
-        elif len(vertices) != len(line):
-            continue
-        elif (vertices[0] == vertices[-1]).all():
-            ring = vertices[:-1]
-            candidates = [np.concatenate([r, r[:1]]) for r in (np.roll(ring, i, axis=0) for i in range(len(ring)))]
-        else:
-            candidates = [vertices]
-        best = min([best, *(np.abs(candidate - line).max() for candidate in candidates)])
+            starts = [np.clip(vertex_orders(start, num_points)[0], *RANGE) for start in starts]
+        best = min([best, *(np.abs(start - line).max() for start in starts if start.shape == line.shape)])
     return float(best)
 
 
