@@ -132,6 +132,8 @@ class Painter:
         seen = seen[back_to_front(bodies.footprints[seen], view)]
         outlines, colors, owners, is_detail = _faces(bodies, seen, view)
         shown, starts = np.unique(owners, return_index=True)
+        if not len(shown):
+            return _Sight(view, skyline, [], bodies)
         windows = _windows(outlines, starts, view)
         hidden_from = skyline.hides(view.to_camera(bodies.centers[seen[shown]])[:, 2], windows[:, [0, 2]])
         labels = bodies.labels[seen].tolist()
