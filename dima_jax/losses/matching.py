@@ -53,9 +53,10 @@ def match(cost, row_mask):
     if rows == 0:
         return jnp.zeros((*batch, 0), jnp.int32)
     cost = jnp.nan_to_num(jax.lax.stop_gradient(cost).astype(jnp.float32), nan=WORST_COST, posinf=WORST_COST)
-    cost = jnp.broadcast_to(cost, (*batch, rows, columns)).reshape(-1, rows, columns)
-    row_mask = jnp.broadcast_to(row_mask, (*batch, rows)).reshape(-1, rows)
-    return jax.vmap(_match_one)(cost, row_mask).reshape(*batch, rows)
+    solve = _match_one
+    for _ in batch:  # one vmap per axis, not a reshape: a sharded batch axis stays where it is
+        solve = jax.vmap(solve)
+    return solve(cost, jnp.broadcast_to(row_mask, (*batch, rows)))
 
 
 def owner_of_query(query_of_target, num_queries):

@@ -60,3 +60,16 @@ def test_owner_and_gather_invert_the_match():
     taken = matching.gather_queries(values, query)
     np.testing.assert_array_equal(taken[0, 0], values[0, 3])
     np.testing.assert_array_equal(taken[1, 1], values[1, 2])
+
+
+def test_a_batch_sharded_over_devices_gives_the_same_match():
+    rng = np.random.default_rng(1)
+    cost = np.stack([crowded_costs(rng, 6, 9) for _ in range(16)]).reshape(2, 8, 6, 9)
+    mask = rng.random((8, 6)) < 0.7
+    mesh = jax.sharding.Mesh(np.array(jax.devices()[:8]), ("data",))
+    over_batch = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(None, "data"))
+    placed = (
+        jax.device_put(cost, over_batch),
+        jax.device_put(mask, jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("data"))),
+    )
+    np.testing.assert_array_equal(match(*placed), match(cost, mask))
