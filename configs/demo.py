@@ -19,7 +19,7 @@ def get_config():
     config.data.image_shape = (96, 160)
     config.data.valid_shape = (90, 160)
     config.data.max_agents = 32
-    config.data.max_map = 16
+    config.data.max_map = 24
     config.data.max_text = 192
     config.data.photometric = False
     config.data.grid_mask = 0.0
@@ -56,7 +56,7 @@ def student(student):
     student.encoder_layers = 2
     student.decoder_layers = 2
     student.num_agents = 32
-    student.num_map = 16
+    student.num_map = 24
 
 
 def teacher(teacher):

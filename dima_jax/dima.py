@@ -95,7 +95,7 @@ def _frame(batch: Batch, t: int) -> Frame:
 
 def build(config: ConfigDict, seed: int) -> DiMA:
     """The whole model of a config with fresh weights (call under `nnx.eval_shape` or `jax.jit` for large ones)."""
-    rngs = nnx.Rngs(seed)
+    rngs = nnx.Rngs(jax.random.key(seed, impl="rbg"))  # compiles several times faster than threefry
     student = student_room.build(config, rngs)
     teacher = teacher_room.build(config, config.student.width, rngs) if config.teacher.enabled else None
     return DiMA(student, teacher)
