@@ -1,0 +1,107 @@
+"""The frozen LLM on disk: what `python -m dima_jax.convert llama` writes and `config.teacher.weights` names.
+
+    <folder>/llm.json           sizes for config.teacher.llm, dtype, and {path: shape}
+    <folder>/<path>.bin         one weight, raw, C order; "/" in the path is "." in the name
+    <folder>/tokenizer.json     (and tokenizer_config.json) for config.teacher.tokenizer
+
+Raw files because a stacked weight is filled layer by layer and read shard by shard: neither side ever holds a whole
+model, or even a whole stacked weight, in memory. `llm.json` is written last, so a conversion that was killed is refused.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import jax
+import ml_dtypes  # noqa: F401  (numpy learns bfloat16)
+import numpy as np
+
+from dima_jax.convert.hf_llama import Place
+from dima_jax.errors import UserError
+
+INDEX = "llm.json"
+
+
+def shapes_of(sizes: Mapping) -> dict[str, tuple[int, ...]]:
+    """{path below teacher/llm: shape} of an LLM with these sizes (`config.teacher.llm`'s names)."""
+    layers, width, ffn_width = sizes["layers"], sizes["width"], sizes["ffn_width"]
+    kv_width = width // sizes["heads"] * sizes["kv_heads"]
+    into = {"q": width, "k": kv_width, "v": kv_width, "o": width, "gate": ffn_width, "up": ffn_width}
+    shapes = {f"layers/{name}/kernel": (layers, width, size) for name, size in into.items()}
+    shapes["layers/down/kernel"] = (layers, ffn_width, width)
+    shapes |= {f"layers/{name}/scale": (layers, width) for name in ("attn_norm", "ffn_norm")}
+    shapes |= {"embed/table": (sizes["vocab"], width), "norm/scale": (width,)}
+    return shapes if sizes["tied"] else {**shapes, "head/table": (sizes["vocab"], width)}
+
+
+class Writer:
+    """Fills the weights of a folder, tensor by tensor; `close` makes the folder valid."""
+
+    def __init__(self, folder: Path, sizes: Mapping, dtype: str):
+        self.folder, self.sizes, self.dtype = folder, dict(sizes), dtype
+        self.shapes = shapes_of(sizes)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / INDEX).unlink(missing_ok=True)
+        for path, shape in self.shapes.items():
+            with _file(folder, path).open("wb") as file:
+                file.truncate(int(np.prod(shape)) * _dtype(path, dtype).itemsize)
+
+    def write(self, place: Place, value: np.ndarray) -> None:
+        """One tensor into its slot, cast to the folder's dtype (norms stay float32)."""
+        dtype, shape = _dtype(place.path, self.dtype), self.shapes[place.path]
+        with _file(self.folder, place.path).open("r+b") as file:
+            row = 0 if place.layer is None else place.layer * int(np.prod(shape[1:]))
+            file.seek(row * dtype.itemsize)
+            file.write(np.ascontiguousarray(value.astype(dtype)).view(np.uint8).data)
+
+    def close(self) -> None:
+        index = {"sizes": self.sizes, "dtype": self.dtype, "shapes": self.shapes}
+        (self.folder / INDEX).write_text(json.dumps(index, indent=1))
+
+
+def read_index(folder: str | Path) -> dict:
+    """{sizes, dtype, shapes} of a folder. Raises UserError when it is not one or a weight is cut short."""
+    folder = Path(folder)
+    path = folder / INDEX
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; `python -m dima_jax.convert llama` writes the folder")
+    index = json.loads(path.read_text())
+    for name, shape in index["shapes"].items():
+        file = _file(folder, name)
+        size = int(np.prod(shape)) * _dtype(name, index["dtype"]).itemsize
+        if not file.is_file() or file.stat().st_size != size:
+            raise UserError(f"{file}: missing or cut short; run `python -m dima_jax.convert llama` again")
+    return index
+
+
+def load(
+    folder: str | Path, abstract: Mapping[str, jax.ShapeDtypeStruct], shardings: Mapping[str, jax.sharding.Sharding]
+) -> dict[str, jax.Array]:
+    """The LLM's weights by their full paths, each device's part read straight from the files.
+
+    abstract: {path ending in the folder's paths: shape and dtype wanted}; values are cast. shardings: where each lives.
+    Raises UserError naming a weight whose shape is not the config's.
+    """
+    index = read_index(folder)
+    shapes = {path: tuple(shape) for path, shape in index["shapes"].items()}
+    loaded = {}
+    for full, want in abstract.items():
+        path = full.partition("llm/")[2] or full
+        if shapes.pop(path, None) != tuple(want.shape):
+            sizes = ", ".join(f"{key}={value}" for key, value in index["sizes"].items())
+            raise UserError(f"{folder}: {path} does not fit config.teacher.llm; this folder needs {sizes}")
+        data = np.memmap(_file(Path(folder), path), _dtype(path, index["dtype"]), "r", shape=tuple(want.shape))
+        loaded[full] = jax.make_array_from_callback(
+            want.shape, shardings[full], lambda part, data=data, want=want: np.asarray(data[part]).astype(want.dtype)
+        )
+    if shapes:
+        raise UserError(f"{folder}: {min(shapes)} has no place in config.teacher.llm; is its `tied` right?")
+    return loaded
+
+
+def _file(folder: Path, path: str) -> Path:
+    return folder / (path.replace("/", ".") + ".bin")
+
+
+def _dtype(path: str, dtype: str) -> np.dtype:
+    return np.dtype(np.float32 if path.endswith("scale") else dtype)
