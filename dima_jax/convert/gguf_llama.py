@@ -95,7 +95,9 @@ class GgufLlama:
             ffn_width=self._value("llama.feed_forward_length"),
             vocab=len(self._value("tokenizer.ggml.tokens")),
             rope_theta=float(self._value("llama.rope.freq_base")),
-            rms_eps=float(np.float32(self._value("llama.attention.layer_norm_rms_epsilon"))),
+            rms_eps=float(
+                str(np.float32(self._value("llama.attention.layer_norm_rms_epsilon")))
+            ),  # 1e-05, not 9.99e-06
             tied="output.weight" not in names,
         )
 

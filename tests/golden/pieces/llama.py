@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
@@ -53,14 +54,15 @@ def check(folder: Path):
 def _compare(llm: Llama, golden: dict) -> list:
     ids, mask = jnp.asarray(golden["input_ids"]), jnp.asarray(golden["attention_mask"] == 1)
     real = np.asarray(mask)
-    states = hidden_states(llm, llm.embed_tokens(ids), mask)
+    states = jax.jit(lambda: hidden_states(llm, llm.embed_tokens(ids), mask))()
     logits = llm.logits(states[-1])
     term = language.next_token(logits, ids, jnp.asarray(golden["labels"] != -100))
-    other = llm(jnp.asarray(golden["inputs_embeds"]), mask, prefix=0, lora=None)
+    other = jax.jit(lambda x: llm(x, mask, prefix=0, lora=None))(jnp.asarray(golden["inputs_embeds"]))
     prompt, output = golden["greedy_prompt"], golden["greedy_output"]
     room = output.shape[1] - prompt.shape[1]
-    x = llm.embed_tokens(jnp.asarray(prompt))
-    tokens = generate.greedy(llm, x, jnp.ones(prompt.shape, bool), prefix=0, room=room, end=-1, lora=None)
+    tokens = jax.jit(
+        lambda x: generate.greedy(llm, x, jnp.ones(prompt.shape, bool), prefix=0, room=room, end=-1, lora=None)
+    )(llm.embed_tokens(jnp.asarray(prompt)))
     wrong = np.sum(np.asarray(tokens) != output[:, prompt.shape[1] :])
     every = np.broadcast_to(real, (len(states), *real.shape))
     return [
