@@ -58,7 +58,8 @@ def local_lines(layers: dict[str, Layer], lidar2global: np.ndarray) -> list[tupl
         found = layers[name]
         hits = found.geometries[np.sort(found.index.query(patch, predicate="intersects"))]
         parts = shapely.intersection(hits, patch)
-        return [affinity.affine_transform(part, to_local) for part in parts if not part.is_empty]
+        moved = [affinity.affine_transform(part, to_local) for part in parts if not part.is_empty]
+        return [part if part.is_valid else shapely.make_valid(part) for part in moved]  # turning can fold a thin tip
 
     lines = [(DIVIDER, line) for name in LINE_LAYERS for part in clipped(name) for line in _lines(part)]
     crossings = ops.unary_union(clipped("ped_crossing"))

@@ -50,12 +50,12 @@ class Setup:
         )
 
     def init(self) -> tuple[TrainState, weights.Params]:
-        """(state, frozen) with fresh weights, created directly on their shards."""
+        """(state, frozen) with fresh weights on their shards.
 
-        def fresh():
-            return weights.split(dima.build(self.config, self.config.seed))[1]
-
-        params = jax.jit(fresh, out_shardings=self.shardings)()
+        Weight by weight, not as one jitted function: hundreds of random draws in one program compile for a minute.
+        """
+        params = weights.split(dima.build(self.config, self.config.seed))[1]
+        params = {path: jax.device_put(value, self.shardings[path]) for path, value in params.items()}
         trainable, frozen = optimizer.split_frozen(params, self.config.optim.groups)
         return self.state_of(trainable), frozen
 

@@ -64,7 +64,7 @@ def test_heavy_packages_are_not_loaded_by_the_method():
     """Importing the method and the export loads no heavy package and no teacher."""
     code = (
         "import sys, dima_jax.student.student, dima_jax.export;"
-        "print([m for m in sys.modules if m.split('.')[0] in %r or m.startswith('dima_jax.teacher')])" % (HEAVY,)
+        f"print([m for m in sys.modules if m.split('.')[0] in {HEAVY} or m.startswith('dima_jax.teacher')])"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
     assert result.stdout.strip() == "[]"

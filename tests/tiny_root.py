@@ -117,6 +117,7 @@ def write_records(root: Path, out: Path, drivelm_path: str = "") -> Path:
     from data_prep import build, qa, scenes, shards
 
     source = scenes.Root(str(root), VERSION)
+    out.mkdir(parents=True, exist_ok=True)
     planned = shards.plan(source.splits(), out)
     for shard in (shard for group in planned.values() for shard in group):
         shards.write(shard, source, qa.read(drivelm_path), "test", lambda: None)

@@ -1,0 +1,102 @@
+"""The joint step: what learns from what. One compiled function serves all questions, by weights of the terms."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dima_jax import params as weights
+from dima_jax import train_step
+from dima_jax.data import loader
+from dima_jax.losses import dima_loss
+from dima_jax.train_step import Setup
+from tests.mini import mini_config
+
+TEACHER_TERMS = (
+    *(f"teacher_{name}" for name in ("imitation", "boundary", "collision", "direction", "agents")),
+    "language",
+    "reconstruction",
+    "future",
+    *(f"edit_{name}" for name in ("imitation", "boundary", "collision", "direction", "language")),
+)
+SCENE_ENCODER = ("student/image_encoder/", "student/bev_encoder/")
+
+
+@pytest.fixture(scope="module")
+def setup():
+    return Setup(mini_config(), steps_per_epoch=10)
+
+
+@pytest.fixture(scope="module")
+def state(setup):
+    state, frozen = setup.init()
+    return confident(state.params), frozen
+
+
+def confident(params):
+    """Weights whose student sees cars, boundaries and dividers, and whose planners move: so every constraint bites."""
+    params = dict(params)
+    for path, value in params.items():
+        if path.startswith(("student/agent_head/", "student/map_head/")) and value.shape in ((10,), (3,)):
+            params[path] = jnp.zeros_like(value).at[0].set(3.0).at[2].set(2.0)
+        if value.shape == (36,):  # the planners' last bias: 0.4 m forward and a little sideways per step
+            params[path] = jnp.tile(jnp.array([0.15, 0.4]), 18)
+    return params
+
+
+@pytest.fixture(scope="module")
+def gradients(setup, state):
+    """share of each term -> (means, gradients of the weighted sum)."""
+    params, frozen = state
+    batch = jax.tree.map(jnp.asarray, loader.example(setup.config))
+    batch = batch.replace(agents=batch.agents.replace(boxes=batch.agents.boxes.at[..., :2].multiply(0.2)))
+    names = sorted(setup.config.loss.keys() - {"distill_temperature"})
+
+    @jax.jit
+    def compute(params, shares):
+        def objective(params):
+            model = weights.bind(setup.graph, {**params, **frozen})
+            output = model(batch, history=setup.config.data.history, key=jax.random.key(1), is_training=True)
+            _, means = dima_loss.total(train_step.loss_terms(output, batch, setup.config), setup.config.loss.to_dict())
+            return sum(shares[i] * means[name] for i, name in enumerate(names)), means
+
+        return jax.grad(objective, has_aux=True)(params)
+
+    def run(*terms):
+        found, means = compute(params, jnp.array([float(name in terms) for name in names]))
+        return means, found
+
+    return run
+
+
+def norm(gradients, *prefixes):
+    return float(sum(jnp.square(g).sum() for path, g in gradients.items() if path.startswith(prefixes)) ** 0.5)
+
+
+@pytest.mark.parametrize("term", TEACHER_TERMS)
+def test_every_teacher_term_trains_the_scene_encoder(term, gradients):
+    means, found = gradients(term)
+    assert float(means[term]) > 0.0, "the term does not bite, so the test would show nothing"
+    for room in SCENE_ENCODER:
+        assert norm(found, room) > 0.0
+
+
+def test_distillation_trains_the_student_only(gradients):
+    _, found = gradients("distill")
+    assert norm(found, "student/planner/") > 0.0
+    assert norm(found, "teacher/") == 0.0
+
+
+def test_all_terms_are_there_and_finite(setup, gradients):
+    means, found = gradients(*setup.config.loss.keys())
+    assert set(means) == set(setup.config.loss.keys()) - {"distill_temperature"}
+    assert all(np.isfinite(float(value)) for value in means.values())
+    assert all(bool(jnp.isfinite(g).all()) for g in found.values())
+
+
+def test_frozen_weights_are_the_llm_base(setup, state):
+    params, frozen = state
+    assert all(path.startswith(("teacher/llm/", "student/image_encoder/")) for path in frozen)
+    assert any(path.startswith("teacher/llm/") for path in frozen)
+    assert not any(path.startswith("teacher/llm/") for path in params)
+    assert any(path.startswith("teacher/lora/") for path in params)
