@@ -87,13 +87,16 @@ def _errors(predicted, recorded):
 
 def _resample(points):
     """A line [P, 2] at SAMPLES equal steps along its length."""
-    line = shapely.LineString(np.asarray(points, np.float64))
-    along = np.linspace(0, line.length, SAMPLES)
-    return shapely.get_coordinates(shapely.line_interpolate_point(line, along))
+    points = np.asarray(points, np.float64)
+    along = np.concatenate([[0.0], np.linalg.norm(np.diff(points, axis=0), axis=-1).cumsum()])
+    steps = np.linspace(0, along[-1], SAMPLES)
+    return np.stack([np.interp(steps, along, points[:, axis]) for axis in (0, 1)], axis=-1)
 
 
 def _buffered(lines):
-    return shapely.buffer(shapely.linestrings(np.stack(lines)), BUFFER, cap_style="flat", join_style="mitre")
+    """GEOS divides by zero, without harm, at the mitre of a line that folds back onto itself."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return shapely.buffer(shapely.linestrings(np.stack(lines)), BUFFER, cap_style="flat", join_style="mitre")
 
 
 def _area(right, recorded):
