@@ -1,21 +1,29 @@
 """Multi-scale deformable attention without a compiled op: bilinear sampling at predicted points, weighted and summed.
 
 Samples outside a level are zero and pixel centres lie at (i + 0.5) / size (grid_sample with align_corners=False).
-A sample is four rows of the value table, each a head's channels of one cell, with four factors; `weighted_rows` sums
-them. Nothing is gathered into memory: the sum is written as one expression per row, which XLA fuses into one pass.
+A sample is four rows of the value table (a row: one head's channels of one cell) with four factors. `summed_samples`
+walks over the points of all levels and adds four rows per query and head at a time, so nothing of the size
+queries x points x channels is ever in memory, and the program does not grow with levels and points.
 
 Axis letters here: G grids (cameras) of the same level shapes, c cells of all levels together, h heads, d channels of a
-head, L levels, p points, k rows of one sum.
+head, L levels, p points, n = L * p.
 """
+
+from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
 from dima_jax.student.layers import direction_grid, dropout, linear, xavier, zeros
 
 Shapes = tuple[tuple[int, int], ...]  # (rows, columns) of each level
+
+
+def cell_count(shapes: Shapes) -> int:
+    return sum(rows * columns for rows, columns in shapes)
 
 
 class Projections(nnx.Module):
@@ -105,28 +113,89 @@ def sample_in(
 ) -> Float[Array, "B Q D"]:
     """Weighted sum of the samples of each query in its own grid."""
     batch, grids, cells, heads, channels = value.shape
-    table = value.reshape(-1, channels)
     image = jnp.arange(batch, dtype=jnp.int32)[:, None] * grids + grid
-    head = jnp.arange(heads, dtype=jnp.int32)[:, None]
-    out, start = 0.0, 0
-    for i, (rows, columns) in enumerate(shapes):
-        near_x = neighbours(locations[..., i, :, 0], columns)
-        near_y = neighbours(locations[..., i, :, 1], rows)
-        indices, factors = [], []
-        for y, share_y in near_y:
-            for x, share_x in near_x:
-                cell = image[:, :, None, None] * cells + (start + y * columns + x)
-                indices.append(cell * heads + head)
-                factors.append(weights[..., i, :] * share_y * share_x)
-        out = out + weighted_rows(table, jnp.concatenate(indices, axis=-1), jnp.concatenate(factors, axis=-1))
-        start += rows * columns
-    return out.reshape(*out.shape[:2], -1)
+    first = image[..., None] * (cells * heads) + jnp.arange(heads, dtype=jnp.int32)
+    out = summed_samples(shapes, heads, value.reshape(-1, channels), first, locations, weights)
+    return out.reshape(batch, -1, heads * channels)
 
 
-def neighbours(location: Float[Array, "..."], size: int) -> list[tuple[Int[Array, "..."], Float[Array, "..."]]]:
+@partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+def summed_samples(
+    shapes: Shapes,
+    stride: int,
+    table: Float[Array, "R d"],
+    first: Int[Array, "B Q h"],
+    locations: Float[Array, "B Q h L p 2"],
+    weights: Float[Array, "B Q h L p"],
+) -> Float[Array, "B Q h d"]:
+    """Sum over levels and points; cell i of a query's grid is row `first + i * stride` of the table.
+
+    The gradient walks over the points again instead of keeping what was gathered.
+    """
+
+    def add(total, point):
+        location, weight, level = point
+        factors, cells = corners(location, weight, level)
+        rows = (take(table, first + cell * stride) for cell in cells)
+        return total + sum(row * factors[..., k, None] for k, row in enumerate(rows)), None
+
+    return jax.lax.scan(add, jnp.zeros((*first.shape, table.shape[-1])), by_point(shapes, locations, weights))[0]
+
+
+def _summed_samples_forward(shapes, stride, table, first, locations, weights):
+    return summed_samples(shapes, stride, table, first, locations, weights), (table, first, locations, weights)
+
+
+def _summed_samples_backward(shapes, stride, saved, gradient):
+    table, first, locations, weights = saved
+
+    def add(to_table, point):
+        location, weight, level = point
+        factors, pull, cells = jax.vjp(lambda x, w: corners(x, w, level), location, weight, has_aux=True)
+        indices = [first + cell * stride for cell in cells]
+        to_factors = [(take(table, index) * gradient).sum(axis=-1) for index in indices]
+        to_rows = factors[..., None] * gradient[..., None, :]
+        to_table = to_table.at[jnp.stack(indices, axis=-1)].add(to_rows, mode="promise_in_bounds")
+        return to_table, pull(jnp.stack(to_factors, axis=-1))
+
+    points = by_point(shapes, locations, weights)
+    to_table, (to_locations, to_weights) = jax.lax.scan(add, jnp.zeros_like(table), points)
+    to_locations = jnp.moveaxis(to_locations, 0, -2).reshape(locations.shape)
+    return to_table, None, to_locations, jnp.moveaxis(to_weights, 0, -1).reshape(weights.shape)
+
+
+summed_samples.defvjp(_summed_samples_forward, _summed_samples_backward)
+
+
+def by_point(shapes: Shapes, locations: Float[Array, "B Q h L p 2"], weights: Float[Array, "B Q h L p"]):
+    """The points one after the other: locations [n, B, Q, h, 2], weights [n, B, Q, h], levels [n, 3].
+
+    A level is (rows, columns, first cell).
+    """
+    points = weights.shape[-1]
+    starts = [cell_count(shapes[:i]) for i in range(len(shapes))]
+    levels = np.repeat([(*shape, start) for shape, start in zip(shapes, starts, strict=True)], points, axis=0)
+    locations = locations.reshape(*locations.shape[:3], -1, 2)
+    weights = weights.reshape(*weights.shape[:3], -1)
+    return jnp.moveaxis(locations, -2, 0), jnp.moveaxis(weights, -1, 0), jnp.asarray(levels, jnp.int32)
+
+
+def corners(location: Float[Array, "... 2"], weight: Float[Array, "..."], level: Int[Array, "3"]):
+    """The four cells around a sample: factors [..., 4], zero outside the level, and a list of their indices [...]."""
+    rows, columns, start = level[0], level[1], level[2]
+    factors, cells = [], []
+    for y, share_y in neighbours(location[..., 1], rows):
+        for x, share_x in neighbours(location[..., 0], columns):
+            cells.append(start + y * columns + x)
+            factors.append(weight * share_y * share_x)
+    return jnp.stack(factors, axis=-1), cells
+
+
+def neighbours(location: Float[Array, "..."], size: Int[Array, ""]) -> list[tuple[Int[Array, "..."], Array]]:
     """The two cells around a sample along one axis of `size` cells, with their shares, which are 0 outside."""
-    position = jnp.clip(location * size - 0.5, -1.0, float(size))  # beyond, both cells are outside anyway
-    low = jax.lax.stop_gradient(jnp.floor(position))
+    size = size.astype(jnp.float32)
+    position = jnp.clip(location * size - 0.5, -1.0, size)  # beyond, both cells are outside anyway
+    low = jnp.floor(position)
     pairs = []
     for cell, share in ((low, 1.0 - (position - low)), (low + 1.0, position - low)):
         inside = (cell >= 0.0) & (cell < size)
@@ -135,32 +204,8 @@ def neighbours(location: Float[Array, "..."], size: int) -> list[tuple[Int[Array
     return pairs
 
 
-@jax.custom_vjp
-def weighted_rows(
-    table: Float[Array, "R d"], index: Int[Array, "... k"], factor: Float[Array, "... k"]
-) -> Float[Array, "... d"]:
-    """Sum over k of factor * table[index]; its gradient gathers again instead of keeping the gathered rows."""
-    terms = [take(table, index[..., k]) * factor[..., k, None] for k in range(index.shape[-1])]
-    return sum(terms[1:], terms[0])
-
-
 def take(table: Float[Array, "R d"], index: Int[Array, "..."]) -> Float[Array, "... d"]:
     return table.at[index].get(mode="promise_in_bounds")
-
-
-def _weighted_rows_forward(table, index, factor):
-    return weighted_rows(table, index, factor), (table, index, factor)
-
-
-def _weighted_rows_backward(saved, gradient):
-    table, index, factor = saved
-    to_factor = [(take(table, index[..., k]) * gradient).sum(axis=-1) for k in range(index.shape[-1])]
-    to_rows = factor[..., None] * gradient[..., None, :]
-    to_table = jnp.zeros_like(table).at[index].add(to_rows, mode="promise_in_bounds")
-    return to_table, None, jnp.stack(to_factor, axis=-1)
-
-
-weighted_rows.defvjp(_weighted_rows_forward, _weighted_rows_backward)
 
 
 class DeformableAttention(nnx.Module):

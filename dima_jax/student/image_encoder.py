@@ -57,7 +57,18 @@ class Stem(nnx.Module):
 
     def __call__(self, x: Float[Array, "n H W 3"]) -> Float[Array, "n h w C"]:
         x = jax.nn.relu(conv_norm(self.conv, self.norm, x))
-        return nnx.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))
+        return max_of_three(max_of_three(x, axis=1), axis=2)
+
+
+def max_of_three(x: Float[Array, "n H W C"], axis: int) -> Float[Array, "n h w C"]:
+    """Max pooling along one axis, size 3, stride 2, one cell of padding."""
+    size = x.shape[axis]
+    padding = [(0, 0)] * x.ndim
+    padding[axis] = (1, 1)
+    x = jnp.pad(x, padding, constant_values=-jnp.inf)
+    last = (size - 1) // 2 * 2  # start of the last window
+    first, second, third = (jax.lax.slice_in_dim(x, i, last + i + 1, stride=2, axis=axis) for i in range(3))
+    return jnp.maximum(jnp.maximum(first, second), third)
 
 
 class Bottleneck(nnx.Module):
