@@ -31,7 +31,7 @@ VEHICLE = "w001"  # nuScenes names its cars n008 and n015
 EPOCH = 1_600_000_000_000_000  # microseconds; scene after scene starts an hour later
 JPEG_QUALITY = 90
 WALL_RANGE = 100.0  # m
-NOTICED = 0.15  # visible share
+NOTICED = 0.05  # visible share
 DRIVELM_FUTURE = 1.0  # s of recorded future below which nothing is asked about a key frame
 
 
