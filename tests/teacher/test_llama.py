@@ -118,6 +118,24 @@ def test_after_the_end_a_row_repeats_it(llm, update):
     assert bool(jnp.all(stopped[0, first:] == end))
 
 
+def test_bfloat16_base_with_remat(teacher, tiny_config, states):
+    """The same function within bfloat16's precision; logits are float32; LoRA's gradient is finite and not zero."""
+    sizes = {**tiny_config.teacher.llm, "dtype": "bfloat16", "remat": True}
+    graph, abstract = params.split(nnx.eval_shape(lambda: Llama(**sizes, rngs=nnx.Rngs(0))))
+    half = params.bind(graph, {path: teacher[1][f"llm/{path}"].astype(v.dtype) for path, v in abstract.items()})
+    x, mask = embeddings(half), jnp.ones((2, LENGTH), bool)
+
+    def total(weights):
+        y = half(x, mask, prefix=PREFIX, lora=params.bind(teacher[0], weights).lora)
+        return half.logits(y).mean(), y
+
+    (mean, y), gradient = jax.jit(jax.value_and_grad(total, has_aux=True))(teacher[1])
+    assert y.dtype == jnp.bfloat16 and mean.dtype == jnp.float32
+    assert float(jnp.abs(y.astype(jnp.float32) - states(x, mask)).mean()) < 0.05
+    reached = gradient["lora/down/b"]
+    assert reached.dtype == jnp.float32 and np.isfinite(reached).all() and np.abs(reached).max() > 0
+
+
 def test_full_size_teacher_by_shape():
     """LLaVA-v1.5-7B's language model: 6,738,415,616 weights, 40 million of LoRA; each has a mesh rule and a group."""
     config = base.get_config()
