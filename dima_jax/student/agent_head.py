@@ -74,13 +74,14 @@ class MapInteraction(nnx.Module):
         q = attn.split(attn.q(query + self.position.bias[...])) * (width // attn.heads) ** -0.5  # B A K h d
         k = attn.split(attn.k(tokens + self.position.bias[...]))  # B M h d
         slopes = attn.split(self.position.kernel[...] @ attn.k.kernel[...])  # 2 h d
-        scores = jnp.einsum("bakhd,bmhd->bakhm", q, k)
-        along = jnp.einsum("bakhd,jhd->bakhj", q, slopes)
-        scores += jnp.einsum("bakhj,bamj->bakhm", along, relative)
-        scores = allowed(scores, seen[:, :, None, None])
+        scores = jnp.einsum("bakhd,bmhd->bhakm", q, k)
+        along = jnp.einsum("bakhd,jhd->bhakj", q, slopes)
+        scores += jnp.einsum("bhakj,bamj->bhakm", along, relative)
+        scores = allowed(scores, seen[:, None, :, None])
 
         pairs = (batch, agents * modes)
-        attended = attn.mix(scores.reshape(*pairs, *scores.shape[3:]), attn.split(attn.v(tokens)), rng_attn)
+        scores = scores.reshape(batch, attn.heads, agents * modes, -1)
+        attended = attn.mix(scores, attn.split(attn.v(tokens)), rng_attn)
         return self.block.finish(query.reshape(*pairs, width), attended, rng_ffn).reshape(query.shape)
 
 

@@ -112,13 +112,13 @@ class Attention(nnx.Module):
     ) -> Float[Array, "B Q D"]:
         q, k, v = self.split(self.q(query)), self.split(self.k(key)), self.split(self.v(value))
         scores = jnp.einsum("bqhd,bkhd->bhqk", q * q.shape[-1] ** -0.5, k)
-        return self.mix(jnp.moveaxis(scores, 1, 2), v, rng)
+        return self.mix(scores, v, rng)
 
-    def mix(self, scores: Float[Array, "B Q h S"], v: Float[Array, "B S h d"], rng) -> Float[Array, "B Q D"]:
+    def mix(self, scores: Float[Array, "B h Q S"], v: Float[Array, "B S h d"], rng) -> Float[Array, "B Q D"]:
         """Softmax of the scores over S, the weighted mean of the values, the output projection, dropout."""
         rng_scores, rng_out = split_rng(rng, 2)
         weights = dropout(jax.nn.softmax(scores, axis=-1), self.rate, rng_scores)
-        mixed = jnp.einsum("bqhk,bkhd->bqhd", weights, v)
+        mixed = jnp.einsum("bhqk,bkhd->bqhd", weights, v)
         return dropout(self.o(mixed.reshape(*mixed.shape[:2], -1)), self.rate, rng_out)
 
 

@@ -16,6 +16,9 @@ from dima_jax.convert import rules, torch_vad
 from dima_jax.student import student
 from tests.golden.check import recipe
 
+TINY = dict(layers=3, bev_shape=(100, 100), stages=(3,), extra_levels=0, image_shape=(384, 640))
+BASE = dict(layers=6, bev_shape=(200, 200), stages=(1, 2, 3), extra_levels=1, image_shape=(736, 1280))
+
 
 def vad_config(*, layers: int, bev_shape, stages, extra_levels: int, image_shape, **changes) -> ConfigDict:
     """The config of a VAD at these sizes; further `changes` go to its student group."""
@@ -50,6 +53,12 @@ def recipe_weights(config: ConfigDict, table: Iterable[rules.Rule], under: tuple
     """Recipe weights by foreign name for our paths below `under`."""
     shapes = {path: shape for path, shape in abstract(config)[1].items() if path.startswith(under)}
     blank = rules.to_foreign(table, {path: np.zeros(shape.shape, np.float32) for path, shape in shapes.items()})
+    return {name: recipe(name, array.shape, seed) for name, array in blank.items()}
+
+
+def vad_weights(config: ConfigDict, seed: int) -> dict[str, np.ndarray]:
+    """Recipe weights for all names of VAD at these sizes."""
+    blank = torch_vad.to_torch({path: np.zeros(shape.shape, np.float32) for path, shape in abstract(config)[1].items()})
     return {name: recipe(name, array.shape, seed) for name, array in blank.items()}
 
 
