@@ -42,23 +42,14 @@ class DiMA(nnx.Module):
         History and future frames are encoded as at inference and without gradient (VAD's obtain_history_bev; D9).
         """
         student_key, teacher_key = jax.random.split(key)
-        frames = batch.images.shape[1]
-        others = [t for t in range(frames) if t != history and (t < history or hasattr(self, "teacher"))]
-        features = self._features_without_gradient(batch, others)
-
-        bev, has_bev = self._empty_bev(batch)
-        for t in range(history):
-            bev = self._encode(batch, t, features[t], bev, has_bev)
-            has_bev = jnp.ones_like(has_bev)
-
-        output = self.student(_frame(batch, history), bev, has_bev, is_training=is_training, key=student_key)
+        size, frames = batch.frame_mask.shape
+        no_bev = (self.student.empty_bev(size), jnp.zeros(size, bool))
+        bev, has_bev = self._encode(batch, range(history), no_bev)[0]
+        current = Frame(batch.images[:, history], batch.lidar2img[:, history], batch.can_bus[:, history], batch.command)
+        output = self.student(current, bev, has_bev, is_training=is_training, key=student_key)
         if not hasattr(self, "teacher"):
             return DiMAOutput(output, None, None)
-
-        bev, future_bevs = lax.stop_gradient(output.tokens.bev), []
-        for t in range(history + 1, frames):
-            bev = self._encode(batch, t, features[t], bev, batch.frame_mask[:, t])
-            future_bevs.append(bev)
+        _, future_bevs = self._encode(batch, range(history + 1, frames), (output.tokens.bev, jnp.ones(size, bool)))
         taught = self.teacher(
             output.tokens,
             output,
@@ -69,28 +60,29 @@ class DiMA(nnx.Module):
             key=teacher_key,
             is_training=is_training,
         )
-        return DiMAOutput(output, taught, jnp.stack(future_bevs, axis=1))
+        return DiMAOutput(output, taught, jnp.moveaxis(future_bevs, 0, 1))
 
-    def _encode(self, batch: Batch, t: int, features, prev_bev, has_prev_bev):
-        """BEV of frame t without gradient, as at inference."""
-        bev = self.student.encode_bev_of(features, batch.lidar2img[:, t], batch.can_bus[:, t], prev_bev, has_prev_bev)
-        return lax.stop_gradient(bev)
+    def _encode(self, batch: Batch, frames: range, start: tuple[jax.Array, jax.Array]):
+        """Frames one after the other, as at inference and without gradient: ((last BEV, has one), all BEVs [T, B, ...]).
 
-    def _features_without_gradient(self, batch: Batch, frames: list[int]) -> dict:
-        """{t: image features}, all frames through the backbone in one pass."""
+        start: (BEV before the first frame, whether there is one). All images go through the backbone in one pass.
+        """
         if not frames:
-            return {}
-        images = jnp.concatenate([batch.images[:, t] for t in frames], axis=0)
-        features = jax.tree.map(lax.stop_gradient, self.student.image_features(images))
-        size = batch.images.shape[0]
-        return {t: jax.tree.map(lambda x, i=i: x[i * size : (i + 1) * size], features) for i, t in enumerate(frames)}
+            return start, None
+        steps = jax.tree.map(
+            lambda x: jnp.moveaxis(x[:, frames.start : frames.stop], 1, 0),
+            (batch.images, batch.lidar2img, batch.can_bus),
+        )
+        images, lidar2img, can_bus = steps
+        features = self.student.image_features(images.reshape(-1, *images.shape[2:]))
+        features = jax.tree.map(lambda x: x.reshape(*images.shape[:2], *x.shape[1:]), features)
 
-    def _empty_bev(self, batch: Batch):
-        return self.student.empty_bev(batch.images.shape[0]), jnp.zeros(batch.images.shape[0], bool)
+        def encode(state, step):
+            bev = self.student.encode_bev_of(*step, *state)
+            return (bev, jnp.ones_like(state[1])), bev
 
-
-def _frame(batch: Batch, t: int) -> Frame:
-    return Frame(batch.images[:, t], batch.lidar2img[:, t], batch.can_bus[:, t], batch.command)
+        features, start = lax.stop_gradient((features, start))
+        return lax.stop_gradient(lax.scan(encode, start, (features, lidar2img, can_bus)))
 
 
 def build(config: ConfigDict, seed: int) -> DiMA:

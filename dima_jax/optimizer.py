@@ -39,19 +39,22 @@ def split_frozen(params: weights.Params, groups: Iterable[tuple[str, float]]) ->
 def build(
     schedule: optax.Schedule, groups: Iterable[tuple[str, float]], *, weight_decay: float, clip_norm: float
 ) -> optax.GradientTransformation:
-    """The optimiser of the trainable weights {path: array}."""
+    """The optimiser of the trainable weights {path: array}.
+
+    AdamW runs on all of them as one vector: one operation instead of hundreds, to compile and to run.
+    """
 
     def scale_groups(updates, _):
         multiplier = weights.match(groups, updates)
         return {path: update * multiplier[path] for path, update in updates.items()}
 
-    return optax.chain(
+    adamw = optax.chain(
         optax.clip_by_global_norm(clip_norm),
         optax.scale_by_adam(b1=0.9, b2=0.999, eps=1e-8),
         optax.add_decayed_weights(weight_decay),
-        optax.stateless(scale_groups),
         optax.scale_by_learning_rate(schedule),
     )
+    return optax.chain(optax.flatten(adamw), optax.stateless(scale_groups))
 
 
 def group_norms(gradients: weights.Params) -> dict[str, jax.Array]:
@@ -59,4 +62,4 @@ def group_norms(gradients: weights.Params) -> dict[str, jax.Array]:
     rooms: dict[str, list[jax.Array]] = {}
     for path, gradient in gradients.items():
         rooms.setdefault("/".join(path.split("/")[:2]), []).append(gradient)
-    return {room: optax.global_norm(values) for room, values in rooms.items()}
+    return {room: jnp.linalg.norm(jnp.concatenate([x.ravel() for x in values])) for room, values in rooms.items()}

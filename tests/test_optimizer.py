@@ -51,4 +51,4 @@ def test_clip_is_by_the_global_norm():
     transform = optimizer.build(lambda _: 1.0, ((".*", 1.0),), weight_decay=0.0, clip_norm=1.0)
     state = transform.init(params)
     _, state = transform.update({"a": jnp.array([30.0]), "b": jnp.array([40.0])}, state, params)
-    np.testing.assert_allclose(state[1].mu["a"], 0.1 * 30 / 50, rtol=1e-6)
+    np.testing.assert_allclose(state[0][1].mu, [0.1 * 30 / 50, 0.1 * 40 / 50], rtol=1e-6)

@@ -113,17 +113,18 @@ def _edit_terms(teacher: TeacherOutput, batch: Batch, scene: plan.Surroundings) 
     edited = edit.ego_offsets.shape[0]
     command, ego, scene = jax.tree.map(lambda x: x[:edited], (batch.command, batch.ego, scene))
     waypoints = edit.agent_centers[:, :, None] + geometry.offsets_to_waypoints(edit.agent_future_offsets)
+    mask = ego.future_mask & edit.edited[:, None]
     terms = _named(
         "edit",
         plan.plan_terms(
             edit.ego_offsets,
             command,
             ego.future_offsets,
-            ego.future_mask,
+            mask,
             scene._replace(vehicle_waypoints=waypoints, vehicle_mask=edit.agent_mask),
         ),
     )
-    untouched = ego.future_mask & ~edit.touches_path[:, None]
+    untouched = mask & ~edit.touches_path[:, None]
     terms["edit_imitation"] = plan.imitation(edit.ego_offsets, command, ego.future_offsets, untouched)
     terms["edit_language"] = language.next_token(edit.text_logits, edit.tokens, edit.answer_mask)
     return terms
