@@ -27,11 +27,6 @@ from dima_jax.errors import UserError
 from dima_jax.student import student as student_room
 from dima_jax.types import CAMERAS, Frame, StudentOutput
 
-CONFIG = entry.define_config()
-CHECKPOINT = flags.DEFINE_string("checkpoint", None, "Folder of a run, or of one of its steps; default: the last run.")
-OUT = flags.DEFINE_string("out", "student.onnx", "The file to write.")
-BATCH_SIZE = flags.DEFINE_integer("batch_size", 1, "Batch size of the exported model, which is fixed.")
-
 OPSET = 18
 TOLERANCE = 1e-4  # metres, of the waypoints
 FRAMES = 4  # compared one after the other
@@ -201,5 +196,9 @@ def main() -> None:
         sys.exit(1)
 
 
-if __name__ == "__main__":
+if __name__ == "__main__":  # flags belong to the command: several commands may be imported side by side
+    CONFIG = entry.define_config()
+    CHECKPOINT = flags.DEFINE_string("checkpoint", None, "Folder of a run or of one of its steps; default: last run.")
+    OUT = flags.DEFINE_string("out", "student.onnx", "The file to write.")
+    BATCH_SIZE = flags.DEFINE_integer("batch_size", 1, "Batch size of the exported model, which is fixed.")
     entry.run(main)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 
 import jax
@@ -39,7 +40,12 @@ def vad_config(*, layers: int, bev_shape, stages, extra_levels: int, image_shape
 
 def abstract(config: ConfigDict):
     """(structure, {path: shape}) without making any array."""
-    return params.split(nnx.eval_shape(lambda: student.build(config, nnx.Rngs(0))))
+    return _abstract(config.to_json())
+
+
+@cache
+def _abstract(config: str):
+    return params.split(nnx.eval_shape(lambda: student.build(ConfigDict(json.loads(config)), nnx.Rngs(0))))
 
 
 def state_dict(file: Path, seed: int, prefix: str = "") -> dict[str, np.ndarray]:

@@ -1,0 +1,149 @@
+"""The whole student at the smallest size: counts, shapes, the previous BEV per sample, training switches."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from dima_jax import export, params
+from dima_jax.student import student
+from dima_jax.student.grid_mask import grid_mask
+from dima_jax.student.map_head import MapOutput, nearest_to_corner
+from tests.golden.recipe_student import BASE, TINY, abstract, vad_config
+from tests.mini import mini_config
+
+CODE_WEIGHTS = 10 + 4  # VAD stores its losses' constants as weights
+
+
+@pytest.mark.parametrize(("sizes", "count"), [(TINY, 39_865_999), (BASE, 58_357_786)])
+def test_has_as_many_weights_as_vad(sizes, count):
+    _, shapes = abstract(vad_config(**sizes))
+    statistics = {path: shape for path, shape in shapes.items() if path.endswith(("/mean", "/var"))}
+    assert params.count(shapes) - params.count(statistics) + CODE_WEIGHTS == count
+
+
+@pytest.fixture(scope="module")
+def config():
+    config = mini_config()
+    config.student.dropout = 0.1
+    config.data.grid_mask = 0.7
+    return config
+
+
+@pytest.fixture(scope="module")
+def split(config):
+    return params.split(student.build(config, nnx.Rngs(0)))
+
+
+@pytest.fixture(scope="module")
+def run(split):
+    graph, _ = split
+
+    return jax.jit(lambda weights, *inputs: params.bind(graph, weights)(*inputs))
+
+
+@pytest.fixture(scope="module")
+def frame(config):
+    return export.made_up_frames(config, 2, batch_size=2)[1]
+
+
+@pytest.fixture(scope="module")
+def prev_bev(config):
+    cells = config.student.bev_shape[0] * config.student.bev_shape[1]
+    return jnp.asarray(np.random.default_rng(0).normal(size=(2, cells, config.student.width)), jnp.float32)
+
+
+def test_shapes(config, split, run, frame, prev_bev):
+    out = run(split[1], frame, prev_bev, jnp.array([True, True]))
+    s = config.student
+    assert out.tokens.bev.shape == prev_bev.shape
+    assert out.tokens.agents.shape == (2, s.num_agents, s.width)
+    assert out.tokens.map.shape == (2, s.num_map, s.width)
+    assert out.agent_future_offsets.shape == (2, s.num_agents, s.num_modes, s.num_future, 2)
+    assert out.map_points.shape == (s.decoder_layers, 2, s.num_map, s.num_points, 2)
+    assert out.ego_offsets.shape == (2, s.num_commands, s.num_future, 2)
+    assert out.ego_feature.shape == (2, 2 * s.width)
+    assert all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(out))
+
+
+def test_plan_is_linear_in_the_ego_feature(split, run, frame, prev_bev):
+    """What distillation compares is what enters the planner's last Linear."""
+    out = run(split[1], frame, prev_bev, jnp.array([True, True]))
+    last = params.bind(*split).planner.waypoints.last
+    np.testing.assert_allclose(last(out.ego_feature).reshape(out.ego_offsets.shape), out.ego_offsets, atol=1e-5)
+
+
+def test_previous_bev_counts_per_sample(split, run, frame, prev_bev):
+    """Decision D1: a batch is its samples, each with or without a previous BEV (quirk Q4 has two branches)."""
+    both = run(split[1], frame, prev_bev, jnp.array([True, False]))
+    swapped = jax.tree.map(lambda x: x[::-1], (frame, prev_bev))
+    other = run(split[1], *swapped, jnp.array([False, True]))
+    np.testing.assert_allclose(both.ego_offsets, other.ego_offsets[::-1], atol=1e-5)
+    np.testing.assert_allclose(both.tokens.bev, other.tokens.bev[::-1], atol=1e-4)
+    blind = run(split[1], frame, prev_bev + 1.0, jnp.array([True, False]))
+    np.testing.assert_allclose(both.tokens.bev[1], blind.tokens.bev[1], atol=1e-5)
+    assert float(jnp.abs(both.tokens.bev[0] - blind.tokens.bev[0]).max()) > 1e-2
+
+
+def test_training_draws_from_the_key(split, prev_bev):
+    graph, weights = split
+    decode = jax.jit(lambda key: params.bind(graph, weights).decode(prev_bev, is_training=True, key=key).ego_offsets)
+    first, again, other = (decode(jax.random.key(seed)) for seed in (0, 0, 1))
+    np.testing.assert_array_equal(first, again)
+    assert float(jnp.abs(first - other).max()) > 1e-4
+
+
+def test_training_without_key_is_refused(split, frame, prev_bev):
+    with pytest.raises(ValueError, match="key"):
+        params.bind(*split)(frame, prev_bev, jnp.array([True, True]), is_training=True)
+
+
+def test_padding_is_zero_after_normalising(config, split):
+    rows, columns = config.data.image_shape
+    pixels = np.asarray(params.bind(*split).normalize(jnp.full((1, rows, columns, 3), 200, jnp.uint8)))
+    inside = (200.0 - np.array(config.data.mean)) / np.array(config.data.std)
+    np.testing.assert_allclose(pixels[0, 0, 0], inside, rtol=1e-5)
+    assert config.data.valid_shape[0] < rows
+    assert (pixels[0, config.data.valid_shape[0] :] == 0.0).all()
+
+
+def test_line_position_is_nearest_to_the_corner():
+    """Quirk Q5: not the point nearest to the ego at (0.5, 0.5)."""
+    points = jnp.array([[[[0.5, 0.5], [0.9, 0.1], [0.1, 0.2]]]])
+    np.testing.assert_allclose(nearest_to_corner(points)[0, 0], [0.1, 0.2])
+
+
+def test_pairwise_map_attention_equals_explicit_keys(split):
+    """The keys of all (agent, line) pairs, split into lines and a rank-2 term, against VAD's per-pair keys."""
+    head = params.bind(*split).agent_head
+    module, rng = head.map, np.random.default_rng(0)
+    agents, modes, lines, width = 3, 2, 5, head.queries.shape[-1] // 2
+    query = jnp.asarray(rng.normal(size=(1, agents, modes, width)), jnp.float32)
+    positions, line_positions = (jnp.asarray(rng.uniform(size=(1, n, 2)), jnp.float32) for n in (agents, lines))
+    tokens = jnp.asarray(rng.normal(size=(1, lines, width)), jnp.float32)
+    scores = jnp.asarray(rng.normal(size=(1, 1, lines, 3)), jnp.float32)
+    ours = module(query, positions, MapOutput(scores, None, tokens, line_positions))
+    attn, zero = module.block.attn, jnp.zeros(2)
+    for a in range(agents):
+        relative = line_positions[0] - positions[0, a]
+        seen = (jax.nn.sigmoid(scores[0, 0]).max(-1) > module.score_threshold) & (
+            jnp.linalg.norm(relative, axis=-1) <= 0.2
+        )
+        keys = jnp.concatenate([tokens[0][seen], jnp.zeros((1, width))])[None]
+        key_pos = module.position(jnp.concatenate([relative[seen], jnp.ones((1, 2))]))[None]
+        for k in range(modes):
+            one = query[:, a, k][:, None]
+            attended = attn(one + module.position(zero), keys + key_pos, keys)
+            np.testing.assert_allclose(ours[:, a, k], module.block.finish(one, attended, None)[:, 0], atol=1e-5)
+
+
+def test_grid_mask_keeps_strips():
+    images = jnp.ones((2, 64, 48, 3))
+    masked = np.asarray(grid_mask(images, 1.0, jax.random.key(3)))
+    assert 0.5 < masked.mean() < 1.0  # rows or columns: about three quarters stay
+    np.testing.assert_array_equal(masked[0], masked[1])  # one mask for all images
+    kept = masked[0, :, :, 0]
+    full_rows, full_columns = kept.all(axis=1), kept.all(axis=0)
+    np.testing.assert_array_equal(kept, full_rows[:, None] | full_columns[None])
+    np.testing.assert_array_equal(grid_mask(images, 0.0, jax.random.key(3)), images)
