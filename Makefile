@@ -1,6 +1,7 @@
 # make demo: the whole path on the mini world.   make test: every test.   Both set everything up from nothing.
 PYTHON ?= python3.11
 BIN := .venv/bin
+DEMO := data/miniworld
 export MPLBACKEND := Agg
 export TF_CPP_MIN_LOG_LEVEL := 3
 
@@ -15,7 +16,13 @@ venv: .venv/ready
 	touch $@
 
 demo: venv
-	@true
+	$(BIN)/python -m data_prep.miniworld --out=$(DEMO) --scenes=24 --val_scenes=10
+	$(BIN)/python -m data_prep.build --dataroot=$(DEMO) --version=v1.0-miniworld --drivelm=$(DEMO)/drivelm.json --out=$(DEMO)/records
+	$(BIN)/python -m data_prep.validate --data=$(DEMO)/records
+	$(BIN)/python -m dima_jax.train --config=configs/demo_student.py --workdir=runs/demo_student
+	$(BIN)/python -m dima_jax.train --config=configs/demo.py --workdir=runs/demo
+	$(BIN)/python -m dima_jax.evaluate --checkpoint=runs/demo --blank_images --figures=4
+	$(BIN)/python -m dima_jax.export --checkpoint=runs/demo --out=runs/demo/student.onnx
 
 test: venv lint
 	$(BIN)/python -m pytest

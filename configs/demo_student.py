@@ -10,6 +10,6 @@ def get_config():
     config = demo.get_config()
     config.teacher.enabled = False
     config.data.future = 0
-    config.train.epochs = 6
+    config.train.epochs = 4
     config.train.init_from = ""
     return config

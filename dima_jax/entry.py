@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable
 
-from absl import app, flags
+from absl import app, flags, logging
 from ml_collections import config_flags
 
 from dima_jax.errors import UserError
@@ -16,6 +16,7 @@ def define_config(default: str | None = None) -> flags.FlagHolder:
 
 def run(main: Callable[[], None]) -> None:
     """Parses flags, calls main(), and prints a UserError or a flag mistake as one line with exit status 2."""
+    logging.set_verbosity(logging.WARNING)  # the libraries' progress notes would drown ours
     try:
         app.run(lambda _: main(), flags_parser=_parse)
     except UserError as error:

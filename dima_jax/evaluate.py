@@ -32,13 +32,6 @@ from dima_jax.metrics import decode, perception, planning
 from dima_jax.student import student as student_room
 from dima_jax.types import CAMERAS, COMMANDS, StudentOutput
 
-CONFIG = entry.define_config()
-CHECKPOINT = flags.DEFINE_string("checkpoint", None, "Folder of a run, or of one of its steps; default: the last run.")
-SPLIT = flags.DEFINE_string("split", None, "Split to drive; default: the config's val split.")
-BLANK = flags.DEFINE_boolean("blank_images", False, "Add the row of the same student fed black images.")
-FIGURES = flags.DEFINE_integer("figures", 0, "Draw one frame of each of the first N scenes.")
-OUT = flags.DEFINE_string("out", None, "JSON of all tables; default: evaluation.json in the checkpoint's folder.")
-
 STEP_SECONDS = 0.5
 
 
@@ -229,5 +222,13 @@ def print_tables(result: dict) -> None:
     console.print(f"student: {result['student']['weights']:,} weights, step {result['step']} of {result['checkpoint']}")
 
 
-if __name__ == "__main__":
+if __name__ == "__main__":  # flags belong to the command: several commands may be imported side by side
+    CONFIG = entry.define_config()
+    CHECKPOINT = flags.DEFINE_string(
+        "checkpoint", None, "Folder of a run, or of one of its steps; default: the last run."
+    )
+    SPLIT = flags.DEFINE_string("split", None, "Split to drive; default: the config's val split.")
+    BLANK = flags.DEFINE_boolean("blank_images", False, "Add the row of the same student fed black images.")
+    FIGURES = flags.DEFINE_integer("figures", 0, "Draw one frame of each of the first N scenes.")
+    OUT = flags.DEFINE_string("out", None, "JSON of all tables; default: evaluation.json in the checkpoint's folder.")
     entry.run(main)

@@ -24,9 +24,6 @@ from dima_jax.data import loader
 from dima_jax.errors import UserError
 from dima_jax.train_step import Setup, TrainState
 
-CONFIG = entry.define_config()
-WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run; default runs/<name of the config file>.")
-
 
 def main() -> None:
     if CONFIG.value is None:
@@ -157,5 +154,7 @@ class StopOnSignal:
         self.requested = True
 
 
-if __name__ == "__main__":
+if __name__ == "__main__":  # flags belong to the command: several commands may be imported side by side
+    CONFIG = entry.define_config()
+    WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run; default runs/<name of the config file>.")
     entry.run(main)

@@ -15,6 +15,7 @@ from ml_collections import ConfigDict
 
 from dima_jax import dima, optimizer, sharding
 from dima_jax import params as weights
+from dima_jax.convert import llm_folder
 from dima_jax.losses import dima_loss
 from dima_jax.types import Batch, Term
 
@@ -56,6 +57,9 @@ class Setup:
         """
         params = weights.split(dima.build(self.config, self.config.seed))[1]
         params = {path: jax.device_put(value, self.shardings[path]) for path, value in params.items()}
+        if self.config.teacher.enabled and self.config.teacher.weights:
+            base = weights.under(self.abstract, "teacher/llm/")
+            params |= llm_folder.load(self.config.teacher.weights, base, self.shardings)
         trainable, frozen = optimizer.split_frozen(params, self.config.optim.groups)
         return self.state_of(trainable), frozen
 
