@@ -14,6 +14,7 @@ from dima_jax.geometry import denormalize_xy
 from dima_jax.student.layers import (
     PRIOR_BIAS,
     AttentionBlock,
+    Keys,
     Mlp,
     allowed,
     linear,
@@ -46,7 +47,7 @@ class MapInteraction(nnx.Module):
     A x M pairs split into M line keys and a rank-2 term: equal to VAD's per-pair keys, without computing them.
     """
 
-    def __init__(self, width, ffn_width, num_heads, dropout, score_threshold, distance_threshold, rngs: nnx.Rngs):
+    def __init__(self, width, ffn_width, num_heads, dropout, score_threshold, distance_threshold, rngs: Keys):
         self.score_threshold, self.distance_threshold = score_threshold, distance_threshold
         self.position = linear(2, width, rngs, xavier, zeros)
         self.block = AttentionBlock(width, ffn_width, num_heads, dropout, rngs)
@@ -103,7 +104,7 @@ class AgentHead(nnx.Module):
         pc_range,
         map_score_threshold: float,
         map_distance_threshold: float,
-        rngs: nnx.Rngs,
+        rngs: Keys,
     ):
         self.pc_range, self.num_future = pc_range, num_future
         self.queries = table(num_agents, 2 * width, rngs)

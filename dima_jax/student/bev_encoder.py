@@ -16,6 +16,7 @@ from dima_jax.student.bev_geometry import cell_centers, ego_shift, pillars, proj
 from dima_jax.student.deformable_attention import Projections, Shapes, around, sample, sample_grids
 from dima_jax.student.layers import (
     FeedForward,
+    Keys,
     dropout,
     layer_norm,
     linear,
@@ -32,7 +33,7 @@ SPATIAL_POINTS = 8  # per head and level
 class TemporalAttention(nnx.Module):
     """Queries sample the previous BEV and the current one; the two results are averaged."""
 
-    def __init__(self, width: int, heads: int, rate: float, rngs: nnx.Rngs):
+    def __init__(self, width: int, heads: int, rate: float, rngs: Keys):
         self.rate = rate
         self.maps = Projections(2 * width, width, heads, TEMPORAL_POINTS, rngs, sets=2)
 
@@ -60,7 +61,7 @@ class TemporalAttention(nnx.Module):
 class SpatialAttention(nnx.Module):
     """Queries sample every camera that sees their pillar; the sum is divided by the number of those cameras."""
 
-    def __init__(self, width: int, heads: int, levels: int, rate: float, rngs: nnx.Rngs):
+    def __init__(self, width: int, heads: int, levels: int, rate: float, rngs: Keys):
         self.rate = rate
         self.maps = Projections(width, width, heads, SPATIAL_POINTS, rngs, levels=levels)
 
@@ -86,7 +87,7 @@ class SpatialAttention(nnx.Module):
 class EncoderLayer(nnx.Module):
     """Temporal attention, spatial attention, feed-forward, each followed by a norm."""
 
-    def __init__(self, width: int, hidden: int, heads: int, levels: int, rate: float, rngs: nnx.Rngs):
+    def __init__(self, width: int, hidden: int, heads: int, levels: int, rate: float, rngs: Keys):
         self.temporal = TemporalAttention(width, heads, rate, rngs)
         self.norm1 = layer_norm(width, rngs)
         self.spatial = SpatialAttention(width, heads, levels, rate, rngs)
@@ -114,7 +115,7 @@ class BevEncoder(nnx.Module):
         num_levels: int,
         level_embeds: int,
         image_shape: tuple[int, int],
-        rngs: nnx.Rngs,
+        rngs: Keys,
     ):
         self.bev_shape, self.pc_range, self.image_shape = bev_shape, pc_range, image_shape
         self.pillar_points, self.rotate_center = pillar_points, rotate_center

@@ -17,7 +17,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
-from dima_jax.student.layers import direction_grid, dropout, linear, xavier, zeros
+from dima_jax.student.layers import Keys, direction_grid, dropout, linear, xavier, zeros
 
 Shapes = tuple[tuple[int, int], ...]  # (rows, columns) of each level
 
@@ -29,7 +29,7 @@ def cell_count(shapes: Shapes) -> int:
 class Projections(nnx.Module):
     """The four linear maps of a deformable attention. `sets`: independent point sets (2 in temporal attention)."""
 
-    def __init__(self, d_query: int, width: int, heads: int, points: int, rngs: nnx.Rngs, *, levels=1, sets=1):
+    def __init__(self, d_query: int, width: int, heads: int, points: int, rngs: Keys, *, levels=1, sets=1):
         self.shape = (heads, sets, levels, points)
         count = heads * sets * levels * points
         grid = direction_grid(heads, sets * levels, points).reshape(-1)
@@ -211,7 +211,7 @@ def take(table: Float[Array, "R d"], index: Int[Array, "..."]) -> Float[Array, "
 class DeformableAttention(nnx.Module):
     """Queries sample one BEV map around one reference point each (VAD's `CustomMSDeformableAttention`)."""
 
-    def __init__(self, width: int, heads: int, points: int, rate: float, rngs: nnx.Rngs):
+    def __init__(self, width: int, heads: int, points: int, rate: float, rngs: Keys):
         self.rate = rate
         self.maps = Projections(width, width, heads, points, rngs)
 

@@ -11,12 +11,12 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from dima_jax.student.layers import xavier, zeros
+from dima_jax.student.layers import Keys, xavier, zeros
 
 EXPANSION = 4  # output channels of a bottleneck over its inner width
 
 
-def conv(c_in: int, c_out: int, size: int, rngs: nnx.Rngs, *, stride=1, bias=False, init=None) -> nnx.Conv:
+def conv(c_in: int, c_out: int, size: int, rngs: Keys, *, stride=1, bias=False, init=None) -> nnx.Conv:
     """A convolution with PyTorch's symmetric padding size // 2."""
     init = init or nnx.initializers.variance_scaling(2.0, "fan_out", "normal")
     padding = [(size // 2, size // 2)] * 2
@@ -51,7 +51,7 @@ def conv_norm(layer: nnx.Conv, norm: FrozenNorm, x: Float[Array, "n H W C"]) -> 
 class Stem(nnx.Module):
     """7x7 stride-2 convolution, norm, ReLU, 3x3 stride-2 max pooling: a quarter of the resolution."""
 
-    def __init__(self, width: int, rngs: nnx.Rngs):
+    def __init__(self, width: int, rngs: Keys):
         self.conv = conv(3, width, 7, rngs, stride=2)
         self.norm = FrozenNorm(width)
 
@@ -74,7 +74,7 @@ def max_of_three(x: Float[Array, "n H W C"], axis: int) -> Float[Array, "n h w C
 class Bottleneck(nnx.Module):
     """1x1, 3x3 (carries the stride), 1x1, each with its norm, around a shortcut."""
 
-    def __init__(self, c_in: int, width: int, stride: int, residual_scale: float, rngs: nnx.Rngs):
+    def __init__(self, c_in: int, width: int, stride: int, residual_scale: float, rngs: Keys):
         c_out = width * EXPANSION
         self.conv1, self.norm1 = conv(c_in, width, 1, rngs), FrozenNorm(width)
         self.conv2, self.norm2 = conv(width, width, 3, rngs, stride=stride), FrozenNorm(width)
@@ -98,7 +98,7 @@ class FeaturePyramid(nnx.Module):
     The extra levels start from the last output, without ReLU before the first (mmdet's `add_extra_convs='on_output'`).
     """
 
-    def __init__(self, channels: tuple[int, ...], width: int, extra_levels: int, rngs: nnx.Rngs):
+    def __init__(self, channels: tuple[int, ...], width: int, extra_levels: int, rngs: Keys):
         self.laterals = nnx.List([conv(c, width, 1, rngs, bias=True, init=xavier) for c in channels])
         self.outputs = nnx.List([conv(width, width, 3, rngs, bias=True, init=xavier) for _ in channels])
         options = dict(stride=2, bias=True, init=xavier)
@@ -133,7 +133,7 @@ class ImageEncoder(nnx.Module):
     their variance about constant over the whole depth (norm3 scale = 1 / sqrt(number of blocks)).
     """
 
-    def __init__(self, *, stage_blocks, stage_width, out_stages, width, extra_levels, rngs: nnx.Rngs):
+    def __init__(self, *, stage_blocks, stage_width, out_stages, width, extra_levels, rngs: Keys):
         self.out_stages = tuple(out_stages)
         self.stem = Stem(stage_width, rngs)
         scale = 1.0 / math.sqrt(sum(stage_blocks))

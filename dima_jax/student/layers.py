@@ -19,6 +19,21 @@ zeros = nnx.initializers.zeros_init()
 PRIOR_BIAS = -math.log(99.0)  # sigmoid(PRIOR_BIAS) = 0.01: the rare positive class of focal loss
 
 
+class Keys:
+    """Fresh PRNG keys for initialisers, called like `nnx.Rngs`.
+
+    The counter is a plain integer: that of `nnx.Rngs` is traced under `nnx.eval_shape`, where counting up takes time
+    quadratic in the number of weights.
+    """
+
+    def __init__(self, key: jax.Array):
+        self.key, self.count = key, 0
+
+    def params(self) -> jax.Array:
+        self.count += 1
+        return jax.random.fold_in(self.key, self.count)
+
+
 def torch_uniform(fan_in: int):
     """PyTorch's default for the weight and the bias of a Linear: U(-1/sqrt(fan_in), 1/sqrt(fan_in))."""
     bound = 1.0 / math.sqrt(fan_in)
@@ -29,17 +44,17 @@ def torch_uniform(fan_in: int):
     return init
 
 
-def linear(d_in: int, d_out: int, rngs: nnx.Rngs, kernel_init=None, bias_init=None) -> nnx.Linear:
+def linear(d_in: int, d_out: int, rngs: Keys, kernel_init=None, bias_init=None) -> nnx.Linear:
     """A Linear layer; initialisers that are not given are PyTorch's."""
     default = torch_uniform(d_in)
     return nnx.Linear(d_in, d_out, kernel_init=kernel_init or default, bias_init=bias_init or default, rngs=rngs)
 
 
-def layer_norm(width: int, rngs: nnx.Rngs) -> nnx.LayerNorm:
+def layer_norm(width: int, rngs: Keys) -> nnx.LayerNorm:
     return nnx.LayerNorm(width, epsilon=1e-5, use_fast_variance=False, rngs=rngs)
 
 
-def table(rows: int, width: int, rngs: nnx.Rngs, init=None) -> nnx.Param:
+def table(rows: int, width: int, rngs: Keys, init=None) -> nnx.Param:
     """A learned [rows, width] array, N(0, 1) unless `init` says otherwise."""
     init = init or nnx.initializers.normal(1.0)
     return nnx.Param(init(rngs.params(), (rows, width), jnp.float32))
@@ -60,7 +75,7 @@ def dropout(x: Array, rate: float, rng: jax.Array | None) -> Array:
 class Mlp(nnx.Module):
     """Linear, [LayerNorm,] ReLU, ..., Linear. `widths` lists input, hidden and output widths."""
 
-    def __init__(self, widths: tuple[int, ...], rngs: nnx.Rngs, *, norm: bool = False, last_bias=None):
+    def __init__(self, widths: tuple[int, ...], rngs: Keys, *, norm: bool = False, last_bias=None):
         hidden = list(itertools.pairwise(widths[:-1]))
         self.layers = nnx.List([linear(a, b, rngs) for a, b in hidden])
         self.norms = nnx.List([layer_norm(b, rngs) for _, b in hidden] if norm else [])
@@ -92,7 +107,7 @@ def packed_xavier(width: int):
 class Attention(nnx.Module):
     """Multi-head attention (torch.nn.MultiheadAttention as mmcv wraps it), without the residual."""
 
-    def __init__(self, width: int, heads: int, rate: float, rngs: nnx.Rngs):
+    def __init__(self, width: int, heads: int, rate: float, rngs: Keys):
         self.heads, self.rate = heads, rate
         init = packed_xavier(width)
         self.q = linear(width, width, rngs, init, zeros)
@@ -125,7 +140,7 @@ class Attention(nnx.Module):
 class FeedForward(nnx.Module):
     """x + Linear(ReLU(Linear(x))), dropout after both."""
 
-    def __init__(self, width: int, hidden: int, rate: float, rngs: nnx.Rngs):
+    def __init__(self, width: int, hidden: int, rate: float, rngs: Keys):
         self.rate = rate
         self.up = linear(width, hidden, rngs, xavier)
         self.down = linear(hidden, width, rngs, xavier)
@@ -139,7 +154,7 @@ class FeedForward(nnx.Module):
 class AttentionBlock(nnx.Module):
     """VAD's interaction layer: attention, norm, feed-forward, norm; residuals without positions."""
 
-    def __init__(self, width: int, hidden: int, heads: int, rate: float, rngs: nnx.Rngs):
+    def __init__(self, width: int, hidden: int, heads: int, rate: float, rngs: Keys):
         self.attn = Attention(width, heads, rate, rngs)
         self.norm1 = layer_norm(width, rngs)
         self.ffn = FeedForward(width, hidden, rate, rngs)

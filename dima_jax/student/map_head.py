@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from dima_jax.student.layers import PRIOR_BIAS, Mlp, layer_norm, linear, table, xavier
+from dima_jax.student.layers import PRIOR_BIAS, Keys, Mlp, layer_norm, linear, table, xavier
 from dima_jax.student.query_decoder import QueryDecoder, halves
 
 
@@ -26,7 +26,7 @@ class MapOutput(NamedTuple):
 class LaneLayer(nnx.Module):
     """Linear, norm, ReLU per point, joined with the line's maximum."""
 
-    def __init__(self, width: int, hidden: int, rngs: nnx.Rngs):
+    def __init__(self, width: int, hidden: int, rngs: Keys):
         self.linear = linear(width, hidden, rngs, xavier)
         self.norm = layer_norm(hidden, rngs)
 
@@ -38,7 +38,7 @@ class LaneLayer(nnx.Module):
 class LaneEncoder(nnx.Module):
     """Point features of a line to one token (VectorNet's subgraph, three layers)."""
 
-    def __init__(self, width: int, rngs: nnx.Rngs):
+    def __init__(self, width: int, rngs: Keys):
         self.layers = nnx.List([LaneLayer(width, width // 2, rngs) for _ in range(3)])
 
     def __call__(self, x: Float[Array, "B M P D"]) -> Float[Array, "B M D"]:
@@ -70,7 +70,7 @@ class MapHead(nnx.Module):
         num_map: int,
         num_points: int,
         num_classes: int,
-        rngs: nnx.Rngs,
+        rngs: Keys,
     ):
         self.line_queries = table(num_map, 2 * width, rngs)
         self.point_queries = table(num_points, 2 * width, rngs)

@@ -9,14 +9,14 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from dima_jax.student.layers import AttentionBlock, Mlp, linear, split_rng, table
+from dima_jax.student.layers import AttentionBlock, Keys, Mlp, linear, split_rng, table
 from dima_jax.types import SceneTokens
 
 
 class Planner(nnx.Module):
     """Scene tokens to the ego's offsets for every command. See `configs/base.py` for the arguments."""
 
-    def __init__(self, *, width, ffn_width, num_heads, dropout, num_commands: int, num_future: int, rngs: nnx.Rngs):
+    def __init__(self, *, width, ffn_width, num_heads, dropout, num_commands: int, num_future: int, rngs: Keys):
         self.shape = (num_commands, num_future, 2)
         self.ego_query = table(1, width, rngs)
         self.agent_position = linear(2, width, rngs)

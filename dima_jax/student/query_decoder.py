@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 
 from dima_jax.geometry import inverse_sigmoid
 from dima_jax.student.deformable_attention import DeformableAttention
-from dima_jax.student.layers import Attention, FeedForward, Mlp, layer_norm, linear, split_rng, xavier, zeros
+from dima_jax.student.layers import Attention, FeedForward, Keys, Mlp, layer_norm, linear, split_rng, xavier, zeros
 
 POINTS = 4  # sampling points per head
 
@@ -30,7 +30,7 @@ class Refined(NamedTuple):
 class DecoderLayer(nnx.Module):
     """Self-attention, norm, deformable attention to the BEV, norm, feed-forward, norm."""
 
-    def __init__(self, width: int, hidden: int, heads: int, rate: float, rngs: nnx.Rngs):
+    def __init__(self, width: int, hidden: int, heads: int, rate: float, rngs: Keys):
         self.attn = Attention(width, heads, rate, rngs)
         self.norm1 = layer_norm(width, rngs)
         self.cross = DeformableAttention(width, heads, POINTS, rate, rngs)
@@ -50,7 +50,7 @@ class QueryDecoder(nnx.Module):
     """Layers with one regression branch each. `coordinates`: which code entries move the reference points."""
 
     def __init__(
-        self, *, layers, width, ffn_width, num_heads, dropout, code_size, coordinates: Sequence[int], rngs: nnx.Rngs
+        self, *, layers, width, ffn_width, num_heads, dropout, code_size, coordinates: Sequence[int], rngs: Keys
     ):
         self.coordinates = tuple(coordinates)
         self.reference = linear(width, len(self.coordinates), rngs, xavier, zeros)

@@ -16,7 +16,7 @@ from dima_jax.student.agent_head import AgentHead
 from dima_jax.student.bev_encoder import BevEncoder
 from dima_jax.student.grid_mask import grid_mask
 from dima_jax.student.image_encoder import ImageEncoder
-from dima_jax.student.layers import split_rng
+from dima_jax.student.layers import Keys, split_rng
 from dima_jax.student.map_head import MapHead
 from dima_jax.student.planner import Planner
 from dima_jax.types import AGENT_CLASSES, CAMERAS, MAP_CLASSES, Frame, SceneTokens, StudentOutput
@@ -58,7 +58,7 @@ class Student(nnx.Module):
         mean: tuple[float, ...],
         std: tuple[float, ...],
         grid_mask: float,
-        rngs: nnx.Rngs,
+        rngs: Keys,
     ):
         self.bev_shape, self.image_shape, self.valid_shape = tuple(bev_shape), tuple(image_shape), tuple(valid_shape)
         self.mean, self.std, self.grid_mask = tuple(mean), tuple(std), grid_mask
@@ -185,4 +185,4 @@ def build(config: ConfigDict, rngs: nnx.Rngs) -> Student:
     """The student of a whole config (groups `student` and `data`)."""
     data = config.data
     images = dict(image_shape=data.image_shape, valid_shape=data.valid_shape, mean=data.mean, std=data.std)
-    return Student(**config.student, **images, grid_mask=data.grid_mask, rngs=rngs)
+    return Student(**config.student, **images, grid_mask=data.grid_mask, rngs=Keys(rngs.params()))
