@@ -40,11 +40,14 @@ class FrozenNorm(nnx.Module):
 
 
 def conv_norm(layer: nnx.Conv, norm: FrozenNorm, x: Float[Array, "n H W C"]) -> Float[Array, "n h w c"]:
-    """norm(layer(x)) with the factor folded into the kernel."""
+    """norm(layer(x)) with the factor folded into the kernel. A 1x1 convolution is a matrix product of pixels."""
     factor, addend = norm.affine()
-    strides, padding = (layer.strides,) * 2, layer.padding
-    kernel = layer.kernel[...] * factor
-    y = jax.lax.conv_general_dilated(x, kernel, strides, padding, dimension_numbers=("NHWC", "HWIO", "NHWC"))
+    stride, kernel = layer.strides, layer.kernel[...] * factor
+    if layer.kernel_size == (1, 1):
+        return x[:, ::stride, ::stride] @ kernel[0, 0] + addend
+    y = jax.lax.conv_general_dilated(
+        x, kernel, (stride, stride), layer.padding, dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
     return y + addend
 
 
