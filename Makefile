@@ -16,7 +16,7 @@ venv: .venv/ready
 	touch $@
 
 demo: venv
-	$(BIN)/python -m data_prep.miniworld --out=$(DEMO) --scenes=24 --val_scenes=10
+	$(BIN)/python -m data_prep.miniworld --out=$(DEMO) --scenes=20 --val_scenes=10
 	$(BIN)/python -m data_prep.build --dataroot=$(DEMO) --version=v1.0-miniworld --drivelm=$(DEMO)/drivelm.json --out=$(DEMO)/records
 	$(BIN)/python -m data_prep.validate --data=$(DEMO)/records
 	$(BIN)/python -m dima_jax.train --config=configs/demo_student.py --workdir=runs/demo_student
@@ -25,7 +25,7 @@ demo: venv
 	$(BIN)/python -m dima_jax.export --checkpoint=runs/demo --out=runs/demo/student.onnx
 
 test: venv lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 lint: venv
 	$(BIN)/ruff check .

@@ -18,23 +18,23 @@ def get_config():
     config.data.image_scale = 0.4  # of 400x224
     config.data.image_shape = (96, 160)
     config.data.valid_shape = (90, 160)
-    config.data.max_agents = 32
+    config.data.max_agents = 24
     config.data.max_map = 24
-    config.data.max_text = 192
+    config.data.max_text = 128
     config.data.photometric = False
     config.data.grid_mask = 0.0
     config.data.batch_size = 8
     config.data.workers = 2
 
-    config.optim.learning_rate = 1e-3
-    config.optim.warmup_steps = 50
+    config.optim.learning_rate = 3e-4
+    config.optim.warmup_steps = 20
     config.optim.groups = (  # from scratch: the backbone trains whole, its norms' statistics stay 0 and 1
         ("teacher/llm/.*", 0.0),
         ("student/image_encoder/.*/(mean|var)", 0.0),
         (".*", 1.0),
     )
     config.mesh.fsdp = 1
-    config.train.epochs = 4
+    config.train.epochs = 1
     config.train.init_from = "runs/demo_student"
     config.train.log_every = 10
     config.train.save_every = 200
@@ -51,12 +51,14 @@ def student(student):
     student.ffn_width = 128
     student.num_heads = 4
     student.dropout = 0.0
-    student.bev_shape = (24, 12)
-    student.rotate_center = (6, 12)
-    student.encoder_layers = 2
+    student.bev_shape = (20, 10)
+    student.rotate_center = (5, 10)
+    student.encoder_layers = 1
     student.decoder_layers = 2
-    student.num_agents = 32
+    student.num_agents = 24
     student.num_map = 24
+    student.num_points = 10
+    student.num_modes = 3
 
 
 def teacher(teacher):
@@ -71,7 +73,7 @@ def teacher(teacher):
     teacher.lora.rank = 8
     teacher.lora.alpha = 16.0
     teacher.adapter.heads = 4
-    teacher.adapter.bev_grid = (8, 4)
-    teacher.adapter.agent_queries = 16
-    teacher.adapter.map_queries = 16
+    teacher.adapter.bev_grid = (10, 5)
+    teacher.adapter.agent_queries = 8
+    teacher.adapter.map_queries = 8
     teacher.adapter.ego_queries = 4

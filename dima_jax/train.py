@@ -48,7 +48,7 @@ def train(config: ConfigDict, workdir: str) -> TrainState:
     describe(state, frozen, setup, windows)
 
     total_steps = steps_per_epoch * config.train.epochs
-    step_function, key = setup.train_step(), jax.random.key(config.seed)
+    step_function, key = setup.train_step(state), jax.random.key(config.seed)
     stop = StopOnSignal()
     batches = loader.train_batches(config, position)
     previous = None

@@ -65,14 +65,19 @@ class Setup:
 
     def state_of(self, trainable: weights.Params) -> TrainState:
         """A state at step 0 around given weights."""
-        opt_state = jax.jit(self.optimizer.init)(trainable)
-        step = jax.device_put(jnp.zeros((), jnp.int32), sharding.replicated(self.mesh))
+        everywhere = sharding.replicated(self.mesh)
+        opt_state = jax.jit(self.optimizer.init, out_shardings=everywhere)(trainable)
+        step = jax.device_put(jnp.zeros((), jnp.int32), everywhere)
         return TrainState(step=step, params=dict(trainable), opt_state=opt_state)
 
-    def train_step(self) -> Callable:
-        """jitted (state, frozen, batch, key) -> (state, log). The state is donated."""
+    def train_step(self, state: TrainState) -> Callable:
+        """jitted (state, frozen, batch, key) -> (state, log), compiled once for states placed like this one.
+
+        The state is donated, and comes back where it was.
+        """
         step = make_step(self.graph, self.optimizer, self.schedule, self.config)
-        return jax.jit(step, donate_argnums=0)
+        places = jax.tree.map(lambda x: x.sharding, state)
+        return jax.jit(step, donate_argnums=0, out_shardings=(places, sharding.replicated(self.mesh)))
 
 
 def loss_terms(output: dima.DiMAOutput, batch: Batch, config: ConfigDict) -> dict[str, Term]:

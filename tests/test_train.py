@@ -86,7 +86,7 @@ def test_training_leaves_the_llm_base_as_it_was(config, straight):
     state, frozen = setup.init()
     before = {path: np.array(value) for path, value in frozen.items()}
     batch = next(train.loader.train_batches(config, 0))
-    step = setup.train_step()
+    step = setup.train_step(state)
     for _ in range(2):
         state, _ = step(state, frozen, batch, jax.random.key(0))
     assert any(path.startswith("teacher/llm/") for path in before)

@@ -16,6 +16,7 @@ from jaxtyping import Array, Bool, Float
 
 xavier = nnx.initializers.xavier_uniform()
 zeros = nnx.initializers.zeros_init()
+QUERY_BLOCK = 256  # queries whose attention scores are computed at once
 PRIOR_BIAS = -math.log(99.0)  # sigmoid(PRIOR_BIAS) = 0.01: the rare positive class of focal loss
 
 
@@ -126,15 +127,46 @@ class Attention(nnx.Module):
         rng: jax.Array | None = None,
     ) -> Float[Array, "B Q D"]:
         q, k, v = self.split(self.q(query)), self.split(self.k(key)), self.split(self.v(value))
-        scores = jnp.einsum("bqhd,bkhd->bhqk", q * q.shape[-1] ** -0.5, k)
-        return self.mix(scores, v, rng)
+        q = q * q.shape[-1] ** -0.5
+        rng_weights, rng_out = split_rng(rng, 2)
+
+        def attend(q, rng):
+            return weighted_mean(jnp.einsum("bqhd,bkhd->bhqk", q, k), v, self.rate, rng)
+
+        return self.project(in_blocks(attend, q, rng_weights), rng_out)
 
     def mix(self, scores: Float[Array, "B h Q S"], v: Float[Array, "B S h d"], rng) -> Float[Array, "B Q D"]:
-        """Softmax of the scores over S, the weighted mean of the values, the output projection, dropout."""
-        rng_scores, rng_out = split_rng(rng, 2)
-        weights = dropout(jax.nn.softmax(scores, axis=-1), self.rate, rng_scores)
-        mixed = jnp.einsum("bhqk,bkhd->bqhd", weights, v)
-        return dropout(self.o(mixed.reshape(*mixed.shape[:2], -1)), self.rate, rng_out)
+        """Attention with scores that were made elsewhere."""
+        rng_weights, rng_out = split_rng(rng, 2)
+        return self.project(weighted_mean(scores, v, self.rate, rng_weights), rng_out)
+
+    def project(self, mixed: Float[Array, "B Q h d"], rng) -> Float[Array, "B Q D"]:
+        return dropout(self.o(mixed.reshape(*mixed.shape[:2], -1)), self.rate, rng)
+
+
+def weighted_mean(
+    scores: Float[Array, "B h Q S"], v: Float[Array, "B S h d"], rate: float, rng: jax.Array | None
+) -> Float[Array, "B Q h d"]:
+    """Softmax of the scores over S (with dropout) times the values; the division comes last, on fewer numbers."""
+    weights = jnp.exp(scores - jax.lax.stop_gradient(scores.max(axis=-1, keepdims=True)))
+    total = jnp.moveaxis(weights.sum(axis=-1), 1, 2)[..., None]
+    return jnp.einsum("bhqk,bkhd->bqhd", dropout(weights, rate, rng), v) / total
+
+
+def in_blocks(attend, q: Float[Array, "B Q h d"], rng: jax.Array | None) -> Float[Array, "B Q h d"]:
+    """attend(q, rng) block by block of queries, so that the scores of a block stay in a processor's cache."""
+    batch, queries, *rest = q.shape
+    blocks = -(-queries // QUERY_BLOCK)
+    if blocks == 1:
+        return attend(q, rng)
+    size = -(-queries // blocks)
+    padded = jnp.pad(q, ((0, 0), (0, blocks * size - queries), (0, 0), (0, 0)))
+    stacked = jnp.moveaxis(padded.reshape(batch, blocks, size, *rest), 1, 0)
+    if rng is None:
+        out = jax.lax.map(lambda q: attend(q, None), stacked)
+    else:
+        out = jax.lax.map(lambda block: attend(*block), (stacked, jax.random.split(rng, blocks)))
+    return jnp.moveaxis(out, 0, 1).reshape(batch, blocks * size, *rest)[:, :queries]
 
 
 class FeedForward(nnx.Module):

@@ -24,7 +24,7 @@ def main() -> None:
     setup = Setup(config, steps_per_epoch=1000)
     state, frozen = setup.init()
     batch = sharding.place_batch(setup.mesh, loader.example(config))
-    step, key = setup.train_step(), jax.random.key(0)
+    step, key = setup.train_step(state), jax.random.key(0)
     start = time.perf_counter()
     compiled = step.lower(state, frozen, batch, key).compile()
     compile_seconds = time.perf_counter() - start
