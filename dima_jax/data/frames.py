@@ -36,6 +36,7 @@ class Frames:
     """
 
     def __init__(self, records: Records, scale, valid_shape, shape, color_order, keep_jpegs=False):
+        features.features()  # now: tensorflow-datasets imports lazily, and not safely from several threads
         self.records = records
         self._image_options = (scale, valid_shape, shape, color_order)
         self._scale, self._keep_jpegs = scale, keep_jpegs
