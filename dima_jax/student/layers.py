@@ -16,7 +16,7 @@ from jaxtyping import Array, Bool, Float
 
 xavier = nnx.initializers.xavier_uniform()
 zeros = nnx.initializers.zeros_init()
-QUERY_BLOCK = 256  # queries whose attention scores are computed at once
+QUERY_BLOCK = 512  # queries whose attention scores are computed at once
 PRIOR_BIAS = -math.log(99.0)  # sigmoid(PRIOR_BIAS) = 0.01: the rare positive class of focal loss
 
 
@@ -149,8 +149,9 @@ def weighted_mean(
 ) -> Float[Array, "B Q h d"]:
     """Softmax of the scores over S (with dropout) times the values; the division comes last, on fewer numbers."""
     weights = jnp.exp(scores - jax.lax.stop_gradient(scores.max(axis=-1, keepdims=True)))
-    total = jnp.moveaxis(weights.sum(axis=-1), 1, 2)[..., None]
-    return jnp.einsum("bhqk,bkhd->bqhd", dropout(weights, rate, rng), v) / total
+    total = weights.sum(axis=-1, keepdims=True)
+    mixed = jnp.einsum("bhqk,bkhd->bhqd", dropout(weights, rate, rng), v) / total
+    return jnp.moveaxis(mixed, 1, 2)
 
 
 def in_blocks(attend, q: Float[Array, "B Q h d"], rng: jax.Array | None) -> Float[Array, "B Q h d"]:
