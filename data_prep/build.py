@@ -18,14 +18,6 @@ from data_prep import shards
 from dima_jax import entry
 from dima_jax.data import features, records
 
-_DATAROOT = flags.DEFINE_string(
-    "dataroot", None, "nuScenes root: the folder of samples/, maps/, can_bus/", required=True
-)
-_VERSION = flags.DEFINE_string("version", "v1.0-trainval", "folder of the tables below the root")
-_DRIVELM = flags.DEFINE_string("drivelm", "", "DriveLM question file; none = questions are made by rule when training")
-_OUT = flags.DEFINE_string("out", None, "folder for the records", required=True)
-_WORKERS = flags.DEFINE_integer("workers", os.cpu_count(), "threads", lower_bound=1)
-
 
 def build(dataroot: str, version: str, drivelm: str, out: str, workers: int) -> dict[str, list[shards.Shard]]:
     """Writes what is missing below `out` and returns the shards of each split. Raises UserError on bad input."""
@@ -112,5 +104,14 @@ def main() -> None:
     build(_DATAROOT.value, _VERSION.value, _DRIVELM.value, _OUT.value, _WORKERS.value)
 
 
-if __name__ == "__main__":
+if __name__ == "__main__":  # flags belong to the command: several commands may be imported side by side
+    _DATAROOT = flags.DEFINE_string(
+        "dataroot", None, "nuScenes root: the folder of samples/, maps/, can_bus/", required=True
+    )
+    _VERSION = flags.DEFINE_string("version", "v1.0-trainval", "folder of the tables below the root")
+    _DRIVELM = flags.DEFINE_string(
+        "drivelm", "", "DriveLM question file; none = questions are made by rule when training"
+    )
+    _OUT = flags.DEFINE_string("out", None, "folder for the records", required=True)
+    _WORKERS = flags.DEFINE_integer("workers", os.cpu_count(), "threads", lower_bound=1)
     entry.run(main)

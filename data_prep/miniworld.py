@@ -24,14 +24,6 @@ from data_prep import miniworld_writer as writer
 from dima_jax import entry
 from dima_jax.errors import UserError
 
-_OUT = flags.DEFINE_string("out", None, "folder for the data set: a new one, or one where this command was stopped")
-_SCENES = flags.DEFINE_integer("scenes", 20, "training scenes", lower_bound=0)
-_VAL_SCENES = flags.DEFINE_integer("val_scenes", 10, "validation scenes, besides the training scenes", lower_bound=0)
-_SEED = flags.DEFINE_integer("seed", 0, "another seed gives other traffic, weather and drives", lower_bound=0)
-_SIZE = flags.DEFINE_string("size", "400x224", "width x height of the images, pixels")
-_SECONDS = flags.DEFINE_float("seconds", 20.0, "length of a scene; two key frames a second", lower_bound=2.0)
-_WORKERS = flags.DEFINE_integer("workers", os.cpu_count(), "processes", lower_bound=1)
-
 
 def parse_size(text):
     """ "400x224" to (400, 224). Raises UserError."""
@@ -57,5 +49,14 @@ def main():
     )
 
 
-if __name__ == "__main__":
+if __name__ == "__main__":  # flags belong to the command: several commands may be imported side by side
+    _OUT = flags.DEFINE_string("out", None, "folder for the data set: a new one, or one where this command was stopped")
+    _SCENES = flags.DEFINE_integer("scenes", 20, "training scenes", lower_bound=0)
+    _VAL_SCENES = flags.DEFINE_integer(
+        "val_scenes", 10, "validation scenes, besides the training scenes", lower_bound=0
+    )
+    _SEED = flags.DEFINE_integer("seed", 0, "another seed gives other traffic, weather and drives", lower_bound=0)
+    _SIZE = flags.DEFINE_string("size", "400x224", "width x height of the images, pixels")
+    _SECONDS = flags.DEFINE_float("seconds", 20.0, "length of a scene; two key frames a second", lower_bound=2.0)
+    _WORKERS = flags.DEFINE_integer("workers", os.cpu_count(), "processes", lower_bound=1)
     entry.run(main)

@@ -21,8 +21,6 @@ from dima_jax.data import features, records
 from dima_jax.errors import UserError
 from dima_jax.types import CAMERAS, MAP_CLASSES
 
-_DATA = flags.DEFINE_string("data", None, "folder written by data_prep.build", required=True)
-
 MAX_SPEED = 50.0  # metres per second
 FRAME_GAP = (0.2, 1.5)  # seconds between key frames of a scene
 REACH = 0.5 * float(np.hypot(map_lines.PATCH_WIDTH, map_lines.PATCH_LENGTH)) + 1.0  # metres
@@ -163,5 +161,6 @@ def main() -> None:
         sys.exit(1)
 
 
-if __name__ == "__main__":
+if __name__ == "__main__":  # flags belong to the command: several commands may be imported side by side
+    _DATA = flags.DEFINE_string("data", None, "folder written by data_prep.build", required=True)
     entry.run(main)

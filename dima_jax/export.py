@@ -28,6 +28,7 @@ from dima_jax.student import student as student_room
 from dima_jax.types import CAMERAS, Frame, StudentOutput
 
 OPSET = 18
+REPEATED_BYTES = 16384  # larger constants of one repeated value are not stored
 TOLERANCE = 1e-4  # metres, of the waypoints
 FRAMES = 4  # compared one after the other
 INPUTS = ("images", "lidar2img", "can_bus", "command", "prev_bev", "has_prev_bev")
@@ -114,6 +115,7 @@ def export_student(student: nnx.Module, config: ConfigDict, out: str | Path, bat
         input_names=list(specs),
         output_names=list(Exported._fields),
     )
+    shrink(model.graph)
     out = Path(out)
     out.parent.mkdir(parents=True, exist_ok=True)
     onnx.save(model, out)
@@ -123,6 +125,30 @@ def export_student(student: nnx.Module, config: ConfigDict, out: str | Path, bat
     if foreign or model.functions or opsets.get("", 0) > OPSET:
         raise UserError(f"{out}: not plain ONNX (domains {sorted(foreign)}, opsets {opsets}); report this as a bug")
     return out
+
+
+def shrink(graph) -> None:
+    """Replaces large constants of one repeated value (the zeros that loops start from) by ConstantOfShape nodes."""
+    from onnx import helper, numpy_helper
+
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                shrink(attribute.g)
+    kept, nodes = [], []
+    for tensor in graph.initializer:
+        array = numpy_helper.to_array(tensor)
+        if array.nbytes <= REPEATED_BYTES or (array != array.flat[0]).any():
+            kept.append(tensor)
+            continue
+        shape = numpy_helper.from_array(np.array(array.shape, np.int64), f"{tensor.name}_shape")
+        value = numpy_helper.from_array(array.reshape(-1)[:1], f"{tensor.name}_value")
+        kept.append(shape)
+        nodes.append(helper.make_node("ConstantOfShape", [shape.name], [tensor.name], value=value))
+    body = [*nodes, *graph.node]
+    del graph.initializer[:], graph.node[:]
+    graph.initializer.extend(kept)
+    graph.node.extend(body)
 
 
 def made_up_frames(config: ConfigDict, count: int, batch_size: int, seed: int = 0) -> list[Frame]:

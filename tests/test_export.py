@@ -5,6 +5,7 @@ import onnx
 import onnxruntime
 import pytest
 from flax import nnx
+from onnx import TensorProto, helper, numpy_helper
 
 from dima_jax import export
 from dima_jax.student import student
@@ -69,6 +70,20 @@ def test_is_plain_onnx_with_the_documented_interface(config, file):
     assert shapes["waypoints"] == (2, 6, 2)
     assert shapes["waypoints_all"] == (2, 3, 6, 2)
     assert shapes["map_lines"] == (2, s.num_map, s.num_points, 2)
+
+
+def test_stores_no_repeated_values():
+    """A large constant of one value becomes a node; varied ones stay."""
+    zeros = numpy_helper.from_array(np.zeros((100, 100), np.float32), "zeros")
+    varied = numpy_helper.from_array(np.arange(10000, dtype=np.float32).reshape(100, 100), "varied")
+    output = helper.make_tensor_value_info("sum", TensorProto.FLOAT, (100, 100))
+    node = helper.make_node("Add", ["zeros", "varied"], ["sum"])
+    graph = helper.make_graph([node], "g", [], [output], [zeros, varied])
+    export.shrink(graph)
+    assert {tensor.name for tensor in graph.initializer} == {"zeros_shape", "varied"}
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", export.OPSET)], ir_version=8)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    np.testing.assert_array_equal(session.run(None, {})[0], np.arange(10000).reshape(100, 100))
 
 
 def test_made_up_cameras_see_the_ground_around(config):

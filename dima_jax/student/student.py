@@ -145,9 +145,10 @@ class Student(nnx.Module):
     def normalize(self, images: UInt8[Array, "n H W 3"]) -> Float[Array, "n H W 3"]:
         """(pixel - mean) / std; the padding at the right and at the bottom is 0 after normalising, as in VAD."""
         rows, columns = self.valid_shape
-        pixels = (images.astype(jnp.float32) - jnp.asarray(self.mean)) / jnp.asarray(self.std)
-        inside = (jnp.arange(images.shape[1]) < rows)[:, None] & (jnp.arange(images.shape[2]) < columns)
-        return jnp.where(inside[..., None], pixels, 0.0)
+        valid = images[:, :rows, :columns].astype(jnp.float32)
+        pixels = (valid - jnp.asarray(self.mean)) / jnp.asarray(self.std)
+        below, right = images.shape[1] - rows, images.shape[2] - columns
+        return jnp.pad(pixels, ((0, 0), (0, below), (0, right), (0, 0)))
 
     def empty_bev(self, batch_size: int) -> Float[Array, "B YX D"]:
         """Stands for the previous BEV where there is none."""

@@ -116,7 +116,7 @@ def test_edited_samples_are_the_first(forward, tiny_config):
     share = math.ceil(tiny_config.teacher.edit_share * 4)
     assert output.edit.ego_offsets.shape == (share, 3, 6, 2)
     assert output.edit.agent_centers.shape == (share, 13, 2)
-    assert output.text_logits.shape == (4, 192, 259) and output.text_logits.dtype == jnp.float32
+    assert output.text_logits.shape == (4, tiny_config.data.max_text, 259) and output.text_logits.dtype == jnp.float32
     assert output.bev_future.shape == (4, 2, 16, 32)
     assert output.edit.edited.all() and output.edit.answer_mask.any(axis=1).all()
 
