@@ -50,7 +50,7 @@ def gradients(setup, state):
     params, frozen = state
     batch = jax.tree.map(jnp.asarray, loader.example(setup.config))
     batch = batch.replace(agents=batch.agents.replace(boxes=batch.agents.boxes.at[..., :2].multiply(0.2)))
-    names = sorted(setup.config.loss.keys() - {"distill_temperature"})
+    names = sorted(set(setup.config.loss.keys()) - {"distill_temperature"})
 
     @jax.jit
     def compute(params, shares):
