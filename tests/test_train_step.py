@@ -17,7 +17,7 @@ TEACHER_TERMS = (
     "language",
     "reconstruction",
     "future",
-    *(f"edit_{name}" for name in ("imitation", "boundary", "collision", "direction", "language")),
+    *(f"edit_{name}" for name in ("boundary", "collision", "direction", "language")),
 )
 SCENE_ENCODER = ("student/image_encoder/", "student/bev_encoder/")
 
@@ -37,8 +37,10 @@ def confident(params):
     """Weights whose student sees cars, boundaries and dividers, and whose planners move: so every constraint bites."""
     params = dict(params)
     for path, value in params.items():
-        if path.startswith(("student/agent_head/", "student/map_head/")) and value.shape in ((10,), (3,)):
+        if "_head/classes/" in path and value.shape in ((10,), (3,)):
             params[path] = jnp.zeros_like(value).at[0].set(3.0).at[2].set(2.0)
+        if path.startswith("student/agent_head/") and "/reference/" in path:
+            params[path] = jnp.zeros_like(value)  # every agent starts where the ego is
         if value.shape == (36,):  # the planners' last bias: 0.4 m forward and a little sideways per step
             params[path] = jnp.tile(jnp.array([0.15, 0.4]), 18)
     return params
