@@ -14,23 +14,9 @@ from nuscenes.nuscenes import NuScenes
 from nuscenes.utils.splits import create_splits_scenes
 
 from data_prep import map_lines
+from data_prep.nuscenes_tables import TABLES
 from dima_jax.errors import UserError
 
-TABLES = (
-    "category",
-    "attribute",
-    "visibility",
-    "instance",
-    "sensor",
-    "calibrated_sensor",
-    "ego_pose",
-    "log",
-    "scene",
-    "sample",
-    "sample_data",
-    "sample_annotation",
-    "map",
-)
 # The devkit's predefined splits by the ending of the version; any other set brings a `splits.json` (see `splits`).
 PREDEFINED = {
     "trainval": {"train": "train", "val": "val"},
