@@ -131,8 +131,8 @@ def load_weights(folder: str | Path) -> weights.Params:
         raise UserError(
             f"{folder} is not a checkpoint item; give a run's folder, a step's folder or its `student` folder"
         )
+    abstract = ocp.StandardCheckpointHandler().metadata(folder)
     with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as reader:
-        abstract = reader.metadata(folder).item_metadata
         target = {path: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for path, leaf in abstract.items()}
         return reader.restore(folder, args=ocp.args.StandardRestore(target))
 

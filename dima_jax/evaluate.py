@@ -15,7 +15,6 @@ from typing import NamedTuple
 
 import cv2
 import jax
-import jax.numpy as jnp
 import numpy as np
 from absl import flags
 from flax import nnx
@@ -103,14 +102,15 @@ def run_students(config: ConfigDict, params: weights.Params, split: str, student
     def predict(params, frame, prev_bev, has_prev_bev):
         return weights.bind(graph, params)(frame, prev_bev, has_prev_bev)
 
-    empty = jnp.zeros((1, config.student.bev_shape[0] * config.student.bev_shape[1], config.student.width))
+    shape = (1, config.student.bev_shape[0] * config.student.bev_shape[1], config.student.width)
+    empty = jax.device_put(np.zeros(shape, np.float32), next(iter(params.values())).sharding)  # where later ones are
     bevs, previous = dict.fromkeys(students, empty), None
     frames = drives.Drives(config, split)
     for frame in tqdm(drives.iterate_scenes(config, split), total=len(frames), unit="frame", dynamic_ncols=True):
         plans, outputs = {}, {}
         for name, change in students.items():
             seen = frame.frame.replace(images=change(frame.frame.images))
-            output = predict(params, seen, bevs[name], jnp.array([not frame.is_first]))
+            output = predict(params, seen, bevs[name], np.array([not frame.is_first]))
             bevs[name], outputs[name] = output.tokens.bev, output
             plans[name] = np.cumsum(np.asarray(output.ego_offsets)[0, frame.command], axis=0)
         recorded = np.cumsum(frame.ego.future_offsets[0], axis=0)
