@@ -197,6 +197,7 @@ def train() -> ConfigDict:
         dict(
             epochs=30,  # joint stage of the paper
             init_from="",  # workdir of an earlier stage: its student is the start
+            backbone="weights/resnet50",  # without it: folder written by `python -m dima_jax.convert resnet`; "" = random
             log_every=50,  # steps
             save_every=1000,  # steps
             keep=2,  # checkpoints

@@ -23,19 +23,22 @@ def get_config():
     config.data.max_text = 128
     config.data.photometric = False
     config.data.grid_mask = 0.0
-    config.data.batch_size = 8
+    config.data.batch_size = 4
     config.data.workers = 2
 
-    config.optim.learning_rate = 3e-4
+    config.optim.learning_rate = 1e-3
     config.optim.warmup_steps = 20
     config.optim.groups = (  # from scratch: the backbone trains whole, its norms' statistics stay 0 and 1
         ("teacher/llm/.*", 0.0),
         ("student/image_encoder/.*/(mean|var)", 0.0),
+        ("student/.*", 0.1),  # trained already
         (".*", 1.0),
     )
+    config.loss.distill = 0.1  # a teacher this young has little to teach
     config.mesh.fsdp = 1
     config.train.epochs = 1
     config.train.init_from = "runs/demo_student"
+    config.train.backbone = ""
     config.train.log_every = 10
     config.train.save_every = 200
     return config
@@ -72,6 +75,7 @@ def teacher(teacher):
     teacher.llm.remat = False
     teacher.lora.rank = 8
     teacher.lora.alpha = 16.0
+    teacher.adapter.layers = 1
     teacher.adapter.heads = 4
     teacher.adapter.bev_grid = (10, 5)
     teacher.adapter.agent_queries = 8

@@ -10,9 +10,11 @@ def get_config():
     config = demo.get_config()
     config.teacher.enabled = False
     config.data.future = 0
-    config.data.batch_size = 4
-    config.optim.learning_rate = 1e-3
     config.optim.warmup_steps = 50
-    config.train.epochs = 3
+    config.optim.groups = (
+        ("student/image_encoder/.*/(mean|var)", 0.0),
+        (".*", 1.0),
+    )
+    config.train.epochs = 4
     config.train.init_from = ""
     return config

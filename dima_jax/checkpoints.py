@@ -33,7 +33,7 @@ def open_manager(workdir: str, keep: int) -> ocp.CheckpointManager:
     return ocp.CheckpointManager(_checkpoint_folder(workdir), item_names=ITEMS, options=options)
 
 
-def _checkpoint_folder(workdir: str) -> Path:
+def _checkpoint_folder(workdir: str | Path) -> Path:
     return Path(workdir).resolve() / "checkpoints"
 
 
@@ -41,7 +41,20 @@ def save(
     manager: ocp.CheckpointManager, step: int, student: Mapping, trainable: Mapping, opt_state, position: int, config
 ) -> None:
     """Starts saving step `step`; `manager.wait_until_finished()` waits for it."""
-    meta = {
+    manager.save(
+        step,
+        args=ocp.args.Composite(
+            student=ocp.args.StandardSave(dict(student)),
+            trainable=ocp.args.StandardSave(dict(trainable) or {"none": jax.numpy.zeros(1)}),
+            opt_state=ocp.args.StandardSave(opt_state),
+            meta=ocp.args.JsonSave(describe(step, position, config)),
+        ),
+    )
+
+
+def describe(step: int, position: int, config: ConfigDict) -> dict:
+    """The item `meta`."""
+    return {
         "step": step,
         "position": position,
         "config": json.loads(config.to_json()),
@@ -49,15 +62,20 @@ def save(
         | {"color_order": config.data.color_order},
         "command_source": "final lateral position of the recorded path (VAD's rule)",
     }
-    manager.save(
-        step,
-        args=ocp.args.Composite(
-            student=ocp.args.StandardSave(dict(student)),
-            trainable=ocp.args.StandardSave(dict(trainable) or {"none": jax.numpy.zeros(1)}),
-            opt_state=ocp.args.StandardSave(opt_state),
-            meta=ocp.args.JsonSave(meta),
-        ),
-    )
+
+
+def save_student(workdir: str | Path, student: Mapping, config: ConfigDict) -> None:
+    """Weights made elsewhere as a run's folder at step 0, with the items that `load_student` reads."""
+    step = _checkpoint_folder(workdir) / "0"
+    save_weights(step / "student", student)
+    with ocp.Checkpointer(ocp.JsonCheckpointHandler()) as writer:
+        writer.save(step / "meta", args=ocp.args.JsonSave(describe(0, 0, config)), force=True)
+
+
+def save_weights(folder: str | Path, weights: Mapping) -> None:
+    """{path: array} as one Orbax item; `load_weights` reads it."""
+    with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as writer:
+        writer.save(Path(folder).resolve(), args=ocp.args.StandardSave(dict(weights)), force=True)
 
 
 def restore(manager: ocp.CheckpointManager, student: Mapping, trainable: Mapping, opt_state, config) -> tuple:

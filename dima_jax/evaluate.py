@@ -17,7 +17,6 @@ import cv2
 import jax
 import numpy as np
 from absl import flags
-from flax import nnx
 from ml_collections import ConfigDict
 from rich.console import Console
 from rich.table import Table
@@ -95,7 +94,7 @@ def evaluate(
 
 def run_students(config: ConfigDict, params: weights.Params, split: str, students: dict[str, Callable]):
     """Yields a Drive per key frame. students: {name: what happens to the images first}."""
-    graph, _ = weights.split(nnx.eval_shape(lambda: student_room.build(config, nnx.Rngs(0))))
+    graph, _ = student_room.abstract(config)
     params = {path.removeprefix("student/"): value for path, value in params.items()}
 
     @jax.jit

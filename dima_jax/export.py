@@ -210,7 +210,7 @@ def main() -> None:
     saved, params, meta = checkpoints.load_student(run)
     config = CONFIG.value or saved
     checkpoints.refuse_other_model(meta["config"], config, str(run), checkpoints.STUDENT_KEYS)
-    graph, _ = weights.split(nnx.eval_shape(lambda: student_room.build(config, nnx.Rngs(0))))
+    graph, _ = student_room.abstract(config)
     student = weights.bind(graph, {path.removeprefix("student/"): value for path, value in params.items()})
     file = export_student(student, config, OUT.value, BATCH_SIZE.value)
     size = file.stat().st_size / 2**20

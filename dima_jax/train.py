@@ -24,6 +24,8 @@ from dima_jax.data import loader
 from dima_jax.errors import UserError
 from dima_jax.train_step import Setup, TrainState
 
+BACKBONE = ("student/image_encoder/stem/", "student/image_encoder/stages/")  # what `convert resnet` writes
+
 
 def main() -> None:
     if CONFIG.value is None:
@@ -80,11 +82,11 @@ def train(config: ConfigDict, workdir: str) -> TrainState:
 
 
 def start(setup: Setup, manager, config: ConfigDict) -> tuple[TrainState, weights.Params, int]:
-    """(state, frozen, data position): resumed, or fresh (with the student of `train.init_from` where given)."""
+    """(state, frozen, data position): resumed, or fresh (with `train.init_from` or `train.backbone` where given)."""
     state, frozen = setup.init()
     if manager.latest_step() is None:
-        if config.train.init_from:
-            state, frozen = replace_student(setup, state, frozen, config.train.init_from)
+        for source, student in earlier_weights(config).items():
+            state, frozen = replace_weights(setup, state, frozen, student, source)
         return state, frozen, 0
     abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), (state, frozen))
     student = weights.under(abstract[0].params, "student/") | weights.under(abstract[1], "student/")
@@ -98,13 +100,36 @@ def start(setup: Setup, manager, config: ConfigDict) -> tuple[TrainState, weight
     return TrainState(step, {**trained, **trainable}, opt_state), {**frozen, **frozen_student}, meta["position"]
 
 
-def replace_student(setup: Setup, state: TrainState, frozen: weights.Params, source: str):
-    """The state with the student's weights of an earlier stage's run (D13). UserError if they do not fit."""
-    _, student, _ = checkpoints.load_student(source)
-    expected = weights.under(setup.abstract, "student/")
+def earlier_weights(config: ConfigDict) -> dict[str, weights.Params]:
+    """{where from: weights} that a fresh run starts with: an earlier stage's student (D13), else a trained backbone.
+
+    UserError if the earlier student wants its images prepared otherwise than this config prepares them.
+    """
+    if source := config.train.init_from:
+        _, student, meta = checkpoints.load_student(source)
+        image_keys = tuple(f"data.{key}" for key in checkpoints.IMAGE_KEYS)
+        checkpoints.refuse_other_model(meta["config"], config, f"train.init_from={source}", image_keys)
+        return {f"train.init_from={source}": student}
+    if source := config.train.backbone:
+        if not Path(source).is_dir():
+            raise UserError(
+                f"train.backbone={source}: no such folder; `python -m dima_jax.convert resnet` makes it from "
+                "torchvision's resnet50 .pth, or set --config.train.backbone= to start from random weights"
+            )
+        return {f"train.backbone={source}": checkpoints.load_weights(source)}
+    return {}
+
+
+def replace_weights(setup: Setup, state: TrainState, frozen: weights.Params, student: weights.Params, source: str):
+    """(state, frozen) with these weights in place of the fresh ones: the whole student, or the whole backbone.
+
+    UserError naming the first weight that does not fit.
+    """
+    rooms = ("student/",) if any(not path.startswith(BACKBONE) for path in student) else BACKBONE
+    expected = {path: leaf for path, leaf in setup.abstract.items() if path.startswith(rooms)}
     for path in sorted(expected.keys() | student.keys()):
         if path not in student or path not in expected or student[path].shape != expected[path].shape:
-            raise UserError(f"train.init_from={source}: the weight {path} is missing, extra or of another shape")
+            raise UserError(f"{source}: the weight {path} is missing, extra or of another shape")
     student = {path: jax.device_put(value, setup.shardings[path]) for path, value in student.items()}
     trained, frozen_student = optimizer.split_frozen(student, setup.config.optim.groups)
     return setup.state_of({**state.params, **trained}), {**frozen, **frozen_student}

@@ -12,6 +12,7 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, UInt8
 from ml_collections import ConfigDict
 
+from dima_jax import params as weights
 from dima_jax.student.agent_head import AgentHead
 from dima_jax.student.bev_encoder import BevEncoder
 from dima_jax.student.grid_mask import grid_mask
@@ -187,3 +188,8 @@ def build(config: ConfigDict, rngs: nnx.Rngs) -> Student:
     data = config.data
     images = dict(image_shape=data.image_shape, valid_shape=data.valid_shape, mean=data.mean, std=data.std)
     return Student(**config.student, **images, grid_mask=data.grid_mask, rngs=Keys(rngs.params()))
+
+
+def abstract(config: ConfigDict) -> tuple[nnx.GraphDef, dict[str, jax.ShapeDtypeStruct]]:
+    """(structure, {path without "student/": shape}) of a config's student; no array is made."""
+    return weights.split(nnx.eval_shape(lambda: build(config, nnx.Rngs(0))))

@@ -35,6 +35,11 @@ def close(name: str, ours, golden, tolerance: float, mask=None) -> Check:
     return Check(name, math.inf if math.isnan(error) else error, tolerance)
 
 
+def scaled(golden, tolerance: float = 1e-5) -> float:
+    """The tolerance for values of this size: relative to the largest one where that is above 1."""
+    return tolerance * max(1.0, float(np.abs(golden).max()))
+
+
 def u01(seed: int, n: int) -> np.ndarray:
     """Counter-based hash (splitmix64) to float32 in [0, 1), exact on every platform."""
     with np.errstate(over="ignore"):

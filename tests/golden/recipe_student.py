@@ -45,7 +45,7 @@ def abstract(config: ConfigDict):
 
 @cache
 def _abstract(config: str):
-    return params.split(nnx.eval_shape(lambda: student.build(ConfigDict(json.loads(config)), nnx.Rngs(0))))
+    return student.abstract(ConfigDict(json.loads(config)))
 
 
 def state_dict(file: Path, seed: int, prefix: str = "") -> dict[str, np.ndarray]:

@@ -9,7 +9,7 @@ import numpy as np
 from dima_jax.losses import agents, matching, plan
 from dima_jax.losses import map as map_losses
 from dima_jax.types import AgentTargets, EgoTargets, MapTargets, StudentOutput
-from tests.golden.check import Check, close
+from tests.golden.check import Check, close, scaled
 
 PC_RANGE = (-15.0, -30.0, -2.0, 15.0, 30.0, 2.0)
 PERCEPTION = dict(
@@ -47,7 +47,6 @@ GRADIENTS = {  # our field: the reference's prediction
     "map_points": "map_all_pts_preds",
     "ego_offsets": "ego_fut_preds",
 }
-TOLERANCE = 1e-5  # times the largest golden value, if that is above 1
 
 
 def check(folder: Path):
@@ -58,32 +57,35 @@ def check(folder: Path):
 
 def _checks(d):
     weights = _weights(str(d["weights_config"]))
-    output, targets = _output(d), _targets(d)
-    query, map_query, order = jax.jit(_assign, static_argnums=2)(output, targets, tuple(weights.items()))
+    output, targets = _output(d), targets_of(d)
+    query, map_query, order = jax.jit(assign, static_argnums=2)(output, targets, tuple(weights.items()))
     yield from _assignments(d, query, map_query, order)
 
-    layers = len(output.agent_logits)
-    means = jax.jit(_means)
-    for layer in range(layers):
-        entries = means(_slice(output, layer), targets, query[layer][None], map_query[layer][None], order[layer][None])
-        last = layer == layers - 1
-        for name, entry in {**EVERY_LAYER, **(LAST_LAYER if last else {})}.items():
-            golden = d[f"loss/{entry}" if last else f"loss/d{layer}.{entry}"].reshape(())
-            yield close(entry if last else f"d{layer}.{entry}", weights[name] * entries[name], golden, _scaled(golden))
+    compute = jax.jit(means)
+    per_layer = [
+        compute(layer_of(output, layer), targets, query[layer][None], map_query[layer][None], order[layer][None])
+        for layer in range(len(output.agent_logits))
+    ]
+    yield from entries(per_layer, d, weights)
 
     def total(output, *fixed):
-        return sum(weights[name] * mean for name, mean in _means(output, *fixed).items())
+        return sum(weights[name] * mean for name, mean in means(output, *fixed).items())
 
     value, gradient = jax.jit(jax.value_and_grad(total))(output, targets, query, map_query, order)
-    yield close("total", value, d["total"], _scaled(d["total"]))
+    yield close("total", value, d["total"], scaled(d["total"]))
     for field, name in GRADIENTS.items():
         ours = np.asarray(getattr(gradient, field))
         golden = d[f"grad/{name}"]
-        yield close(f"grad/{name}", ours.reshape(golden.shape), golden, _scaled(golden))
+        yield close(f"grad/{name}", ours.reshape(golden.shape), golden, scaled(golden))
 
 
-def _scaled(golden):
-    return TOLERANCE * max(1.0, float(np.abs(golden).max()))
+def entries(per_layer, d, weights):
+    """Every entry of the reference's loss dictionary, from the means of each decoder layer."""
+    for layer, found in enumerate(per_layer):
+        last = layer == len(per_layer) - 1
+        for name, entry in {**EVERY_LAYER, **(LAST_LAYER if last else {})}.items():
+            golden = d[f"loss/{entry}" if last else f"loss/d{layer}.{entry}"].reshape(())
+            yield close(entry if last else f"d{layer}.{entry}", weights[name] * found[name], golden, scaled(golden))
 
 
 def _weights(config):
@@ -96,7 +98,7 @@ def _weights(config):
     raise ValueError(f"head_loss: unknown weights_config {config!r}")
 
 
-def _assign(output, targets, weights):
+def assign(output, targets, weights):
     agent_targets, map_targets, _, _ = targets
     weights = dict(weights)
     query = agents.assign(output, agent_targets, class_weight=weights["agent_class"], box_weight=weights["agent_box"])
@@ -106,7 +108,7 @@ def _assign(output, targets, weights):
     return query, map_query, order
 
 
-def _means(output, targets, query, map_query, order):
+def means(output, targets, query, map_query, order):
     agent_targets, map_targets, ego, command = targets
     terms = agents.agent_terms(output, agent_targets, query)
     terms |= map_losses.map_terms(output, map_targets, PC_RANGE, map_query, order)
@@ -140,12 +142,12 @@ def _output(d):
     return StudentOutput(tokens=None, ego_feature=None, **fields)
 
 
-def _slice(output, layer):
+def layer_of(output, layer):
     per_layer = ("agent_logits", "agent_codes", "map_logits", "map_points")
     return output.replace(**{name: getattr(output, name)[layer][None] for name in per_layer})
 
 
-def _targets(d):
+def targets_of(d):
     samples = [
         {key.split("/")[1]: value for key, value in d.items() if key.startswith(f"gt{b}/")}
         for b in range(len(d["ego_fut_gt"]))

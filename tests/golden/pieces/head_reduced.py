@@ -22,11 +22,17 @@ def check(folder: Path):
 
 def head(path: Path, d):
     """The student of such a golden file: recipe weights in the head, none in the image encoder."""
+    foreign = state_dict(path.with_name(f"{path.stem}_state_dict.json"), int(d["recipe_seed"]), "pts_bbox_head.")
+    return partial(config_of(d), torch_vad.head_rules("pts_bbox_head."), HEAD, foreign)
+
+
+def config_of(d):
+    """The config of the model that made such a golden file; the image encoder is as small as it can be."""
     encoder, decoder, map_decoder = map(int, d["layers_enc_dec_map"])
     assert encoder == decoder == map_decoder, "VAD has as many layers in all three"
     levels = len(d["spatial_shapes"])
     extra_levels = int(levels > 1)
-    config = vad_config(
+    return vad_config(
         layers=encoder,
         bev_shape=map(int, d["bev_hw"]),
         stages=range(4 - levels + extra_levels, 4),
@@ -38,14 +44,12 @@ def head(path: Path, d):
         num_map=int(d["num_vec"]),
         rotate_center=tuple(map(int, d["rotate_center_xy"])),
     )
-    foreign = state_dict(path.with_name(f"{path.stem}_state_dict.json"), int(d["recipe_seed"]), "pts_bbox_head.")
-    return partial(config, torch_vad.head_rules("pts_bbox_head."), HEAD, foreign)
 
 
 def features(d, frame: str):
-    """The image levels of a frame, [1, 6, h, w, D]."""
+    """The image levels of a frame ("f0/"), [1, 6, h, w, D]."""
     count = len(d["spatial_shapes"])
-    return [jnp.asarray(d[f"{frame}/feat{i}"].transpose(0, 1, 3, 4, 2)) for i in range(count)]
+    return [jnp.asarray(d[f"{frame}feat{i}"].transpose(0, 1, 3, 4, 2)) for i in range(count)]
 
 
 def _checks(path: Path, d):
@@ -61,7 +65,7 @@ def _checks(path: Path, d):
         lidar2img, can_bus = (
             jnp.asarray(d[f"{frame}/{name}__f64"], jnp.float32)[None] for name in ("lidar2img", "can_bus")
         )
-        out = run(weights, features(d, frame), lidar2img, can_bus, prev_bev, jnp.asarray([has_prev]))
+        out = run(weights, features(d, f"{frame}/"), lidar2img, can_bus, prev_bev, jnp.asarray([has_prev]))
         yield from predictions(out, d, f"{frame}/")
         prev_bev = out.tokens.bev
         yield close(f"{frame} bev", prev_bev.swapaxes(0, 1), d[f"{frame}/out/bev_embed"], 1e-4)
