@@ -15,6 +15,6 @@ def get_config():
         ("student/image_encoder/.*/(mean|var)", 0.0),
         (".*", 1.0),
     )
-    config.train.epochs = 4
+    config.train.epochs = 5
     config.train.init_from = ""
     return config
