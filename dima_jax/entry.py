@@ -8,10 +8,14 @@ from ml_collections import config_flags
 
 from dima_jax.errors import UserError
 
+_configs: list[flags.FlagHolder] = []
+
 
 def define_config(default: str | None = None) -> flags.FlagHolder:
     """--config=FILE.py and --config.a.b=value. Locked: an unknown key is an error that names the nearest one."""
-    return config_flags.DEFINE_config_file("config", default, "Config file, e.g. configs/base.py.", lock_config=True)
+    holder = config_flags.DEFINE_config_file("config", default, "Config file, e.g. configs/base.py.", lock_config=True)
+    _configs.append(holder)
+    return holder
 
 
 def run(main: Callable[[], None]) -> None:
@@ -25,11 +29,16 @@ def run(main: Callable[[], None]) -> None:
 
 def _parse(arguments: list[str]) -> list[str]:
     try:
-        return app.parse_flags_with_usage(arguments)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:  # a config key or value that does not fit
-        return _fail(str(error).splitlines()[0].strip("'\" "))
-    except (FileNotFoundError, OSError) as error:
-        return _fail(f"{error.filename or error}: no such config file; see configs/")
+        rest = flags.FLAGS(arguments)
+        for holder in _configs:  # a file that is absent is reported only when it is first used
+            if holder.value is not None:
+                holder.value.keys()
+        return rest
+    except (flags.Error, AttributeError, KeyError, TypeError, ValueError) as error:  # a key or value that does not fit
+        text = str(error).replace("\\n", ". ").replace("\\", "").replace("'", "").strip('"')
+        return _fail(" ".join(text.split()))
+    except OSError:
+        return _fail(f"{flags.FLAGS['config'].config_filename}: no such config file; see configs/")
 
 
 def _fail(message) -> None:
