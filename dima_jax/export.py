@@ -116,6 +116,7 @@ def export_student(student: nnx.Module, config: ConfigDict, out: str | Path, bat
         output_names=list(Exported._fields),
     )
     shrink(model.graph)
+    use_matmul(model.graph)
     out = Path(out)
     out.parent.mkdir(parents=True, exist_ok=True)
     onnx.save(model, out)
@@ -149,6 +150,24 @@ def shrink(graph) -> None:
     del graph.initializer[:], graph.node[:]
     graph.initializer.extend(kept)
     graph.node.extend(body)
+
+
+def use_matmul(graph) -> None:
+    """Replaces each Einsum that is a plain product with a matrix by MatMul, whose weights onnxruntime packs once."""
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                use_matmul(attribute.g)
+        if node.op_type == "Einsum" and is_product(node.attribute[0].s.decode()):
+            node.op_type = "MatMul"
+            del node.attribute[:]
+
+
+def is_product(equation: str) -> bool:
+    """Whether an Einsum equation reads rows times a matrix: "abc,cd->abd"."""
+    inputs, _, result = equation.replace(" ", "").partition("->")
+    rows, _, matrix = inputs.partition(",")
+    return len(matrix) == 2 and rows[-1:] == matrix[0] and result == rows[:-1] + matrix[1]
 
 
 def made_up_frames(config: ConfigDict, count: int, batch_size: int, seed: int = 0) -> list[Frame]:

@@ -93,3 +93,11 @@ def test_made_up_cameras_see_the_ground_around(config):
         ahead = np.array([-10 * np.sin(yaw), 10 * np.cos(yaw), 0.0, 1.0])
         u, v, depth = (np.asarray(frame.lidar2img[0, camera]) @ ahead)[:3]
         np.testing.assert_allclose((u / depth, v / depth, depth), (width / 2, height / 2, 10.0), rtol=1e-4)
+
+
+def test_products_with_a_matrix_are_found():
+    assert export.is_product("abc,cd->abd")
+    assert export.is_product("abcd, de -> abce")
+    assert not export.is_product("zyab,zbyc->zyac")
+    assert not export.is_product("abc,dc->abd")
+    assert not export.is_product("abc,cd->adb")
