@@ -8,6 +8,7 @@ file reaches the student, never the teacher. Prints the largest differences over
 previous BEV of its own runtime, and the file's size; exit status 1 if the waypoints differ by more than 1e-4 m.
 """
 
+import logging
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -105,6 +106,7 @@ def export_student(student: nnx.Module, config: ConfigDict, out: str | Path, bat
     import onnx
     from jax2onnx import to_onnx
 
+    logging.getLogger("onnx_ir").setLevel(logging.ERROR)  # its notes about types it leaves open in loops
     specs = input_specs(config, batch_size)
     traced = jax.make_jaxpr(runner(student, config))(*specs.values())  # primitives only: jax2onnx patches jnp and nnx
     model = to_onnx(
