@@ -18,6 +18,7 @@ from ml_collections import ConfigDict
 
 from dima_jax import params as weights
 from dima_jax.errors import UserError
+from dima_jax.student import student as student_room
 
 ITEMS = ("student", "trainable", "opt_state", "meta")
 
@@ -62,6 +63,11 @@ def describe(step: int, position: int, config: ConfigDict) -> dict:
         | {"color_order": config.data.color_order},
         "command_source": "final lateral position of the recorded path (VAD's rule)",
     }
+
+
+def student_shapes(config: ConfigDict) -> dict[str, jax.ShapeDtypeStruct]:
+    """{path without "student/": shape} of the weights that the student of a config needs."""
+    return student_room.abstract(config)[1]
 
 
 def save_student(workdir: str | Path, student: Mapping, config: ConfigDict) -> None:

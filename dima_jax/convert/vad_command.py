@@ -13,7 +13,6 @@ from ml_collections import ConfigDict
 
 from dima_jax import checkpoints
 from dima_jax.convert import rules, torch_file, torch_vad
-from dima_jax.student import student as student_room
 
 # What the released VAD weights were trained with (vad-spec 1; the present public configs give wrong results with them).
 RELEASED = dict(color_order="bgr", mean=(103.53, 116.28, 123.675), std=(1.0, 1.0, 1.0))
@@ -29,7 +28,7 @@ def convert_vad(checkpoint: str | Path, out: str | Path, config: ConfigDict, *, 
     """
     if released:
         config.data.update(RELEASED)
-    ours, report = torch_vad.from_torch(torch_file.read_state_dict(checkpoint), student_room.abstract(config)[1])
+    ours, report = torch_vad.from_torch(torch_file.read_state_dict(checkpoint), checkpoints.student_shapes(config))
     checkpoints.save_student(out, {f"student/{path}": value for path, value in ours.items()}, config)
     write_report(Path(out), report)
     return report
@@ -37,7 +36,7 @@ def convert_vad(checkpoint: str | Path, out: str | Path, config: ConfigDict, *, 
 
 def convert_resnet(checkpoint: str | Path, out: str | Path, config: ConfigDict) -> rules.Report:
     """Writes the backbone's weights into `out`; `config.train.backbone` takes the folder."""
-    wanted = {path: shape for path, shape in student_room.abstract(config)[1].items() if path.startswith(BACKBONE)}
+    wanted = {path: shape for path, shape in checkpoints.student_shapes(config).items() if path.startswith(BACKBONE)}
     ignored = (*CLASSIFIER, torch_vad.IGNORED[1])
     state_dict = torch_file.read_state_dict(checkpoint)
     ours, report = rules.to_ours(torch_vad.resnet_rules(""), ignored, state_dict, wanted)
