@@ -20,6 +20,7 @@ from dima_jax import params as weights
 from dima_jax.errors import UserError
 from dima_jax.student import student as student_room
 
+BACKBONE = ("student/image_encoder/stem/", "student/image_encoder/stages/")  # what `convert resnet` writes
 ITEMS = ("student", "trainable", "opt_state", "meta")
 
 # Config keys that say which model a checkpoint holds: for the student alone, and for a run that is resumed.

@@ -24,8 +24,6 @@ from dima_jax.data import loader
 from dima_jax.errors import UserError
 from dima_jax.train_step import Setup, TrainState
 
-BACKBONE = ("student/image_encoder/stem/", "student/image_encoder/stages/")  # what `convert resnet` writes
-
 
 def main() -> None:
     if CONFIG.value is None:
@@ -125,7 +123,9 @@ def replace_weights(setup: Setup, state: TrainState, frozen: weights.Params, stu
 
     UserError naming the first weight that does not fit.
     """
-    rooms = ("student/",) if any(not path.startswith(BACKBONE) for path in student) else BACKBONE
+    rooms = (
+        ("student/",) if any(not path.startswith(checkpoints.BACKBONE) for path in student) else checkpoints.BACKBONE
+    )
     expected = {path: leaf for path, leaf in setup.abstract.items() if path.startswith(rooms)}
     for path in sorted(expected.keys() | student.keys()):
         if path not in student or path not in expected or student[path].shape != expected[path].shape:

@@ -17,7 +17,6 @@ from dima_jax.convert import rules, torch_file, torch_vad
 # What the released VAD weights were trained with (vad-spec 1; the present public configs give wrong results with them).
 RELEASED = dict(color_order="bgr", mean=(103.53, 116.28, 123.675), std=(1.0, 1.0, 1.0))
 CLASSIFIER = (r"fc\.(weight|bias)",)
-BACKBONE = ("image_encoder/stem/", "image_encoder/stages/")
 
 
 def convert_vad(checkpoint: str | Path, out: str | Path, config: ConfigDict, *, released: bool) -> rules.Report:
@@ -36,7 +35,8 @@ def convert_vad(checkpoint: str | Path, out: str | Path, config: ConfigDict, *, 
 
 def convert_resnet(checkpoint: str | Path, out: str | Path, config: ConfigDict) -> rules.Report:
     """Writes the backbone's weights into `out`; `config.train.backbone` takes the folder."""
-    wanted = {path: shape for path, shape in checkpoints.student_shapes(config).items() if path.startswith(BACKBONE)}
+    shapes = checkpoints.student_shapes(config)
+    wanted = {path: shape for path, shape in shapes.items() if f"student/{path}".startswith(checkpoints.BACKBONE)}
     ignored = (*CLASSIFIER, torch_vad.IGNORED[1])
     state_dict = torch_file.read_state_dict(checkpoint)
     ours, report = rules.to_ours(torch_vad.resnet_rules(""), ignored, state_dict, wanted)

@@ -1,6 +1,6 @@
 """The exported VAD-Tiny with the recipe's weights against the reference's trajectories, frame by frame, in onnxruntime.
 
-    python -m tests.golden.onnx_vad_tiny [--root DIR] [--split dev]
+    python -m tests.golden.onnx_vad_tiny --root DIR [--split dev]
 
 The golden images are numbers around 0, not pixels, so the file is written without normalisation (mean 0, std 1) and the
 type of its image input is changed from uint8 to float32; all else is what `dima_jax.export` writes.
@@ -21,7 +21,6 @@ from tests.golden.pieces import vad_tiny_full
 from tests.golden.recipe_student import TINY, vad_config
 
 TOLERANCE = 1e-3  # metres
-DATA = Path(__file__).parent / "data"
 
 
 def check(file: Path):
@@ -63,11 +62,14 @@ def _with_float_images(file: Path) -> bytes:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--root", type=Path, default=DATA)
+    parser.add_argument("--root", type=Path, required=True)
     parser.add_argument("--split", default="dev")
     arguments = parser.parse_args()
-    failed = False
-    for file in sorted((arguments.root / "vad_tiny_full" / arguments.split).glob("*.npz")):
+    files = sorted((arguments.root / "vad_tiny_full" / arguments.split).glob("*.npz"))
+    if not files:
+        print(f"FAIL no golden file below {arguments.root}/vad_tiny_full/{arguments.split}")
+    failed = not files
+    for file in files:
         for one in check(file):
             failed |= not one.passed
             print(
