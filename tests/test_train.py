@@ -114,6 +114,21 @@ def test_another_config_is_refused_by_its_key(config, straight):
         train.train(other, straight[0])
 
 
+def test_a_start_from_elsewhere_is_checked(tmp_path):
+    config = mini_config()
+    config.train.backbone = str(tmp_path / "absent")
+    with pytest.raises(UserError, match=r"absent.*convert resnet"):
+        train.earlier_weights(config)
+    weights = {"student/image_encoder/stem/conv/kernel": np.ones(3, np.float32)}
+    checkpoints.save_student(tmp_path / "run", weights, config)
+    config.train.init_from = str(tmp_path / "run")
+    (found,) = train.earlier_weights(config).values()
+    assert_identical(found, weights)
+    config.data.color_order = "bgr"
+    with pytest.raises(UserError, match=r"data\.color_order was 'rgb', is 'bgr'"):
+        train.earlier_weights(config)
+
+
 def test_a_non_finite_loss_names_its_term():
     log = {"loss/total": np.float32("nan"), "loss/language": np.float32("nan"), "loss/future": np.float32(1)}
     with pytest.raises(UserError, match="loss/language"):
