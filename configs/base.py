@@ -159,6 +159,7 @@ def optim() -> ConfigDict:
             learning_rate=2e-4,
             weight_decay=0.01,
             clip_norm=35.0,
+            accumulate=1,  # steps whose mean gradient makes one update
             warmup_steps=500,
             warmup_from=1 / 3,
             final_scale=1e-3,  # cosine per epoch down to this share of the learning rate

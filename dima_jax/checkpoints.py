@@ -149,6 +149,14 @@ def load_student(directory: str | Path) -> tuple[ConfigDict, weights.Params, dic
     return ConfigDict(meta["config"]), load_weights(step / "student"), meta
 
 
+def load_trainable(directory: str | Path) -> weights.Params:
+    """{path: array} of the teacher's trained weights. UserError if the folder holds a student alone."""
+    folder = _step_folder(Path(directory).resolve()) / "trainable"
+    if not folder.is_dir():
+        raise UserError(f"{folder.parent} holds a student alone; give the folder of a whole run")
+    return {path: value for path, value in load_weights(folder).items() if path != "none"}
+
+
 def load_weights(folder: str | Path) -> weights.Params:
     """{path: array} of one Orbax item, e.g. a `student/` folder that was copied alone."""
     folder = Path(folder).resolve()

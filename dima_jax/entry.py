@@ -18,11 +18,21 @@ def define_config(default: str | None = None) -> flags.FlagHolder:
     return holder
 
 
-def run(main: Callable[[], None]) -> None:
-    """Parses flags, calls main(), and prints a UserError or a flag mistake as one line with exit status 2."""
+def run(main: Callable, words: str | None = None) -> None:
+    """Parses flags, calls main(), and prints a UserError or a flag mistake as one line with exit status 2.
+
+    words: what a command takes beside its flags, e.g. "QUESTION"; main then gets it, or None.
+    """
     logging.set_verbosity(logging.WARNING)  # the libraries' progress notes would drown ours
+
+    def start(arguments: list[str]) -> None:
+        rest = arguments[1:]
+        if len(rest) > (words is not None):
+            raise UserError(f"unexpected {rest[-1]!r}" + (f"; put the {words.lower()} in quotes" if words else ""))
+        main(*([rest[0] if rest else None] if words else []))
+
     try:
-        app.run(lambda _: main(), flags_parser=_parse)
+        app.run(start, flags_parser=_parse)
     except UserError as error:
         _fail(error)
 

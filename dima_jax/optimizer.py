@@ -37,9 +37,14 @@ def split_frozen(params: weights.Params, groups: Iterable[tuple[str, float]]) ->
 
 
 def build(
-    schedule: optax.Schedule, groups: Iterable[tuple[str, float]], *, weight_decay: float, clip_norm: float
+    schedule: optax.Schedule,
+    groups: Iterable[tuple[str, float]],
+    *,
+    weight_decay: float,
+    clip_norm: float,
+    accumulate: int,
 ) -> optax.GradientTransformation:
-    """The optimiser of the trainable weights {path: array}.
+    """The optimiser of the trainable weights {path: array}. accumulate: steps whose mean gradient makes one update.
 
     AdamW runs on all of them as one vector: one operation instead of hundreds, to compile and to run.
     """
@@ -54,7 +59,8 @@ def build(
         optax.add_decayed_weights(weight_decay),
         optax.scale_by_learning_rate(schedule),
     )
-    return optax.chain(optax.flatten(adamw), optax.stateless(scale_groups))
+    update = optax.chain(optax.flatten(adamw), optax.stateless(scale_groups))
+    return update if accumulate == 1 else optax.MultiSteps(update, accumulate).gradient_transformation()
 
 
 def group_norms(gradients: weights.Params) -> dict[str, jax.Array]:

@@ -35,19 +35,21 @@ class Setup:
         self.mesh = sharding.make_mesh(config.mesh.data, config.mesh.fsdp, config.mesh.model, devices)
         self.graph, self.abstract = weights.split(nnx.eval_shape(lambda: dima.build(config, config.seed)))
         self.shardings = sharding.shard_params(self.mesh, config.mesh.rules, self.abstract)
-        self.schedule = optimizer.learning_rate(
+        updates = optimizer.learning_rate(
             base=config.optim.learning_rate,
             warmup_steps=config.optim.warmup_steps,
             warmup_from=config.optim.warmup_from,
             final_scale=config.optim.final_scale,
-            steps_per_epoch=steps_per_epoch,
+            steps_per_epoch=max(1, steps_per_epoch // config.optim.accumulate),
             epochs=config.train.epochs,
         )
+        self.schedule = lambda step: updates(step // config.optim.accumulate)
         self.optimizer = optimizer.build(
-            self.schedule,
+            updates,
             config.optim.groups,
             weight_decay=config.optim.weight_decay,
             clip_norm=config.optim.clip_norm,
+            accumulate=config.optim.accumulate,
         )
 
     def init(self) -> tuple[TrainState, weights.Params]:
@@ -62,6 +64,20 @@ class Setup:
             params |= llm_folder.load(self.config.teacher.weights, base, self.shardings)
         trainable, frozen = optimizer.split_frozen(params, self.config.optim.groups)
         return self.state_of(trainable), frozen
+
+    def abstract_state(self) -> tuple[TrainState, weights.Params]:
+        """(state, frozen) as shapes on their shards; nothing is allocated."""
+        everywhere = sharding.replicated(self.mesh)
+        placed = {
+            path: jax.ShapeDtypeStruct(value.shape, value.dtype, sharding=self.shardings[path])
+            for path, value in self.abstract.items()
+        }
+        trainable, frozen = optimizer.split_frozen(placed, self.config.optim.groups)
+        rest = (jax.ShapeDtypeStruct((), jnp.int32), jax.eval_shape(self.optimizer.init, trainable))
+        step, opt_state = jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=everywhere), rest
+        )
+        return TrainState(step=step, params=trainable, opt_state=opt_state), frozen
 
     def state_of(self, trainable: weights.Params) -> TrainState:
         """A state at step 0 around given weights."""

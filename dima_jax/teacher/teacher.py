@@ -136,11 +136,19 @@ class Teacher(nnx.Module):
             start = end
         return parts, self.llm.logits(states[:, prefix:])
 
+    def begin(self, tokens: SceneTokens, prompt: Text, *, room: int) -> tuple[Float[Array, "B V"], generate.Cache]:
+        """Reads scene and question: logits of the answer's first token, and what `generate.step` goes on from."""
+        x, mask, prefix = self._question(tokens, prompt)
+        return generate.prefill(self.llm, x, mask, prefix=prefix, room=room, lora=self.lora)
+
     def answer(self, tokens: SceneTokens, prompt: Text, *, room: int, end: int) -> Int[Array, "B room"]:
         """The greedy answer to a question about the scene: at most `room` tokens, filled with `end`."""
-        scene = self.read_scene(tokens, self._no_mask(prompt.tokens.shape[0]))
-        x, mask, prefix = self._sequence(scene, prompt.tokens, prompt.mask)
+        x, mask, prefix = self._question(tokens, prompt)
         return generate.greedy(self.llm, x, mask, prefix=prefix, room=room, end=end, lora=self.lora)
+
+    def _question(self, tokens: SceneTokens, prompt: Text):
+        scene = self.read_scene(tokens, self._no_mask(prompt.tokens.shape[0]))
+        return self._sequence(scene, prompt.tokens, prompt.mask)
 
     def _sequence(self, scene, text, text_mask):
         """(embeddings, mask, length of the scene prefix) of scene and text."""

@@ -1,0 +1,197 @@
+"""Asks the teacher about a scene.
+
+    python -m dima_jax.ask --checkpoint=runs/demo --sample=TOKEN "What should the ego vehicle do?"
+    python -m dima_jax.ask --checkpoint=runs/demo --split=val --out=answers.json [--limit=100] [--show=10]
+
+With a sample and a question the answer appears word by word. With --out every question that the records of a split hold
+is answered, in the form that DriveLM's evaluation reads: [{"id": "<scene>_<sample>_<number>", "question", "gt_answer",
+"answer"}, ...]; a run that is stopped goes on where it was. --show prints questions and answers beside what was recorded.
+
+The student and the trained parts of the teacher come from the checkpoint, the LLM's frozen base from where the run took
+it (`teacher.weights`, else the run's seed). The student looks at `data.history` key frames before the sample's first.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import flags
+from ml_collections import ConfigDict
+from rich.console import Console
+from rich.table import Table
+from tqdm import tqdm
+
+from dima_jax import checkpoints, entry
+from dima_jax import params as weights
+from dima_jax.data import drives
+from dima_jax.data.prompts import load_tokenizer, prompt_tokens
+from dima_jax.errors import UserError
+from dima_jax.teacher import generate
+from dima_jax.train_step import Setup
+from dima_jax.types import SceneTokens, Text
+
+AT_ONCE = 8  # questions of one frame that are answered together
+
+
+class Asker:
+    """A run's student and teacher, ready to answer. room: most tokens of an answer."""
+
+    def __init__(self, run: Path, config: ConfigDict, room: int):
+        if not config.teacher.enabled:
+            raise UserError(f"{run} was trained without a teacher; there is nobody to ask")
+        self.config, self.room = config, room
+        self.tokenizer = load_tokenizer(config.teacher.tokenizer)
+        setup = Setup(config, steps_per_epoch=1)
+        state, frozen = setup.init()
+        trained = checkpoints.load_student(run)[1] | checkpoints.load_trainable(run)
+        self.params = state.params | frozen
+        for path, value in trained.items():
+            self.params[path] = jax.device_put(value, setup.shardings[path])
+
+        def model(params):
+            return weights.bind(setup.graph, params)
+
+        def see(params, frame, bev, has_bev):
+            return model(params).student(frame, bev, has_bev).tokens
+
+        def begin(params, tokens, prompt):
+            return model(params).teacher.begin(tokens, prompt, room=room)
+
+        def step(params, token, cache):
+            teacher = model(params).teacher
+            return generate.step(teacher.llm, token, cache, teacher.lora)
+
+        def answer(params, tokens, prompt):
+            return model(params).teacher.answer(tokens, prompt, room=room, end=self.tokenizer.eos)
+
+        self._see, self._begin, self._step, self._answer = map(jax.jit, (see, begin, step, answer))
+
+    def look(self, frames: drives.Drives, index: int) -> SceneTokens:
+        """Scene tokens [1, ...] of a key frame, after the frames of its history."""
+        first = index - min(self.config.data.history, frames[index].frame_index)
+        rows, columns = self.config.student.bev_shape
+        bev = jnp.zeros((1, rows * columns, self.config.student.width))
+        for i in range(first, index + 1):
+            tokens = self._see(self.params, frames[i].frame, bev, np.array([i > first]))
+            bev = tokens.bev
+        return tokens
+
+    def stream(self, tokens: SceneTokens, question: str) -> Iterator[str]:
+        """The answer piece by piece, as it is written."""
+        logits, cache = self._begin(self.params, tokens, self._prompt([question]))
+        written, shown = [], ""
+        for _ in range(self.room):
+            token = jnp.argmax(logits, axis=-1)
+            if int(token[0]) == self.tokenizer.eos:
+                break
+            written.append(int(token[0]))
+            text = self.tokenizer.decode(written)
+            if not text.endswith("\ufffd"):  # else the rest of a character is still to come
+                yield text[len(shown) :]
+                shown = text
+            logits, cache = self._step(self.params, token, cache)
+
+    def answers(self, tokens: SceneTokens, questions: list[str]) -> list[str]:
+        """Answers to any number of questions about one frame, AT_ONCE at a time."""
+        found = []
+        many = jax.tree.map(lambda x: jnp.repeat(x, AT_ONCE, axis=0), tokens)
+        for start in range(0, len(questions), AT_ONCE):
+            some = questions[start : start + AT_ONCE]
+            rows = self._answer(self.params, many, self._prompt(some + some[-1:] * (AT_ONCE - len(some))))
+            found += [self._text(row) for row in np.asarray(rows)[: len(some)]]
+        return found
+
+    def _text(self, row: np.ndarray) -> str:
+        ended = np.flatnonzero(row == self.tokenizer.eos)
+        return self.tokenizer.decode(row[: ended[0]] if len(ended) else row).strip()
+
+    def _prompt(self, questions: list[str]) -> Text:
+        """Right-padded prompts. UserError for a question that does not fit `data.max_text`."""
+        size = self.config.data.max_text
+        tokens = np.full((len(questions), size), self.tokenizer.pad, np.int32)
+        mask = np.zeros((len(questions), size), bool)
+        for row, question in enumerate(questions):
+            ids = prompt_tokens(self.tokenizer, question)
+            if len(ids) > size:
+                raise UserError(f"a question of {len(ids)} tokens; --config.data.max_text={len(ids)} makes room")
+            tokens[row, : len(ids)], mask[row, : len(ids)] = ids, True
+        return Text(tokens, mask, np.zeros_like(mask))
+
+
+def main(question: str | None) -> None:
+    run = Path(CHECKPOINT.value) if CHECKPOINT.value else checkpoints.latest_run()
+    saved, _, meta = checkpoints.load_student(run)
+    config = CONFIG.value or saved
+    checkpoints.refuse_other_model(meta["config"], config, str(run), (*checkpoints.STUDENT_KEYS, "teacher"))
+    if OUT.value is None and (question is None or SAMPLE.value is None):
+        raise UserError('give --sample=TOKEN and a question in quotes, or --out=FILE for all questions of --split')
+    frames = drives.Drives(config, SPLIT.value or config.data.val_split)
+    asker = Asker(run, config, ROOM.value)
+    if OUT.value is not None:
+        return answer_split(asker, frames, Path(OUT.value), LIMIT.value, SHOW.value)
+    index = frames.index_of(SAMPLE.value)
+    if index is None:
+        raise UserError(f"--sample={SAMPLE.value}: split {frames.split!r} of {config.data.path} has no such sample")
+    for piece in asker.stream(asker.look(frames, index), question):
+        print(piece, end="", flush=True)
+    print()
+
+
+def answer_split(asker: Asker, frames: drives.Drives, out: Path, limit: int | None, show: int) -> None:
+    """Answers the questions of the first `limit` frames that have any; each frame is written as it is done."""
+    partial = out.with_name(out.name + ".partial")
+    done = [json.loads(line) for line in partial.read_text().splitlines()] if partial.is_file() else []
+    finished = {row["sample"] for row in done}
+    asked = 0
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with partial.open("a") as file, tqdm(total=len(frames), unit="frame", dynamic_ncols=True) as bar:
+        for index in range(len(frames)):
+            bar.update()
+            frame = frames[index]
+            if not frame.questions or frame.sample_token in finished:
+                asked += bool(frame.questions)
+                continue
+            if limit is not None and asked >= limit:
+                break
+            asked += 1
+            scene = frames.frames[index].record["scene"]["token"]
+            answers = asker.answers(asker.look(frames, index), [question for _, question, _ in frame.questions])
+            row = {"sample": frame.sample_token, "answers": []}
+            for i, ((_, question, truth), answer) in enumerate(zip(frame.questions, answers, strict=True)):
+                name = f"{scene}_{frame.sample_token}_{i}"
+                row["answers"].append({"id": name, "question": question, "gt_answer": truth, "answer": answer})
+            file.write(json.dumps(row) + "\n")
+            file.flush()
+            done.append(row)
+    answers = [one for row in done for one in row["answers"]]
+    if not answers:
+        raise UserError(f"split {frames.split!r} of {asker.config.data.path} holds no questions")
+    out.write_text(json.dumps(answers, indent=1))
+    partial.unlink()
+    equal = np.mean([one["answer"] == one["gt_answer"] for one in answers])
+    print_answers(answers[:: max(1, len(answers) // max(show, 1))][:show])
+    print(f"{out}: {len(answers)} answers, {equal:.1%} word for word as recorded; split {frames.split}")
+
+
+def print_answers(answers: list[dict]) -> None:
+    if not answers:
+        return
+    table = Table("question", "recorded", "teacher", show_lines=True)
+    for one in answers:
+        table.add_row(one["question"], one["gt_answer"], one["answer"])
+    Console(width=max(Console().width, 120)).print(table)
+
+
+if __name__ == "__main__":  # flags belong to the command: several commands may be imported side by side
+    CONFIG = entry.define_config()
+    CHECKPOINT = flags.DEFINE_string("checkpoint", None, "Folder of a run with a teacher; default: the last run.")
+    SAMPLE = flags.DEFINE_string("sample", None, "Sample token of the key frame to ask about.")
+    SPLIT = flags.DEFINE_string("split", None, "Split that holds it; default: the config's val split.")
+    OUT = flags.DEFINE_string("out", None, "Answer all recorded questions of the split into this JSON file.")
+    LIMIT = flags.DEFINE_integer("limit", None, "With --out: only the first N frames that have questions.")
+    SHOW = flags.DEFINE_integer("show", 10, "With --out: print so many answers, spread over all.")
+    ROOM = flags.DEFINE_integer("max_tokens", 64, "Most tokens of an answer.")
+    entry.run(main, words="QUESTION")
