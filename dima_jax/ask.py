@@ -127,7 +127,7 @@ def main(question: str | None) -> None:
     config = CONFIG.value or saved
     checkpoints.refuse_other_model(meta["config"], config, str(run), (*checkpoints.STUDENT_KEYS, "teacher"))
     if OUT.value is None and (question is None or SAMPLE.value is None):
-        raise UserError('give --sample=TOKEN and a question in quotes, or --out=FILE for all questions of --split')
+        raise UserError("give --sample=TOKEN and a question in quotes, or --out=FILE for all questions of --split")
     frames = drives.Drives(config, SPLIT.value or config.data.val_split)
     asker = Asker(run, config, ROOM.value)
     if OUT.value is not None:

@@ -69,20 +69,19 @@ class DiMA(nnx.Module):
         """
         if not frames:
             return start, None
-        steps = jax.tree.map(
-            lambda x: jnp.moveaxis(x[:, frames.start : frames.stop], 1, 0),
-            (batch.images, batch.lidar2img, batch.can_bus),
+        images, lidar2img, can_bus = (
+            x[:, frames.start : frames.stop] for x in (batch.images, batch.lidar2img, batch.can_bus)
         )
-        images, lidar2img, can_bus = steps
-        features = self.student.image_features(images.reshape(-1, *images.shape[2:]))
-        features = jax.tree.map(lambda x: x.reshape(*images.shape[:2], *x.shape[1:]), features)
+        features = self.student.image_features(images.reshape(len(images), -1, *images.shape[3:]))
+        features = [x.reshape(*images.shape[:3], *x.shape[2:]) for x in features]
+        steps = jax.tree.map(lambda x: jnp.moveaxis(x, 1, 0), (features, lidar2img, can_bus))
 
         def encode(state, step):
             bev = self.student.encode_bev_of(*step, *state)
             return (bev, jnp.ones_like(state[1])), bev
 
-        features, start = lax.stop_gradient((features, start))
-        return lax.stop_gradient(lax.scan(encode, start, (features, lidar2img, can_bus)))
+        steps, start = lax.stop_gradient((steps, start))
+        return lax.stop_gradient(lax.scan(encode, start, steps))
 
 
 def build(config: ConfigDict, seed: int) -> DiMA:

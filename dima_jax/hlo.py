@@ -197,7 +197,9 @@ def convolution(rest: str, image, kernel, result) -> float:
     def each(key, default):
         return window[key].split("x") if key in window else [default] * len(spatial)
 
-    options = zip(each("stride", "1"), each("pad", "0_0"), each("lhs_dilate", "1"), each("rhs_dilate", "1"), strict=True)
+    options = zip(
+        each("stride", "1"), each("pad", "0_0"), each("lhs_dilate", "1"), each("rhs_dilate", "1"), strict=True
+    )
     for axis, (stride, pad, spread, reach) in zip(spatial, options, strict=True):
         sizes = image[labels[1].index(axis)], kernel[labels[2].index(axis)], result[labels[3].index(axis)]
         work *= taps(*sizes, int(stride), int(pad.split("_")[0]), int(spread), int(reach))

@@ -142,7 +142,9 @@ def report(result: Plan, config: ConfigDict, kind: str, number: int, windows: in
         return
     seconds, source = estimate(result, card)
     row("time of a step", f"{seconds:8.3f} s ({source})")
-    row("model-FLOPs utilisation", f"{result.needed_flops / seconds / card.peak:8.1%} of {card.peak / 1e12:.0f} TFLOP/s")
+    row(
+        "model-FLOPs utilisation", f"{result.needed_flops / seconds / card.peak:8.1%} of {card.peak / 1e12:.0f} TFLOP/s"
+    )
     epochs, batch = config.train.epochs, config.data.batch_size
     steps = epochs * (windows // batch)
     row(f"{epochs} epochs", f"{steps * seconds / 3600:8.1f} h ({steps:,} steps, {windows:,} windows an epoch)")
@@ -194,7 +196,9 @@ def recommend(result: Plan, config: ConfigDict, card: targets.Card, number: int)
     if batch < wanted:
         lines.append(f"  --config.optim.accumulate={-(-wanted // batch)}    for steps of {wanted} windows")
     if config.mesh.fsdp > 1 and result.frozen * config.mesh.fsdp < 0.15 * card.memory:
-        lines.append(f"  --config.mesh.fsdp=1 --config.mesh.data={number}    the base fits on each device: no gathering")
+        lines.append(
+            f"  --config.mesh.fsdp=1 --config.mesh.data={number}    the base fits on each device: no gathering"
+        )
     if not lines:
         return ["recommended: as configured"]
     return ["recommended (one at a time; run plan_run again with it):", *lines]
@@ -208,7 +212,9 @@ def base_batch(config: ConfigDict) -> int:
 def kept_activations(config: ConfigDict) -> float:
     """Bytes of LLM activations of one window that remat does not keep, estimated."""
     llm, adapter = config.teacher.llm, config.teacher.adapter
-    scene = adapter.bev_grid[0] * adapter.bev_grid[1] + adapter.agent_queries + adapter.map_queries + adapter.ego_queries
+    scene = (
+        adapter.bev_grid[0] * adapter.bev_grid[1] + adapter.agent_queries + adapter.map_queries + adapter.ego_queries
+    )
     tokens = (scene + config.data.max_text) * (1 + np.ceil(config.teacher.edit_share))
     per_token = 8 * llm.width + 3 * llm.ffn_width + llm.heads * tokens
     return tokens * llm.layers * per_token * np.dtype(jax.numpy.dtype(llm.dtype)).itemsize

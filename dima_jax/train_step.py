@@ -74,9 +74,7 @@ class Setup:
         }
         trainable, frozen = optimizer.split_frozen(placed, self.config.optim.groups)
         rest = (jax.ShapeDtypeStruct((), jnp.int32), jax.eval_shape(self.optimizer.init, trainable))
-        step, opt_state = jax.tree.map(
-            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=everywhere), rest
-        )
+        step, opt_state = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=everywhere), rest)
         return TrainState(step=step, params=trainable, opt_state=opt_state), frozen
 
     def state_of(self, trainable: weights.Params) -> TrainState:

@@ -175,9 +175,17 @@ class StudentOutput:
     ego_feature: Float[Array, "B D2"]
 
 
+def edited_samples(x: Array, count: int) -> Array:
+    """The samples [count, ...] of a batch [B, ...] that are edited: the first of every B / count.
+
+    Spread evenly, so that each device of a mesh edits samples of its own.
+    """
+    return x.reshape(count, -1, *x.shape[1:])[:, 0] if count else x[:0]
+
+
 @struct.dataclass
 class EditOutput:
-    """The edited pass (D10), for the share of the batch that was edited (the first B' samples).
+    """The edited pass (D10), for the share of the batch that was edited: B' samples, see `edited_samples`.
 
     agent_centers/agent_future_offsets/agent_mask: the vehicles that remain or were added, metres; one motion mode each;
     A1 = A + 1, the last is the added one.

@@ -15,7 +15,7 @@ from jaxtyping import Array, Int
 from dima_jax import geometry
 from dima_jax.losses import agents, distill, language, plan, surrogate
 from dima_jax.losses import map as map_losses
-from dima_jax.types import Batch, StudentOutput, TeacherOutput, Term
+from dima_jax.types import Batch, StudentOutput, TeacherOutput, Term, edited_samples
 
 
 def total(terms: dict[str, Term], weights: dict[str, float]) -> tuple[jax.Array, dict[str, jax.Array]]:
@@ -110,8 +110,8 @@ def teacher_terms(
 def _edit_terms(teacher: TeacherOutput, batch: Batch, scene: plan.Surroundings) -> dict[str, Term]:
     """L_edit (D10): the constraints in the edited scene, imitation where the edit leaves the recorded path alone."""
     edit = teacher.edit
-    edited = edit.ego_offsets.shape[0]
-    command, ego, scene = jax.tree.map(lambda x: x[:edited], (batch.command, batch.ego, scene))
+    count = edit.ego_offsets.shape[0]
+    command, ego, scene = jax.tree.map(lambda x: edited_samples(x, count), (batch.command, batch.ego, scene))
     waypoints = edit.agent_centers[:, :, None] + geometry.offsets_to_waypoints(edit.agent_future_offsets)
     mask = ego.future_mask & edit.edited[:, None]
     terms = _named(

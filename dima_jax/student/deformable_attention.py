@@ -111,11 +111,14 @@ def sample_in(
     locations: Float[Array, "B Q h L p 2"],
     weights: Float[Array, "B Q h L p"],
 ) -> Float[Array, "B Q D"]:
-    """Weighted sum of the samples of each query in its own grid."""
-    batch, grids, cells, heads, channels = value.shape
-    image = jnp.arange(batch, dtype=jnp.int32)[:, None] * grids + grid
-    first = image[..., None] * (cells * heads) + jnp.arange(heads, dtype=jnp.int32)
-    out = summed_samples(shapes, heads, value.reshape(-1, channels), first, locations, weights)
+    """Weighted sum of the samples of each query in its own grid.
+
+    One table for each element of the batch, under `vmap`: with one table for all, a mesh would gather it on every device.
+    """
+    batch, _, cells, heads, channels = value.shape
+    first = grid[..., None] * (cells * heads) + jnp.arange(heads, dtype=jnp.int32)
+    tables = value.reshape(batch, -1, channels)
+    out = jax.vmap(partial(summed_samples, shapes, heads))(tables, first, locations, weights)
     return out.reshape(batch, -1, heads * channels)
 
 
@@ -124,10 +127,10 @@ def summed_samples(
     shapes: Shapes,
     stride: int,
     table: Float[Array, "R d"],
-    first: Int[Array, "B Q h"],
-    locations: Float[Array, "B Q h L p 2"],
-    weights: Float[Array, "B Q h L p"],
-) -> Float[Array, "B Q h d"]:
+    first: Int[Array, "Q h"],
+    locations: Float[Array, "Q h L p 2"],
+    weights: Float[Array, "Q h L p"],
+) -> Float[Array, "Q h d"]:
     """Sum over levels and points; cell i of a query's grid is row `first + i * stride` of the table.
 
     The gradient walks over the points again instead of keeping what was gathered.
@@ -167,16 +170,16 @@ def _summed_samples_backward(shapes, stride, saved, gradient):
 summed_samples.defvjp(_summed_samples_forward, _summed_samples_backward)
 
 
-def by_point(shapes: Shapes, locations: Float[Array, "B Q h L p 2"], weights: Float[Array, "B Q h L p"]):
-    """The points one after the other: locations [n, B, Q, h, 2], weights [n, B, Q, h], levels [n, 3].
+def by_point(shapes: Shapes, locations: Float[Array, "Q h L p 2"], weights: Float[Array, "Q h L p"]):
+    """The points one after the other: locations [n, Q, h, 2], weights [n, Q, h], levels [n, 3].
 
     A level is (rows, columns, first cell).
     """
     points = weights.shape[-1]
     starts = [cell_count(shapes[:i]) for i in range(len(shapes))]
     levels = np.repeat([(*shape, start) for shape, start in zip(shapes, starts, strict=True)], points, axis=0)
-    locations = locations.reshape(*locations.shape[:3], -1, 2)
-    weights = weights.reshape(*weights.shape[:3], -1)
+    locations = locations.reshape(*locations.shape[:2], -1, 2)
+    weights = weights.reshape(*weights.shape[:2], -1)
     return jnp.moveaxis(locations, -2, 0), jnp.moveaxis(weights, -1, 0), jnp.asarray(levels, jnp.int32)
 
 

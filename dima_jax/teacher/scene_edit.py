@@ -18,7 +18,7 @@ from jaxtyping import Array, Bool, Float, Int
 from dima_jax import geometry
 from dima_jax.teacher import placement
 from dima_jax.teacher.placement import Agents, Lines
-from dima_jax.types import AGENT_CLASSES, MAP_CLASSES, EgoTargets, SceneTokens, StudentOutput
+from dima_jax.types import AGENT_CLASSES, MAP_CLASSES, EgoTargets, SceneTokens, StudentOutput, edited_samples
 
 NUM_VEHICLE_CLASSES = 5  # car, truck, construction_vehicle, bus, trailer come first in AGENT_CLASSES
 ADDED_CLASSES = (AGENT_CLASSES.index("car"), AGENT_CLASSES.index("truck"))
@@ -76,11 +76,11 @@ class SceneEditor(nnx.Module):
         samples: int,
         key: Array,
     ) -> Edit:
-        """Edits the first `samples` samples of the batch."""
-        first = jax.tree.map(lambda x: x[:samples], (tokens.agents, tokens.agent_positions, command, ego))
-        agents, positions, command, ego = first
+        """Edits `samples` samples of the batch, those of `edited_samples`."""
+        batch = (tokens.agents, tokens.agent_positions, command, ego, jax.lax.stop_gradient(student.ego_offsets))
+        agents, positions, command, ego, planned = jax.tree.map(lambda x: edited_samples(x, samples), batch)
         scene = read_scene(student, samples, self.pc_range, self.score_threshold)
-        path = ego_path(ego, jax.lax.stop_gradient(student.ego_offsets[:samples]), command)
+        path = ego_path(ego, planned, command)
         luck = jax.random.uniform(key, (samples, 3 + scene.confident.shape[1] + 5 * placement.CANDIDATES))
         choice = jax.vmap(lambda *one: choose(*one, self.pc_range))(luck, scene, path)
 
@@ -151,23 +151,23 @@ def ego_path(ego: EgoTargets, planned: Float[Array, "n R F 2"], command: Float[A
 
 
 def read_scene(student: StudentOutput, samples: int, pc_range: tuple[float, ...], threshold: float) -> Scene:
-    """Last-layer predictions of the first samples: best mode of each agent, boxes, map lines."""
+    """Last-layer predictions of the edited samples: best mode of each agent, boxes, map lines."""
     student = jax.lax.stop_gradient(student)
-    boxes = geometry.decode_boxes(student.agent_codes[-1, :samples])
-    scores = jax.nn.sigmoid(student.agent_logits[-1, :samples])
+    last = (student.agent_codes[-1], student.agent_logits[-1], student.agent_mode_logits, student.agent_future_offsets)
+    codes, logits, modes, futures = (edited_samples(x, samples) for x in last)
+    boxes, scores = geometry.decode_boxes(codes), jax.nn.sigmoid(logits)
     confident = scores.max(axis=-1) > threshold
-    mode = student.agent_mode_logits[:samples].argmax(axis=-1)
-    futures = student.agent_future_offsets[:samples]
-    offsets = jnp.take_along_axis(futures, mode[..., None, None, None], axis=2)[:, :, 0]
+    offsets = jnp.take_along_axis(futures, modes.argmax(axis=-1)[..., None, None, None], axis=2)[:, :, 0]
     agents = Agents(
         track=_track(boxes[..., :2], offsets),
         heading=-boxes[..., 6] - jnp.pi / 2,
         size=jnp.clip(boxes[..., 3:5], 0.0, MAX_SIZE),
         mask=confident & (scores.argmax(axis=-1) < NUM_VEHICLE_CLASSES),
     )
-    map_scores = jax.nn.sigmoid(student.map_logits[-1, :samples])
+    map_scores, points = (edited_samples(x[-1], samples) for x in (student.map_logits, student.map_points))
+    map_scores = jax.nn.sigmoid(map_scores)
     lines = Lines(
-        points=geometry.denormalize_xy(student.map_points[-1, :samples], pc_range),
+        points=geometry.denormalize_xy(points, pc_range),
         divider=map_scores[..., MAP_CLASSES.index("divider")] > threshold,
         boundary=map_scores[..., MAP_CLASSES.index("boundary")] > threshold,
     )

@@ -22,7 +22,16 @@ from dima_jax.teacher.lora import Lora
 from dima_jax.teacher.scene_adapter import SceneAdapter
 from dima_jax.teacher.scene_edit import SceneEditor
 from dima_jax.teacher.surrogate_heads import AgentFutureHead, BevHead, EgoHead, draw_mask
-from dima_jax.types import EditOutput, EditText, EgoTargets, SceneTokens, StudentOutput, TeacherOutput, Text
+from dima_jax.types import (
+    EditOutput,
+    EditText,
+    EgoTargets,
+    SceneTokens,
+    StudentOutput,
+    TeacherOutput,
+    Text,
+    edited_samples,
+)
 
 FUTURE_FRAMES = 2  # D9: 0.5 s and 1.0 s ahead
 
@@ -74,30 +83,28 @@ class Teacher(nnx.Module):
         student: its predictions place and judge the edits (D10). is_training: BEV cells are masked. key: mask and edits.
         """
         mask_key, edit_key = jax.random.split(key)
-        batch, edits = command.shape[0], math.ceil(self.edit_share * command.shape[0])
+        batch = command.shape[0]
+        edits = num_edits(batch, self.edit_share)
         masked = self._draw_mask(mask_key, batch) if is_training else self._no_mask(batch)
         scene = self.read_scene(tokens, self._no_mask(batch) if self.separate_mask_pass else masked)
         edit = self.editor(tokens, student, command, ego, samples=edits, key=edit_key)
-        edited_scene = {part: x[:edits] for part, x in scene.items()}
+        edited_scene = {part: edited_samples(x, edits) for part, x in scene.items()}
         edited_scene["agents"] = self.adapter.read_agents(edit.tokens, edit.positions, edit.visible)
-        question = jax.tree.map(lambda x: x[jnp.arange(edits), edit.row], edit_text)
+        question = jax.tree.map(lambda x: edit_row(edited_samples(x, edits), edit.row), edit_text)
 
-        states, text_logits = self.think(
-            jax.tree.map(lambda *x: jnp.concatenate(x), scene, edited_scene),
-            jnp.concatenate([text.tokens, question.tokens]),
-            jnp.concatenate([text.mask, question.mask]),
-        )
-        now = {part: x[:batch] for part, x in states.items()}
+        rows = (scene, text.tokens, text.mask), (edited_scene, question.tokens, question.mask)
+        states, text_logits = self.think(*jax.tree.map(interleave, *rows))
+        now, after = (jax.tree.map(lambda x: part(x, edits), states) for part in (without_edits, edits_alone))
         reconstructed = now["bev"]
         if self.separate_mask_pass and is_training:
             reconstructed = self.think(self.read_scene(tokens, masked), *_no_text(batch))[0]["bev"]
         feature, ego_offsets = self.ego_head(now["ego"])
-        _, edited_offsets = self.edit_head(states["ego"][batch:])
+        _, edited_offsets = self.edit_head(after["ego"])
         return TeacherOutput(
             ego_feature=feature,
             ego_offsets=ego_offsets,
             agent_future_offsets=self.agent_head(now["agents"], tokens.agents, tokens.agent_positions),
-            text_logits=text_logits[:batch],
+            text_logits=without_edits(text_logits, edits),
             bev_reconstruction=self.reconstruction_head(reconstructed),
             bev_masked=masked,
             bev_future=jnp.stack([head(now["bev"]) for head in self.future_heads], axis=1),
@@ -108,7 +115,7 @@ class Teacher(nnx.Module):
                 agent_mask=edit.vehicles,
                 touches_path=edit.blocks,
                 edited=edit.edited,
-                text_logits=text_logits[batch:],
+                text_logits=edits_alone(text_logits, edits),
                 tokens=question.tokens,
                 answer_mask=question.answer_mask & edit.edited[:, None],
             ),
@@ -162,6 +169,34 @@ class Teacher(nnx.Module):
 
     def _no_mask(self, batch):
         return jnp.zeros((batch, math.prod(self.adapter.bev_grid)), bool)
+
+
+def num_edits(batch: int, share: float) -> int:
+    """How many samples of a batch are edited: ceil(share * batch), or the next smaller number that divides the batch."""
+    return next((n for n in range(math.ceil(share * batch), 0, -1) if batch % n == 0), 0)
+
+
+def interleave(samples: Array, edited: Array) -> Array:
+    """Rows of one LLM call: after each group of B / n samples the edit of its first, so that a mesh moves nothing."""
+    if not len(edited):
+        return samples
+    groups = samples.reshape(len(edited), -1, *samples.shape[1:])
+    return jnp.concatenate([groups, edited[:, None]], axis=1).reshape(-1, *samples.shape[1:])
+
+
+def without_edits(rows: Array, edits: int) -> Array:
+    """The samples' rows of `interleave`."""
+    return rows.reshape(edits, -1, *rows.shape[1:])[:, :-1].reshape(-1, *rows.shape[1:]) if edits else rows
+
+
+def edits_alone(rows: Array, edits: int) -> Array:
+    """The edits' rows of `interleave`."""
+    return rows.reshape(edits, -1, *rows.shape[1:])[:, -1] if edits else rows[:0]
+
+
+def edit_row(texts: Array, row: Int[Array, " n"]) -> Array:
+    """[n, Q, S] to the text [n, S] of each sample's edit."""
+    return jnp.take_along_axis(texts, row[:, None, None], axis=1)[:, 0]
 
 
 PARTS = ("ego", "agents", "bev", "map")  # of the scene prefix, in order
