@@ -131,10 +131,16 @@ def main(question: str | None) -> None:
     frames = drives.Drives(config, SPLIT.value or config.data.val_split)
     asker = Asker(run, config, ROOM.value)
     if OUT.value is not None:
-        return answer_split(asker, frames, Path(OUT.value), LIMIT.value, SHOW.value)
-    index = frames.index_of(SAMPLE.value)
+        answer_split(asker, frames, Path(OUT.value), LIMIT.value, SHOW.value)
+    else:
+        answer_one(asker, frames, SAMPLE.value, question)
+
+
+def answer_one(asker: Asker, frames: drives.Drives, sample: str, question: str) -> None:
+    """Prints the answer as it is written."""
+    index = frames.index_of(sample)
     if index is None:
-        raise UserError(f"--sample={SAMPLE.value}: split {frames.split!r} of {config.data.path} has no such sample")
+        raise UserError(f"--sample={sample}: split {frames.split!r} of {frames.config.path} has no such sample")
     for piece in asker.stream(asker.look(frames, index), question):
         print(piece, end="", flush=True)
     print()

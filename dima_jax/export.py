@@ -201,13 +201,19 @@ def _camera(yaw_deg: float, width: int, height: int) -> np.ndarray:
     return matrix
 
 
-def compare(student: nnx.Module, config: ConfigDict, file: str | Path, frames: list[Frame]) -> dict[str, float]:
-    """{output: largest absolute difference} of JAX and onnxruntime over the frames, each with its own previous BEV."""
+def open_session(model: str | bytes, threads: int = 0):
+    """An onnxruntime session on the CPU for a file or its bytes; threads 0: as many as there are cores."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors; its notes about initializers it folds away are none of ours
-    session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+    options.intra_op_num_threads = threads
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def compare(student: nnx.Module, config: ConfigDict, file: str | Path, frames: list[Frame]) -> dict[str, float]:
+    """{output: largest absolute difference} of JAX and onnxruntime over the frames, each with its own previous BEV."""
+    session = open_session(str(file))
     graph, params = weights.split(student)
     in_jax = jax.jit(lambda params, *inputs: runner(weights.bind(graph, params), config)(*inputs))
     batch_size = frames[0].command.shape[0]

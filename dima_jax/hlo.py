@@ -16,6 +16,14 @@ import numpy as np
 BYTES = {"pred": 1, "s8": 1, "u8": 1, "s16": 2, "u16": 2, "f16": 2, "bf16": 2, "s32": 4, "u32": 4, "f32": 4}
 BYTES |= {"s64": 8, "u64": 8, "f64": 8, "c64": 8, "c128": 16, "s4": 1, "u4": 1, "f8e4m3fn": 1, "f8e5m2": 1}
 COLLECTIVES = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute", "ragged-all-to-all")
+APPLY_ONE = (
+    "reduce",
+    "sort",
+    "scatter",
+    "map",
+    "reduce-window",
+    "select-and-scatter",
+)  # what they call is one addition
 _ARRAY = re.compile(r"(\w+)\[([\d,<=]*)\]")
 _INSTRUCTION = re.compile(r"^\s*(?:ROOT )?%?([\w.\-]+) = (.*)$")
 _OPCODE = re.compile(r"([a-z][\w\-]*)\(")
@@ -92,10 +100,8 @@ def cost(text: str, devices: int) -> Cost:
             return own + of_computation(body).times(1 if count is None else count)
         if instruction.opcode == "conditional":
             return own + max((of_computation(name) for name in called(instruction)), key=lambda c: (c.flops, c.cycles))
-        if instruction.opcode in ("reduce", "sort", "scatter", "map", "reduce-window", "select-and-scatter") + tuple(
-            collective + suffix for collective in COLLECTIVES for suffix in ("", "-start")
-        ):
-            return own  # what they apply is an addition or a comparison
+        if is_collective(instruction) or instruction.opcode in APPLY_ONE:
+            return own
         inside = sum((of_computation(name) for name in called(instruction)), NOTHING)
         if own.cycles:  # a fusion's estimate covers what it fuses
             inside = inside._replace(cycles=0.0)

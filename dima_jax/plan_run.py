@@ -17,7 +17,7 @@ import numpy as np
 from absl import flags
 from ml_collections import ConfigDict
 
-from dima_jax import entry, flops, hlo, optimizer, sharding, targets
+from dima_jax import entry, flops, hlo, sharding, targets
 from dima_jax.data import example
 from dima_jax.errors import UserError
 from dima_jax.train_step import Setup

@@ -94,12 +94,12 @@ class Teacher(nnx.Module):
 
         rows = (scene, text.tokens, text.mask), (edited_scene, question.tokens, question.mask)
         states, text_logits = self.think(*jax.tree.map(interleave, *rows))
-        now, after = (jax.tree.map(lambda x: part(x, edits), states) for part in (without_edits, edits_alone))
+        now = {part: without_edits(x, edits) for part, x in states.items()}
         reconstructed = now["bev"]
         if self.separate_mask_pass and is_training:
             reconstructed = self.think(self.read_scene(tokens, masked), *_no_text(batch))[0]["bev"]
         feature, ego_offsets = self.ego_head(now["ego"])
-        _, edited_offsets = self.edit_head(after["ego"])
+        _, edited_offsets = self.edit_head(edits_alone(states["ego"], edits))
         return TeacherOutput(
             ego_feature=feature,
             ego_offsets=ego_offsets,

@@ -76,17 +76,12 @@ def forward(config) -> dict:
 
 
 def onnx(config) -> dict:
-    import onnxruntime
-
     from dima_jax import export
 
     student, inputs = student_and_frame(config)
     with tempfile.TemporaryDirectory() as folder:
         file = export.export_student(student, config, Path(folder) / "student.onnx")
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
-        options.intra_op_num_threads = int(THREADS.value[0])
-        session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+        session = export.open_session(str(file), int(THREADS.value[0]))
     feed = dict(zip(export.INPUTS, inputs, strict=True))
     session.run(None, feed)
     return measure.seconds(lambda: session.run(None, feed), RUNS.value)

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 
 from dima_jax import export
 from tests.golden.check import close
@@ -23,18 +22,15 @@ from tests.golden.recipe_student import TINY, vad_config
 TOLERANCE = 1e-3  # metres
 
 
-def check(file: Path):
+def check(golden_file: Path):
     """Checks of the exported file over the two frames of a golden file."""
-    d = dict(np.load(file))
+    d = dict(np.load(golden_file))
     config = vad_config(**TINY)
     config.data.update(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
     with tempfile.TemporaryDirectory() as folder:
-        session = onnxruntime.InferenceSession(
-            _with_float_images(
-                export.export_student(vad_tiny_full.student(config, d), config, Path(folder) / "tiny.onnx")
-            ),
-            providers=["CPUExecutionProvider"],
-        )
+        student = vad_tiny_full.student(config, d)
+        file = export.export_student(student, config, Path(folder) / "tiny.onnx")
+        session = export.open_session(_with_float_images(file))
     bev = np.zeros((1, 100 * 100, 256), np.float32)
     for i in range(2):
         feed = {
