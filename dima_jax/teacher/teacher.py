@@ -37,7 +37,9 @@ FUTURE_FRAMES = 2  # D9: 0.5 s and 1.0 s ahead
 
 
 class Teacher(nnx.Module):
-    """Adapter, LLM, LoRA and heads. mask_ratio, separate_mask_pass, edit_share: D7, D8, D10."""
+    """Adapter, LLM, LoRA and heads. tokens: the parts of the scene it sees; mask_ratio, separate_mask_pass, edit_share:
+    D7, D8, D10.
+    """
 
     def __init__(
         self,
@@ -50,12 +52,16 @@ class Teacher(nnx.Module):
         heads: int,
         num_commands: int,
         num_future: int,
+        tokens: tuple[str, ...],
         mask_ratio: tuple[float, float],
         separate_mask_pass: bool,
         edit_share: float,
         rngs: nnx.Rngs,
     ):
         self.llm, self.lora, self.adapter, self.editor = llm, lora, adapter, editor
+        self.tokens = tuple(tokens)
+        if unknown := set(tokens) - set(PARTS):
+            raise ValueError(f"teacher.tokens: {sorted(unknown)} are no parts of the scene; there are {PARTS}")
         self.mask_ratio, self.separate_mask_pass, self.edit_share = tuple(mask_ratio), separate_mask_pass, edit_share
 
         def ego_head():
@@ -83,6 +89,7 @@ class Teacher(nnx.Module):
         student: its predictions place and judge the edits (D10). is_training: BEV cells are masked. key: mask and edits.
         """
         mask_key, edit_key = jax.random.split(key)
+        tokens = self.seen(tokens)
         batch = command.shape[0]
         edits = num_edits(batch, self.edit_share)
         masked = self._draw_mask(mask_key, batch) if is_training else self._no_mask(batch)
@@ -121,6 +128,12 @@ class Teacher(nnx.Module):
             ),
         )
 
+    def seen(self, tokens: SceneTokens) -> SceneTokens:
+        """The scene as far as `teacher.tokens` lets the teacher see it; what it may not see is zero, its places too."""
+        places = {"agents": ("agent_positions",), "map": ("map_positions",)}
+        hidden = [name for part in PARTS if part not in self.tokens for name in (part, *places.get(part, ()))]
+        return tokens.replace(**{name: jnp.zeros_like(getattr(tokens, name)) for name in hidden})
+
     def read_scene(self, tokens: SceneTokens, masked: Bool[Array, "B g"]) -> dict[str, Float[Array, "B n E"]]:
         """The LLM's scene prefix by part, in the paper's order (D3)."""
         return {
@@ -154,7 +167,7 @@ class Teacher(nnx.Module):
         return generate.greedy(self.llm, x, mask, prefix=prefix, room=room, end=end, lora=self.lora)
 
     def _question(self, tokens: SceneTokens, prompt: Text):
-        scene = self.read_scene(tokens, self._no_mask(prompt.tokens.shape[0]))
+        scene = self.read_scene(self.seen(tokens), self._no_mask(prompt.tokens.shape[0]))
         return self._sequence(scene, prompt.tokens, prompt.mask)
 
     def _sequence(self, scene, text, text_mask):
@@ -228,6 +241,7 @@ def build(config: ConfigDict, student_width: int, rngs: nnx.Rngs) -> Teacher:
         editor=editor,
         width=student_width,
         heads=teacher.adapter.heads,
+        tokens=teacher.tokens,
         num_commands=student.num_commands,
         num_future=student.num_future,
         mask_ratio=teacher.mask_ratio,

@@ -1,0 +1,120 @@
+"""Every row of the paper's Table 4 and every control is a config line that changes exactly what it names.
+
+The losses of a config are found by tracing the joint step without running it; what the teacher sees is run.
+"""
+
+import jax
+import numpy as np
+import pytest
+
+from dima_jax import params as weights
+from dima_jax import train_step
+from dima_jax.data import example, loader
+from dima_jax.teacher.teacher import PARTS
+from dima_jax.train_step import Setup
+from tests.mini import mini_config
+
+STUDENT = {
+    *("agent_class", "agent_box", "agent_motion", "agent_mode", "map_class", "map_points", "map_direction"),
+    *("plan_imitation", "plan_boundary", "plan_collision", "plan_direction"),
+}
+PLAN = {f"teacher_{name}" for name in ("imitation", "boundary", "collision", "direction", "agents")}
+EDIT = {f"edit_{name}" for name in ("imitation", "boundary", "collision", "direction", "language")}
+SURROGATES = {"reconstruction", "future"} | EDIT
+ALL = STUDENT | PLAN | SURROGATES | {"language", "distill"}
+
+
+def off(*names):
+    return {f"loss.{name}": 0.0 for name in names}
+
+
+ROWS = {  # {row: (config lines, terms that are left)}
+    "1 VAD": ({"teacher.enabled": False, "data.future": 0}, STUDENT),
+    "2-4 VQA and LLM planning": (off("distill", *SURROGATES), STUDENT | PLAN | {"language"}),
+    "5 + distillation": (off(*SURROGATES), STUDENT | PLAN | {"language", "distill"}),
+    "6 + reconstruction": (off("future", *EDIT), ALL - EDIT - {"future"}),
+    "7 + future": (off(*EDIT), ALL - EDIT),
+    "8 all": ({}, ALL),
+    "KL only": (off("language", *PLAN, *SURROGATES), STUDENT | {"distill"}),
+    "no KL": (off("distill"), ALL - {"distill"}),
+    "ego status off": ({"data.ego_status": False}, ALL),
+    "command off": ({"data.command": False}, ALL),
+    "BEV tokens only": ({"teacher.tokens": ("bev",)}, ALL),
+}
+
+
+def changed(lines):
+    config = mini_config()
+    config.update_from_flattened_dict(lines)
+    return config
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_a_row_has_its_losses_and_no_other(row):
+    lines, expected = ROWS[row]
+    config = changed(lines)
+    setup = Setup(config, steps_per_epoch=10, devices=jax.devices()[:1])
+    state, frozen = setup.abstract_state()
+
+    def terms(params, batch, key):
+        model = weights.bind(setup.graph, params)
+        return train_step.loss_terms(model(batch, history=1, key=key, is_training=True), batch, config)
+
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    assert set(jax.eval_shape(terms, state.params | frozen, example.spec(config), key)) == expected
+    assert any(path.startswith("teacher/") for path in setup.abstract) == config.teacher.enabled
+
+
+@pytest.fixture(scope="module")
+def answer_to():
+    """(visible parts, tokens) -> the LLM's inputs by part."""
+    config = mini_config()
+    setup = Setup(config, steps_per_epoch=10, devices=jax.devices()[:1])
+    rng = np.random.default_rng(0)
+    params = {
+        path: rng.normal(size=value.shape, scale=0.1).astype(value.dtype) for path, value in setup.abstract.items()
+    }
+
+    def scene(visible, tokens):
+        teacher = weights.bind(setup.graph, params).teacher
+        teacher.tokens = visible
+        seen = teacher.seen(tokens)
+        return teacher.read_scene(seen, np.zeros((1, 8), bool))
+
+    return scene
+
+
+def scene_tokens(seed):
+    from dima_jax.types import SceneTokens
+
+    s, rng = mini_config().student, np.random.default_rng(seed)
+
+    def draw(*shape):
+        return rng.uniform(size=(1, *shape)).astype(np.float32)
+
+    cells = s.bev_shape[0] * s.bev_shape[1]
+    return SceneTokens(
+        bev=draw(cells, s.width),
+        ego=draw(1, s.width),
+        agents=draw(s.num_agents, s.width),
+        agent_positions=draw(s.num_agents, 2),
+        map=draw(s.num_map, s.width),
+        map_positions=draw(s.num_map, 2),
+    )
+
+
+@pytest.mark.parametrize("visible", [("bev",), ("bev", "map"), PARTS])
+def test_the_teacher_sees_the_parts_it_is_given_and_no_other(answer_to, visible):
+    """Table 4, rows 2 to 4."""
+    one, other = (answer_to(visible, scene_tokens(seed)) for seed in (0, 1))
+    for part in PARTS:
+        difference = float(np.abs(np.asarray(one[part]) - np.asarray(other[part])).max())
+        assert (difference > 1e-4) == (part in visible), part
+
+
+def test_the_inputs_that_are_off_are_constant():
+    can_bus = [np.arange(18.0) + i for i in range(3)]
+    assert loader.can_bus_input(can_bus, True).any() and not loader.can_bus_input(can_bus, False).any()
+    given = [loader.command_input(i, True).argmax() for i in range(3)]
+    withheld = {int(loader.command_input(i, False).argmax()) for i in range(3)}
+    assert given == [0, 1, 2] and withheld == {loader.STRAIGHT}
