@@ -65,6 +65,7 @@ def student(student):
 
 
 def teacher(teacher):
+    teacher.edit_share = 0.25
     teacher.llm.layers = 4
     teacher.llm.width = 128
     teacher.llm.heads = 4

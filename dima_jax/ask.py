@@ -34,6 +34,7 @@ from dima_jax.train_step import Setup
 from dima_jax.types import SceneTokens, Text
 
 AT_ONCE = 8  # questions of one frame that are answered together
+STEP = 64  # prompts longer than config.data.max_text are padded to a multiple of this, so that few sizes are compiled
 
 
 class Asker:
@@ -109,15 +110,13 @@ class Asker:
         return self.tokenizer.decode(row[: ended[0]] if len(ended) else row).strip()
 
     def _prompt(self, questions: list[str]) -> Text:
-        """Right-padded prompts. UserError for a question that does not fit `data.max_text`."""
-        size = self.config.data.max_text
-        tokens = np.full((len(questions), size), self.tokenizer.pad, np.int32)
-        mask = np.zeros((len(questions), size), bool)
-        for row, question in enumerate(questions):
-            ids = prompt_tokens(self.tokenizer, question)
-            if len(ids) > size:
-                raise UserError(f"a question of {len(ids)} tokens; --config.data.max_text={len(ids)} makes room")
-            tokens[row, : len(ids)], mask[row, : len(ids)] = ids, True
+        """Right-padded prompts, `data.max_text` long, or longer in steps of STEP where a question needs it."""
+        rows = [prompt_tokens(self.tokenizer, question) for question in questions]
+        longest = max(map(len, rows))
+        size = max(self.config.data.max_text, -(-longest // STEP) * STEP)
+        tokens = np.full((len(rows), size), self.tokenizer.pad, np.int32)
+        mask = np.arange(size) < np.array([len(row) for row in rows])[:, None]
+        tokens[mask] = np.concatenate(rows)
         return Text(tokens, mask, np.zeros_like(mask))
 
 

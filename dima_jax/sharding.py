@@ -3,7 +3,8 @@
 The batch is split over data and fsdp together; a weight follows the first rule that matches its path (config.mesh.rules).
 """
 
-from collections.abc import Iterable, Mapping
+import functools
+from collections.abc import Callable, Iterable, Mapping
 
 import jax
 import numpy as np
@@ -47,6 +48,26 @@ def replicated(mesh: Mesh) -> NamedSharding:
 def batch_sharding(mesh: Mesh) -> NamedSharding:
     """The first axis of every array of a batch over data and fsdp."""
     return NamedSharding(mesh, PartitionSpec(("data", "fsdp")))
+
+
+def on_mesh(function: Callable, mesh: Mesh) -> Callable:
+    """The function with `mesh` known to what it traces: `keep_rows` acts there and nowhere else."""
+
+    @functools.wraps(function)
+    def traced(*arguments):
+        with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
+            return function(*arguments)
+
+    return traced
+
+
+def keep_rows(x: jax.Array, *rest: str | None) -> jax.Array:
+    """x with its first axis over data and fsdp and the others as given. Left to itself the compiler may spread an
+    activation like a weight it meets, and send activations where it should gather the weight.
+    """
+    if jax.sharding.get_abstract_mesh().empty:
+        return x
+    return jax.lax.with_sharding_constraint(x, PartitionSpec(("data", "fsdp"), *rest))
 
 
 def place_batch(mesh: Mesh, batch):

@@ -89,9 +89,11 @@ class Setup:
 
         The state is donated, and comes back where it was.
         """
-        step = make_step(self.graph, self.optimizer, self.schedule, self.config)
         places = jax.tree.map(lambda x: x.sharding, state)
-        return jax.jit(step, donate_argnums=0, out_shardings=(places, sharding.replicated(self.mesh)))
+        step = make_step(self.graph, self.optimizer, self.schedule, self.config, places.params)
+        return jax.jit(
+            sharding.on_mesh(step, self.mesh), donate_argnums=0, out_shardings=(places, sharding.replicated(self.mesh))
+        )
 
 
 def loss_terms(output: dima.DiMAOutput, batch: Batch, config: ConfigDict) -> dict[str, Term]:
@@ -115,7 +117,10 @@ def loss_terms(output: dima.DiMAOutput, batch: Batch, config: ConfigDict) -> dic
     return terms
 
 
-def make_step(graph: nnx.GraphDef, optimiser: optax.GradientTransformation, schedule, config: ConfigDict) -> Callable:
+def make_step(
+    graph: nnx.GraphDef, optimiser: optax.GradientTransformation, schedule, config: ConfigDict, places: Mapping
+) -> Callable:
+    """(state, frozen, batch, key) -> (state, log). places: {path: sharding} of the trained weights and their gradients."""
     loss_weights = config.loss.to_dict()
 
     def step(state: TrainState, frozen: Mapping, batch: Batch, key: jax.Array):
@@ -127,6 +132,7 @@ def make_step(graph: nnx.GraphDef, optimiser: optax.GradientTransformation, sche
             return dima_loss.total(loss_terms(output, batch, config), loss_weights)
 
         (total, means), gradients = jax.value_and_grad(objective, has_aux=True)(state.params)
+        gradients = jax.lax.with_sharding_constraint(gradients, dict(places))
         updates, opt_state = optimiser.update(gradients, state.opt_state, state.params)
         log = {
             "loss/total": total,

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
+from dima_jax.sharding import keep_rows
 from dima_jax.teacher.lora import PROJECTIONS, Lora, project
 
 INIT_STD = 0.02  # initializer_range of LLaMA
@@ -145,17 +146,18 @@ class Llama(nnx.Module):
     def _layer(self, rows, weights, gains, updates, cache, rotation, attend):
         """One decoder layer: rows [B * S, E], one per token, to (the same, what `attend` keeps)."""
 
-        def linear(names, x):
-            return project(x, [weights[n] for n in names], None if updates is None else [updates[n] for n in names])
+        def linear(names, x, spread):
+            low_rank = None if updates is None else [updates[n] for n in names]
+            return [keep_rows(y, spread) for y in project(x, [weights[n] for n in names], low_rank)]
 
         def split_heads(y):
             return y.reshape(*rotation[0].shape[:2], -1, self.head_width)
 
-        q, k, v = map(split_heads, linear(("q", "k", "v"), rms_norm(rows, gains[0], self.rms_eps)))
+        q, k, v = map(split_heads, linear(("q", "k", "v"), rms_norm(rows, gains[0], self.rms_eps), "model"))
         y, kept = attend(rotate(q, *rotation), rotate(k, *rotation), v, cache)
-        rows = rows + linear(("o",), y.reshape(rows.shape))[0]
-        gate, up = linear(("gate", "up"), rms_norm(rows, gains[1], self.rms_eps))
-        return rows + linear(("down",), jax.nn.silu(gate) * up)[0], kept
+        rows = rows + linear(("o",), y.reshape(rows.shape), None)[0]
+        gate, up = linear(("gate", "up"), rms_norm(rows, gains[1], self.rms_eps), "model")
+        return rows + linear(("down",), jax.nn.silu(gate) * up, None)[0], kept
 
 
 def rms_norm(x: Float[Array, "*n E"], scale: Float[Array, " E"], eps: float) -> Float[Array, "*n E"]:

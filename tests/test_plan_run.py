@@ -1,0 +1,109 @@
+"""The joint step compiled ahead of time for a mesh: what it holds, computes and sends; targets; recommendations."""
+
+import jax
+import pytest
+
+from configs import base
+from dima_jax import hlo, plan_run, targets
+from dima_jax import params as weights
+from dima_jax.errors import UserError
+from tests.mini import mini_config
+
+DEVICES = 8
+
+
+@pytest.fixture(scope="module")
+def config():
+    config = mini_config()
+    config.mesh.fsdp = 2
+    plan_run.fit(config, DEVICES, windows_per_device=1)
+    return config
+
+
+@pytest.fixture(scope="module")
+def result(config):
+    return plan_run.plan(config, jax.devices()[:DEVICES], card=None)
+
+
+def test_the_mesh_is_stretched_and_the_batch_fits(config):
+    assert dict(config.mesh, rules=None) == dict(data=4, fsdp=2, model=1, rules=None)
+    assert config.data.batch_size == DEVICES
+    with pytest.raises(UserError, match="fsdp=3 model=1 does not divide 8"):
+        other = mini_config()
+        other.mesh.fsdp = 3
+        plan_run.fit(other, DEVICES, 1)
+
+
+def test_every_device_works_on_its_own_windows(result):
+    """Rows of the LLM come in whole numbers: with one window a device, an edited sample costs its device a row."""
+    assert result.cost.flops / result.needed_flops < 1.15
+
+
+def test_only_gradients_and_the_spread_base_are_sent(config, result):
+    ring = (DEVICES - 1) / DEVICES
+    moved = result.cost.moved
+    assert moved["all-reduce"] <= 1.05 * 2 * ring * result.weights + 2**17
+    others = sum(size for kind, size in moved.items() if kind != "all-reduce")
+    passes = 3  # forward, the edited rows' way to their devices, backward
+    assert others <= passes * 2 * result.frozen + 2**21
+
+
+def test_memory_is_what_is_held_and_what_is_computed(config, result):
+    setup = plan_run.Setup(config, steps_per_epoch=1, devices=jax.devices()[:DEVICES])
+    state, frozen = setup.abstract_state()
+    assert result.weights == 4 * weights.count(state.params)
+    whole = 4 * weights.count(frozen)
+    assert 0.5 * whole <= result.frozen < 0.8 * whole  # the base's matrices are spread over fsdp=2
+    held = result.weights + result.frozen + result.optimizer + result.batch
+    assert result.peak >= held and result.temporary > 0
+
+
+def test_a_report_names_every_quantity(config, result, capsys):
+    plan_run.report(result._replace(seconds=0.5), config, "v5p", DEVICES, windows=28130)
+    text = capsys.readouterr().out
+    for words in ("weights, trained", "peak", "of 95 GiB", "work, compiled", "the compiler's cycles", "recommended"):
+        assert words in text
+
+
+def made_up(**changes):
+    plan = dict(
+        weights=0.6, frozen=1.7, optimizer=1.2, batch=0.1, temporary=10.0, peak=14.0, needed_flops=1e13, seconds=None
+    )
+    plan = {key: value * plan_run.GIB if key in ("weights", "frozen", "optimizer", "batch", "temporary", "peak") else value
+            for key, value in (plan | changes).items()}  # fmt: skip
+    return plan_run.Plan(**plan, cost=hlo.NOTHING._replace(flops=1.3e13), compile_seconds=1.0)
+
+
+def base_config(**mesh):
+    config = base.get_config()
+    config.mesh.update(**mesh)
+    return config
+
+
+def test_recommendations():
+    config, card = base_config(data=1, fsdp=8), targets.CARDS["a100"]
+    lines = "\n".join(plan_run.recommend(made_up(), config, card, 8))
+    assert "batch_size=32" in lines and "remat=False" in lines and "accumulate" not in lines
+    small = targets.CARDS["v5e"]
+    lines = "\n".join(plan_run.recommend(made_up(temporary=20.0, peak=24.0), config, small, 8))
+    assert "lacks" in lines and "GiB" in lines
+    config.mesh.update(data=8, fsdp=1)
+    lines = "\n".join(plan_run.recommend(made_up(frozen=13.5, peak=26.0), config, small, 8))
+    assert "--config.mesh.fsdp=8" in lines
+
+
+@pytest.mark.parametrize("target", ["a100", "tpu:8", "a100:0", "a100:x"])
+def test_a_wrong_target_says_what_to_write(target):
+    with pytest.raises(UserError, match=r"DEVICE:NUMBER"):
+        targets.parse(target)
+
+
+def test_a_missing_compiler_is_named_with_its_pip_line(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "libtpu", None)
+    monkeypatch.setitem(__import__("sys").modules, "jax_cuda12_plugin", None)
+    with pytest.raises(UserError, match='pip install "libtpu'):
+        targets.devices("v5p", 8)
+    with pytest.raises(UserError, match='pip install "jax-cuda12-plugin'):
+        targets.devices("a100", 8)
+    with pytest.raises(UserError, match="slices of"):
+        targets.devices("v5p", 7)
