@@ -43,19 +43,20 @@ class TemporalAttention(nnx.Module):
         query_pos: Float[Array, "1 YX D"],
         previous: Float[Array, "B YX D"],
         current: Float[Array, "B YX D"],
-        references: Float[Array, "2B YX 2"],
+        references: Float[Array, "B 2 YX 2"],
         bev_shape: tuple[int, int],
         rng: jax.Array | None = None,
     ) -> Float[Array, "B YX D"]:
-        """`references`: where each query looks, (x, y) in [0, 1], in the previous BEVs, then in the current ones."""
+        """`references`: where each query looks, (x, y) in [0, 1], in the previous BEV and in the current one."""
         offsets, weights = self.maps.points(jnp.concatenate([previous, query + query_pos], axis=-1))
-        offsets, weights = (jnp.concatenate([x[:, :, :, 0], x[:, :, :, 1]]) for x in (offsets, weights))
+        offsets, weights = jnp.moveaxis(offsets, 3, 1), jnp.moveaxis(weights, 3, 1)
         shapes = (bev_shape,)
-        locations = around(references[:, :, None], offsets, shapes)
-        values = self.maps.values(jnp.concatenate([previous, current]))
-        from_previous, from_current = jnp.split(sample(values, shapes, locations, weights), 2)
-        out = self.maps.output(0.5 * (from_previous + from_current))
-        return query + dropout(out, self.rate, rng)
+        locations = around(references[:, :, :, None], offsets, shapes)
+        values = self.maps.values(jnp.stack([previous, current], axis=1))
+        # A sample's two maps stay side by side: a batch that is split over a mesh is not moved.
+        values, locations, weights = (x.reshape(-1, *x.shape[2:]) for x in (values, locations, weights))
+        sampled = sample(values, shapes, locations, weights).reshape(len(query), 2, *query.shape[1:])
+        return query + dropout(self.maps.output(0.5 * (sampled[:, 0] + sampled[:, 1])), self.rate, rng)
 
 
 class SpatialAttention(nnx.Module):
@@ -152,7 +153,7 @@ class BevEncoder(nnx.Module):
         points = pillars(self.bev_shape, self.pc_range, self.pillar_points)
         references, visible = project_pillars(lidar2img, points, self.pc_range, self.image_shape)
         shifted = cell_centers(self.bev_shape) + ego_shift(can_bus, self.pc_range)[:, None]
-        temporal_references = jnp.concatenate([shifted, shifted])
+        temporal_references = jnp.stack([shifted, shifted], axis=1)
         rotated = rotate_bev(prev_bev, can_bus[:, 17], self.bev_shape, self.rotate_center)
         start = query = self.queries[...] + self.embed_can_bus(can_bus)[:, None]
         query_pos = self.positions()

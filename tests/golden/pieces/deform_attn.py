@@ -78,7 +78,7 @@ def _temporal(d):
     module = _load(TemporalAttention(256, 8, 0.0, nnx.Rngs(0)), d)
     query = d["query"]
     previous = d.get("prev_bev", query)
-    references, bev_shape = d["reference_points"][:, :, 0], tuple(map(int, d["bev_hw"]))
+    references, bev_shape = d["reference_points"][None, :, :, 0], tuple(map(int, d["bev_hw"]))
     out = module(query, d["query_pos"], previous, query, references, bev_shape)
     yield close("out", out, d["out"], TOLERANCE)
 
