@@ -16,6 +16,7 @@ DEVICES = 8
 def config():
     config = mini_config()
     config.mesh.fsdp = 2
+    config.teacher.edit_share = 1.0  # as configs/base.py
     plan_run.fit(config, DEVICES, windows_per_device=1)
     return config
 
@@ -35,17 +36,15 @@ def test_the_mesh_is_stretched_and_the_batch_fits(config):
 
 
 def test_every_device_works_on_its_own_windows(result):
-    """Rows of the LLM come in whole numbers: with one window a device, an edited sample costs its device a row."""
-    assert result.cost.flops / result.needed_flops < 1.15
+    assert result.cost.flops / result.needed_flops < 1.02
 
 
-def test_only_gradients_and_the_spread_base_are_sent(config, result):
+def test_only_gradients_and_the_spread_base_are_sent(result):
+    """The sum of the gradients goes round the ring once; the base's matrices are gathered forward and backward."""
     ring = (DEVICES - 1) / DEVICES
     moved = result.cost.moved
-    assert moved["all-reduce"] <= 1.05 * 2 * ring * result.weights + 2**17
-    others = sum(size for kind, size in moved.items() if kind != "all-reduce")
-    passes = 3  # forward, the edited rows' way to their devices, backward
-    assert others <= passes * 2 * result.frozen + 2**21
+    assert moved["all-reduce"] <= 1.15 * 2 * ring * result.weights
+    assert sum(moved.values()) - moved["all-reduce"] <= 16 * result.frozen
 
 
 def test_memory_is_what_is_held_and_what_is_computed(config, result):
