@@ -83,7 +83,7 @@ class Asker:
     def stream(self, tokens: SceneTokens, question: str) -> Iterator[str]:
         """The answer piece by piece, as it is written."""
         logits, cache = self._begin(self.params, tokens, self._prompt([question]))
-        written, shown = [], ""
+        written, text, shown = [], "", ""
         for _ in range(self.room):
             token = jnp.argmax(logits, axis=-1)
             if int(token[0]) == self.tokenizer.eos:
@@ -94,6 +94,7 @@ class Asker:
                 yield text[len(shown) :]
                 shown = text
             logits, cache = self._step(self.params, token, cache)
+        yield text[len(shown) :]
 
     def answers(self, tokens: SceneTokens, questions: list[str]) -> list[str]:
         """Answers to any number of questions about one frame, AT_ONCE at a time."""

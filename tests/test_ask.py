@@ -1,0 +1,98 @@
+"""Asking the teacher: streamed and batched answers agree, DriveLM's form, going on after a stop, clear refusals."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from dima_jax import ask, checkpoints, train
+from dima_jax.data import drives
+from dima_jax.errors import UserError
+from dima_jax.train_step import Setup
+from tests import tiny_root
+from tests.mini import mini_config
+
+ROOM = 6
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """The folder of an untrained run on records with two DriveLM questions, in scene-0061 (train)."""
+    folder = tmp_path_factory.mktemp("ask")
+    questions = tiny_root.drivelm(folder / "drivelm.json")
+    records = tiny_root.write_records(tiny_root.make(folder / "root"), folder / "records", str(questions))
+    config = mini_config(records)
+    state, frozen = Setup(config, steps_per_epoch=1, devices=jax.devices()[:1]).init()
+    state.params["teacher/ego_head/out/bias"] = state.params["teacher/ego_head/out/bias"] + 1.0  # not what init draws
+    manager = checkpoints.open_manager(str(folder / "run"), keep=1)
+    train.save(manager, state, frozen, 0, config)
+    manager.wait_until_finished()
+    return folder / "run"
+
+
+@pytest.fixture(scope="module")
+def asker(run):
+    config = checkpoints.load_student(run)[0]
+    return ask.Asker(run, config, ROOM)
+
+
+@pytest.fixture(scope="module")
+def frames(asker):
+    return drives.Drives(asker.config, "train")
+
+
+def test_the_trained_weights_are_the_checkpoints(run, asker):
+    stored = checkpoints.load_trainable(run)
+    assert any(path.startswith("teacher/lora/") for path in stored)
+    for path, value in stored.items():
+        np.testing.assert_array_equal(asker.params[path], value, err_msg=path)
+
+
+def test_streamed_and_batched_answers_agree(asker, frames):
+    """An untrained teacher talks nonsense, but the same nonsense."""
+    tokens = asker.look(frames, 2)
+    questions = ["What is ahead?", "A much longer question about what the ego vehicle should do now?"]
+    batched = asker.answers(tokens, questions)
+    assert ["".join(asker.stream(tokens, question)).strip() for question in questions] == batched
+    assert any(batched)
+
+
+def test_a_long_question_makes_room(asker):
+    text = asker._prompt(["short", "x" * 150])
+    assert text.tokens.shape == (2, 192) and text.mask.sum(axis=1).tolist() == [23, 168]
+
+
+def test_the_history_counts(asker, frames):
+    """The BEV of the frame before is seen, as in training."""
+    after_history = asker.look(frames, 3)
+    alone = asker._see(asker.params, frames[3].frame, np.zeros_like(after_history.bev), np.array([False]))
+    assert float(np.abs(np.asarray(after_history.bev) - np.asarray(alone.bev)).max()) > 1e-4
+
+
+def test_a_split_is_answered_in_drivelms_form_and_goes_on(asker, frames, tmp_path, monkeypatch, capsys):
+    out = tmp_path / "answers.json"
+    ask.answer_split(asker, frames, out, limit=None, show=1)
+    answers = json.loads(out.read_text())
+    assert [set(one) for one in answers] == [{"id", "question", "gt_answer", "answer"}] * 2
+    scene = frames.frames[0].record["scene"]["token"]
+    assert [one["id"] for one in answers] == [f"{scene}_smp_0010_{i}" for i in range(2)]
+    assert answers[1]["gt_answer"] == "Keep going at the same speed."
+    assert "2 answers" in capsys.readouterr().out
+
+    row = {"sample": "smp_0010", "answers": [dict(one, answer="as before") for one in answers]}
+    out.with_name("answers.json.partial").write_text(json.dumps(row) + "\n")
+    monkeypatch.setattr(asker, "answers", None)  # nothing is asked twice
+    ask.answer_split(asker, frames, out, limit=None, show=0)
+    assert {one["answer"] for one in json.loads(out.read_text())} == {"as before"}
+
+
+def test_refusals(run, asker, frames, tmp_path):
+    with pytest.raises(UserError, match="absent.*no such sample"):
+        ask.answer_one(asker, frames, "absent", "What is ahead?")
+    with pytest.raises(UserError, match="holds no questions"):
+        ask.answer_split(asker, drives.Drives(asker.config, "val"), tmp_path / "none.json", None, 0)
+    config = asker.config.copy_and_resolve_references()
+    config.teacher.enabled = False
+    with pytest.raises(UserError, match="without a teacher"):
+        ask.Asker(run, config, ROOM)
