@@ -52,7 +52,7 @@ def main() -> None:
     mesh = " ".join(f"{axis}={config.mesh[axis]}" for axis in sharding.AXES)
     name = flags.FLAGS["config"].config_filename
     print(f"{name} on {kind}:{number}: mesh {mesh}, {config.data.batch_size} windows a step; {versions()}", flush=True)
-    result = plan(config, devices, targets.CARDS.get(kind))
+    result = plan(config, devices, kind)
     report(result, config, kind, number, WINDOWS.value)
 
 
@@ -68,9 +68,10 @@ def fit(config: ConfigDict, number: int, windows_per_device: int) -> None:
     config.data.batch_size = windows_per_device * config.mesh.data * config.mesh.fsdp
 
 
-def plan(config: ConfigDict, devices: list, card: targets.Card | None) -> Plan:
-    """Compiles the train step of `config` for `devices`."""
-    compiled, state, frozen, batch, compile_seconds = compile_step(config, devices)
+def plan(config: ConfigDict, devices: list, kind: str) -> Plan:
+    """Compiles the train step of `config` for `devices` of a kind (`targets.parse`)."""
+    options, card = targets.compiler_options(kind), targets.CARDS.get(kind)
+    compiled, state, frozen, batch, compile_seconds = compile_step(config, devices, options)
     memory = compiled.memory_analysis()
     peak = (
         memory.argument_size_in_bytes
@@ -93,7 +94,7 @@ def plan(config: ConfigDict, devices: list, card: targets.Card | None) -> Plan:
     )
 
 
-def compile_step(config: ConfigDict, devices: list):
+def compile_step(config: ConfigDict, devices: list, options: dict):
     """(compiled step, abstract state, frozen, batch, seconds of compilation); nothing is allocated."""
     setup = Setup(config, steps_per_epoch=1000, devices=devices)
     state, frozen = setup.abstract_state()
@@ -101,7 +102,7 @@ def compile_step(config: ConfigDict, devices: list):
     batch = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place), example.spec(config))
     key = jax.eval_shape(lambda: jax.random.key(0))
     start = time.perf_counter()
-    compiled = setup.train_step(state).lower(state, frozen, batch, key).compile()
+    compiled = setup.train_step(state).lower(state, frozen, batch, key).compile(options)
     return compiled, state, frozen, batch, time.perf_counter() - start
 
 

@@ -70,6 +70,7 @@ CUDA_CARDS = {  # what XLA asks about a card; A100-SXM4-80GB and H100-SXM5-80GB
     ),
 }
 TARGETS = ("cpu", *CARDS)
+CUDA_OPTIONS = {"xla_gpu_enable_triton_gemm": False}  # its tiles are found by trying them on a card; cuBLAS needs none
 
 
 def parse(target: str) -> tuple[str, int]:
@@ -86,6 +87,11 @@ def devices(kind: str, number: int) -> list:
         jax.config.update("jax_num_cpu_devices", number)
         return jax.devices("cpu")[:number]
     return _cuda_devices(kind, number) if kind in CUDA_CARDS else _tpu_devices(kind, number)
+
+
+def compiler_options(kind: str) -> dict:
+    """What the compiler must be told when the device is not there."""
+    return CUDA_OPTIONS if kind in CUDA_CARDS else {}
 
 
 def _tpu_devices(kind: str, number: int) -> list:

@@ -88,7 +88,7 @@ def test_a_split_is_answered_in_drivelms_form_and_goes_on(asker, frames, tmp_pat
 
 
 def test_refusals(run, asker, frames, tmp_path):
-    with pytest.raises(UserError, match="absent.*no such sample"):
+    with pytest.raises(UserError, match=r"absent.*no such sample"):
         ask.answer_one(asker, frames, "absent", "What is ahead?")
     with pytest.raises(UserError, match="holds no questions"):
         ask.answer_split(asker, drives.Drives(asker.config, "val"), tmp_path / "none.json", None, 0)

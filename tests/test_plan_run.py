@@ -23,7 +23,7 @@ def config():
 
 @pytest.fixture(scope="module")
 def result(config):
-    return plan_run.plan(config, jax.devices()[:DEVICES], card=None)
+    return plan_run.plan(config, jax.devices()[:DEVICES], "cpu")
 
 
 def test_the_mesh_is_stretched_and_the_batch_fits(config):

@@ -1,0 +1,43 @@
+"""One process of a run over several: two steps of the joint step on a fixed batch, losses as JSON.
+
+    python -m tests.process_worker DEVICES [COORDINATOR PROCESSES PROCESS]
+
+DEVICES: of this process. `tests/test_processes.py` starts it.
+"""
+
+import json
+import sys
+
+import jax
+
+
+def main(devices: int, coordinator: str = "", processes: int = 1, process: int = 0) -> None:
+    jax.config.update("jax_num_cpu_devices", devices)
+    if coordinator:
+        jax.config.update("jax_cpu_collectives_implementation", "gloo")
+        jax.distributed.initialize(coordinator, processes, process)
+    from dima_jax import sharding
+    from dima_jax.data import loader
+    from dima_jax.train_step import Setup
+    from tests.mini import mini_config
+
+    config = mini_config()
+    config.data.update(batch_size=4, history=0)
+    config.teacher.edit_share = 1.0
+    config.mesh.update(data=jax.device_count() // 2 or 1, fsdp=min(2, jax.device_count()))
+    setup = Setup(config, steps_per_epoch=10)
+    state, frozen = setup.init()
+    share = config.data.batch_size // processes
+    mine = jax.tree.map(lambda x: x[process * share : (process + 1) * share], loader.example(config))
+    batch = sharding.place_batch(setup.mesh, mine)
+    step = setup.train_step(state)
+    losses = []
+    for _ in range(2):
+        state, log = step(state, frozen, batch, jax.random.key(0, impl="threefry2x32"))
+        losses.append({name: float(value) for name, value in log.items()})
+    print(json.dumps(losses))
+
+
+if __name__ == "__main__":
+    arguments = sys.argv[1:]
+    main(int(arguments[0]), *arguments[1:2], *map(int, arguments[2:]))
