@@ -96,7 +96,9 @@ def collision(ego_offsets, ego_mask, vehicle_waypoints, vehicle_mask) -> Term:
     """
     apart = geometry.offsets_to_waypoints(ego_offsets)[:, None] - vehicle_waypoints  # [B, A, F, 2]
     near = vehicle_mask[..., None] & (jnp.square(apart).sum(-1) <= COLLISION_RADIUS**2)
-    gap = jnp.min(jnp.where(near[..., None], jnp.abs(apart), FAR), axis=1, initial=FAR)  # [B, F, 2]
+    gaps = jnp.where(near[..., None], jnp.abs(apart), FAR)
+    nearest = jnp.argmin(jax.lax.stop_gradient(gaps), axis=1, keepdims=True)  # jnp.min's gradient can be 0 / 0
+    gap = jnp.take_along_axis(gaps, nearest, axis=1)[:, 0]  # [B, F, 2]
     kept = jnp.asarray([COLLISION_LATERAL, COLLISION_LONGITUDINAL])
     return _mean(jnp.maximum(kept - gap, 0.0) * ego_mask[..., None])
 

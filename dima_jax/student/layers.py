@@ -215,3 +215,13 @@ def direction_grid(heads: int, groups: int, points: int) -> np.ndarray:
 def allowed(scores: Array, mask: Bool[Array, "..."]) -> Array:
     """Scores with -inf where a key may not be attended to; at least one key of each row must be allowed."""
     return jnp.where(mask, scores, -jnp.inf)
+
+
+def largest(x: Float[Array, "..."], axis: int) -> Float[Array, "..."]:
+    """Maximum along an axis, which stays with size 1; the gradient goes to the first of equals, as torch.max's.
+
+    The gradient of jnp.max compares x with its maximum again: where a compiler rounds the second x otherwise (seen on
+    several devices) nothing is equal, and 0 / 0 follows.
+    """
+    index = jnp.argmax(jax.lax.stop_gradient(x), axis=axis, keepdims=True)
+    return jnp.take_along_axis(x, index, axis=axis)

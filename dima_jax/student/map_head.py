@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from dima_jax.student.layers import PRIOR_BIAS, Keys, Mlp, layer_norm, linear, table, xavier
+from dima_jax.student.layers import PRIOR_BIAS, Keys, Mlp, largest, layer_norm, linear, table, xavier
 from dima_jax.student.query_decoder import QueryDecoder, halves
 
 
@@ -32,7 +32,7 @@ class LaneLayer(nnx.Module):
 
     def __call__(self, x: Float[Array, "B M P I"]) -> Float[Array, "B M P O"]:
         x = jax.nn.relu(self.norm(self.linear(x)))
-        return jnp.concatenate([x, jnp.broadcast_to(x.max(axis=2, keepdims=True), x.shape)], axis=-1)
+        return jnp.concatenate([x, jnp.broadcast_to(largest(x, axis=2), x.shape)], axis=-1)
 
 
 class LaneEncoder(nnx.Module):
@@ -44,7 +44,7 @@ class LaneEncoder(nnx.Module):
     def __call__(self, x: Float[Array, "B M P D"]) -> Float[Array, "B M D"]:
         for layer in self.layers:
             x = layer(x)
-        return x.max(axis=2)
+        return largest(x, axis=2)[:, :, 0]
 
 
 def nearest_to_corner(points: Float[Array, "B M P 2"]) -> Float[Array, "B M 2"]:
