@@ -90,7 +90,7 @@ def teacher() -> ConfigDict:
             ),  # what the teacher sees of the scene; the others are zeros (ablation)
             mask_ratio=(0.2, 0.4),  # D7, share of BEV cells, uniform
             separate_mask_pass=False,  # D8
-            edit_share=1.0,  # D10, share of the batch that gets an edited pass; 1 costs no more than 1/8 on 8 devices of 1 window
+            edit_share=1.0,  # D10, share of the batch that is edited; less saves time with several windows a device
             edit_threshold=0.5,  # D10, predicted agents and map lines scored above it count as real
         )
     )

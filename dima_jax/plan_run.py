@@ -192,7 +192,10 @@ def recommend(result: Plan, config: ConfigDict, card: targets.Card, number: int)
             f"  --config.teacher.llm.remat=False    keeps about {keep / GIB:.1f} GiB more, {saved:.0%} of the work less"
         )
     if windows > here:
-        lines.append(f"  --config.data.batch_size={batch}    {windows} windows per device fit by extrapolation")
+        lines.append(
+            f"  --config.data.batch_size={batch}    {windows} windows per device fit by extrapolation "
+            f"(here: --windows_per_device={windows})"
+        )
     wanted = base_batch(config)
     if batch < wanted:
         lines.append(f"  --config.optim.accumulate={-(-wanted // batch)}    for steps of {wanted} windows")

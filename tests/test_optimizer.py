@@ -52,3 +52,18 @@ def test_clip_is_by_the_global_norm():
     state = transform.init(params)
     _, state = transform.update({"a": jnp.array([30.0]), "b": jnp.array([40.0])}, state, params)
     np.testing.assert_allclose(state[0][1].mu, [0.1 * 30 / 50, 0.1 * 40 / 50], rtol=1e-6)
+
+
+def test_accumulated_steps_make_one_update_of_the_mean_gradient():
+    params = {"c": jnp.array([1.0, -1.0])}
+    options = dict(weight_decay=0.01, clip_norm=1.0)
+    several = optimizer.build(lambda _: 1e-2, ((".*", 1.0),), accumulate=3, **options)
+    once = optimizer.build(lambda _: 1e-2, ((".*", 1.0),), accumulate=1, **options)
+    gradients = [{"c": jnp.array([x, -2.0 * x])} for x in (1.0, 5.0, -3.0)]
+    state = several.init(params)
+    for gradient in gradients[:2]:
+        updates, state = several.update(gradient, state, params)
+        assert not updates["c"].any()
+    updates, _ = several.update(gradients[2], state, params)
+    expected, _ = once.update({"c": jnp.array([1.0, -2.0])}, once.init(params), params)
+    np.testing.assert_allclose(updates["c"], expected["c"], rtol=1e-5)
