@@ -82,12 +82,7 @@ def teacher() -> ConfigDict:
                 map_queries=64,
                 ego_queries=8,
             ),
-            tokens=(
-                "ego",
-                "agents",
-                "bev",
-                "map",
-            ),  # what the teacher sees of the scene; the others are zeros (ablation)
+            tokens=("ego", "agents", "bev", "map"),  # what the teacher sees of the scene; all else is zero
             mask_ratio=(0.2, 0.4),  # D7, share of BEV cells, uniform
             separate_mask_pass=False,  # D8
             edit_share=1.0,  # D10, share of the batch that is edited; less saves time with several windows a device

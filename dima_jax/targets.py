@@ -41,32 +41,12 @@ GRIDS = {  # chips of a slice
     3: {4: "2x2x1", 8: "2x2x2", 16: "2x2x4", 32: "2x4x4", 64: "4x4x4", 128: "4x4x8", 256: "4x8x8", 512: "8x8x8"},
 }
 DIMENSIONS = {"v4": 3, "v5p": 3, "v5e": 2, "v6e": 2}
-CUDA_CARDS = {  # what XLA asks about a card; A100-SXM4-80GB and H100-SXM5-80GB
+CUDA_CARDS = {  # what XLA asks beyond that
     "a100": dict(
-        name="A100-SXM4-80GB",
-        cores=108,
-        fpus=64,
-        shared=49152,
-        shared_core=167936,
-        shared_optin=166912,
-        bandwidth=2_039_000_000_000,
-        l2=41_943_040,
-        clock=1.41,
-        memory=84_978_434_048,
-        capability="major: 8",
+        name="A100-SXM4-80GB", major=8, cores=108, fpus=64, clock=1.41, l2=41943040, shared=167936, shared_optin=166912
     ),
     "h100": dict(
-        name="H100-SXM5-80GB",
-        cores=132,
-        fpus=128,
-        shared=49152,
-        shared_core=233472,
-        shared_optin=232448,
-        bandwidth=3_350_000_000_000,
-        l2=52_428_800,
-        clock=1.98,
-        memory=84_978_434_048,
-        capability="major: 9",
+        name="H100-SXM5-80GB", major=9, cores=132, fpus=128, clock=1.98, l2=52428800, shared=233472, shared_optin=232448
     ),
 }
 TARGETS = ("cpu", *CARDS)
@@ -121,23 +101,24 @@ def _cuda_devices(kind: str, number: int) -> list:
     return topologies.get_topology_desc(
         platform="cuda",
         topology_name=kind,
-        target_config=_target_config(CUDA_CARDS[kind]),
+        target_config=_target_config(kind),
         topology=f"1x{number // per_host}x{per_host}",  # slices x hosts x cards of a host
     ).devices
 
 
-def _target_config(card: dict) -> str:
+def _target_config(kind: str) -> str:
     """XLA's text proto of a card."""
+    card, bandwidth = CUDA_CARDS[kind], int(CARDS[kind].bandwidth)
     return f"""
 gpu_device_info {{
   threads_per_block_limit: 1024  threads_per_warp: 32
-  shared_memory_per_block: {card["shared"]}  shared_memory_per_core: {card["shared_core"]}
+  shared_memory_per_block: 49152  shared_memory_per_core: {card["shared"]}
   shared_memory_per_block_optin: {card["shared_optin"]}
   threads_per_core_limit: 2048  core_count: {card["cores"]}  fpus_per_core: {card["fpus"]}
   block_dim_limit_x: 2147483647  block_dim_limit_y: 65535  block_dim_limit_z: 65535
-  memory_bandwidth: {card["bandwidth"]}  l2_cache_size: {card["l2"]}  clock_rate_ghz: {card["clock"]}
-  device_memory_size: {card["memory"]}
-  cuda_compute_capability {{ {card["capability"]} }}
+  memory_bandwidth: {bandwidth}  l2_cache_size: {card["l2"]}  clock_rate_ghz: {card["clock"]}
+  device_memory_size: 84978434048
+  cuda_compute_capability {{ major: {card["major"]} }}
   registers_per_core_limit: 65536  registers_per_block_limit: 65536
 }}
 platform_name: "CUDA"

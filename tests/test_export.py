@@ -2,7 +2,6 @@
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 from flax import nnx
 from onnx import TensorProto, helper, numpy_helper
@@ -36,7 +35,7 @@ def test_equals_jax_over_frames(config, model, file):
 
 def test_outputs_follow_the_inputs(config, file):
     """The file computes: what it plans depends on images, previous BEV and command."""
-    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    session = export.open_session(str(file))
     frame = export.made_up_frames(config, 2, batch_size=2)[1]
     shape = export.input_specs(config, 2)["prev_bev"].shape
     feed = dict(
@@ -82,7 +81,7 @@ def test_stores_no_repeated_values():
     export.shrink(graph)
     assert {tensor.name for tensor in graph.initializer} == {"zeros_shape", "varied"}
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", export.OPSET)], ir_version=8)
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    session = export.open_session(model.SerializeToString())
     np.testing.assert_array_equal(session.run(None, {})[0], np.arange(10000).reshape(100, 100))
 
 

@@ -21,6 +21,7 @@ from dima_jax.data import loader
 from dima_jax.geometry import offsets_to_waypoints
 from dima_jax.losses import distill, surrogate
 from dima_jax.train_step import Setup
+from dima_jax.types import edited_samples
 from tests.bench import measure
 
 CHECKPOINT = flags.DEFINE_string("checkpoint", "runs/demo", "Folder of a joint run.")
@@ -74,9 +75,8 @@ def scores(graph, params, batch, key, config) -> dict:
 
     # an added vehicle in the ego's way: the last of the edit's agents
     count = edit.ego_offsets.shape[0]
-    first = batch.command.shape[0] // max(count, 1)
-    plans = {"before": teacher.ego_offsets[::first], "after": edit.ego_offsets}
-    command = batch.command[::first].argmax(axis=-1)
+    plans = {"before": edited_samples(teacher.ego_offsets, count), "after": edit.ego_offsets}
+    command = edited_samples(batch.command, count).argmax(axis=-1)
     track = edit.agent_centers[:, -1, None] + offsets_to_waypoints(edit.agent_future_offsets[:, -1])
 
     def distance(offsets):
