@@ -24,7 +24,7 @@ from dima_jax.student.layers import (
     zeros,
 )
 from dima_jax.student.map_head import MapOutput
-from dima_jax.student.query_decoder import QueryDecoder, halves
+from dima_jax.student.query_decoder import QueryDecoder, each_by_its_own, halves
 
 CENTER = (0, 1, 4)  # cx, cy, cz in the regression code
 
@@ -138,21 +138,20 @@ class AgentHead(nnx.Module):
         rows = self.queries[...]
         query_pos, query = halves(jnp.broadcast_to(rows, (bev.shape[0], *rows.shape)))
         layers = self.decoder(query, query_pos, bev, bev_shape, rng_decoder)
-        logits = [head(layer.state) for head, layer in zip(self.classes, layers, strict=True)]
-        codes = [self.metres(layer.codes, layer.points) for layer in layers]
-        positions = jax.lax.stop_gradient(layers[-1].points[..., :2])
-        motion = self.interact(layers[-1].state, positions, lines, rng_agents, rng_map)
+        logits = each_by_its_own(self.classes, layers.state)
+        positions = jax.lax.stop_gradient(layers.points[-1, ..., :2])
+        motion = self.interact(layers.state[-1], positions, lines, rng_agents, rng_map)
         offsets = self.motion(motion)
         return AgentOutput(
-            logits=jnp.stack(logits),
-            codes=jnp.stack(codes),
+            logits=logits,
+            codes=self.metres(layers.codes, layers.points),
             future_offsets=offsets.reshape(*offsets.shape[:-1], self.num_future, 2),
             mode_logits=self.modes(motion)[..., 0],
             tokens=self.token(motion.reshape(*motion.shape[:2], -1)),
             positions=positions,
         )
 
-    def metres(self, codes: Float[Array, "B A 10"], points: Float[Array, "B A 3"]) -> Float[Array, "B A 10"]:
+    def metres(self, codes: Float[Array, "Z B A 10"], points: Float[Array, "Z B A 3"]) -> Float[Array, "Z B A 10"]:
         """Codes with the centre replaced by the refined reference points in metres."""
         xy = denormalize_xy(points[..., :2], self.pc_range)
         z = points[..., 2:] * (self.pc_range[5] - self.pc_range[2]) + self.pc_range[2]

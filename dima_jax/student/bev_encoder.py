@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float
 
+from dima_jax.depth import over_layers
 from dima_jax.student.bev_geometry import cell_centers, ego_shift, pillars, project_pillars, rotate_bev
 from dima_jax.student.deformable_attention import Projections, Shapes, around, sample, sample_grids
 from dima_jax.student.layers import (
@@ -20,6 +21,7 @@ from dima_jax.student.layers import (
     dropout,
     layer_norm,
     linear,
+    split_keys,
     split_rng,
     table,
     xavier,
@@ -96,6 +98,13 @@ class EncoderLayer(nnx.Module):
         self.ffn = FeedForward(width, hidden, rate, rngs)
         self.norm3 = layer_norm(width, rngs)
 
+    def __call__(self, query, query_pos, previous, current, temporal_references, bev_shape, cameras, rng=None):
+        """The next query [B, YX, D]. cameras: arguments of `SpatialAttention` from `features` to `visible`."""
+        rng_temporal, rng_spatial, rng_ffn = split_rng(rng, 3)
+        query = self.temporal(query, query_pos, previous, current, temporal_references, bev_shape, rng_temporal)
+        query = self.norm2(self.spatial(self.norm1(query), *cameras, rng_spatial))
+        return self.norm3(self.ffn(query, rng_ffn))
+
 
 class BevEncoder(nnx.Module):
     """`encoder_layers` layers over a grid of learned queries. See `configs/base.py` for the arguments."""
@@ -158,16 +167,15 @@ class BevEncoder(nnx.Module):
         start = query = self.queries[...] + self.embed_can_bus(can_bus)[:, None]
         query_pos = self.positions()
         has_prev = has_prev_bev[:, None, None]
-        for layer, rng_layer in zip(self.layers, split_rng(rng, len(self.layers)), strict=True):
-            rng_temporal, rng_spatial, rng_ffn = split_rng(rng_layer, 3)
+        cameras = (tokens, shapes, references, visible)
+
+        def step(query, layer, rng_layer):
             previous = jnp.where(has_prev, rotated, query)
             current = jnp.where(has_prev, start, query)
-            query = layer.temporal(
-                query, query_pos, previous, current, temporal_references, self.bev_shape, rng_temporal
-            )
-            query = layer.norm1(query)
-            query = layer.norm2(layer.spatial(query, tokens, shapes, references, visible, rng_spatial))
-            query = layer.norm3(layer.ffn(query, rng_ffn))
+            query = layer(query, query_pos, previous, current, temporal_references, self.bev_shape, cameras, rng_layer)
+            return query, None
+
+        query, _ = over_layers(step, query, self.layers, split_keys(rng, len(self.layers)))
         return query
 
     def camera_tokens(self, features: list[Float[Array, "B N h w D"]]) -> Float[Array, "B N c D"]:

@@ -63,7 +63,12 @@ def table(rows: int, width: int, rngs: Keys, init=None) -> nnx.Param:
 
 def split_rng(rng: jax.Array | None, count: int) -> list[jax.Array | None]:
     """`count` independent keys, or as many Nones."""
-    return [None] * count if rng is None else list(jax.random.split(rng, count))
+    return [None] * count if rng is None else list(split_keys(rng, count))
+
+
+def split_keys(rng: jax.Array | None, count: int) -> jax.Array | None:
+    """An array of `count` independent keys, or None."""
+    return None if rng is None else jax.random.split(rng, count)
 
 
 def dropout(x: Array, rate: float, rng: jax.Array | None) -> Array:

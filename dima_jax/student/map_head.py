@@ -11,7 +11,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from dima_jax.student.layers import PRIOR_BIAS, Keys, Mlp, largest, layer_norm, linear, table, xavier
-from dima_jax.student.query_decoder import QueryDecoder, halves
+from dima_jax.student.query_decoder import QueryDecoder, each_by_its_own, halves
 
 
 class MapOutput(NamedTuple):
@@ -97,10 +97,9 @@ class MapHead(nnx.Module):
         layers = self.decoder(query, query_pos, bev, bev_shape, rng)
 
         def by_line(x):
-            return x.reshape(x.shape[0], num_map, num_points, -1)
+            return x.reshape(*x.shape[:2], num_map, num_points, -1)
 
-        states = [by_line(layer.state) for layer in layers]
-        logits = [head(state.mean(axis=2)) for head, state in zip(self.classes, states, strict=True)]
-        moved = [by_line(layer.points) for layer in layers]
+        states, moved = by_line(layers.state), by_line(layers.points)
+        logits = each_by_its_own(self.classes, states.mean(axis=3))
         positions = nearest_to_corner(jax.lax.stop_gradient(moved[-1]))
-        return MapOutput(jnp.stack(logits), jnp.stack(moved), self.lane_encoder(states[-1]), positions)
+        return MapOutput(logits, moved, self.lane_encoder(states[-1]), positions)

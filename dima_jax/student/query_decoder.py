@@ -12,19 +12,31 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
+from dima_jax.depth import over_layers
 from dima_jax.geometry import inverse_sigmoid
 from dima_jax.student.deformable_attention import DeformableAttention
-from dima_jax.student.layers import Attention, FeedForward, Keys, Mlp, layer_norm, linear, split_rng, xavier, zeros
+from dima_jax.student.layers import (
+    Attention,
+    FeedForward,
+    Keys,
+    Mlp,
+    layer_norm,
+    linear,
+    split_keys,
+    split_rng,
+    xavier,
+    zeros,
+)
 
 POINTS = 4  # sampling points per head
 
 
 class Refined(NamedTuple):
-    """What one layer says: its state, its regression codes, and its reference points after refinement (in [0, 1])."""
+    """What the layers say: states, regression codes, and reference points after refinement (in [0, 1])."""
 
-    state: Float[Array, "B Q D"]
-    codes: Float[Array, "B Q O"]
-    points: Float[Array, "B Q J"]
+    state: Float[Array, "Z B Q D"]
+    codes: Float[Array, "Z B Q O"]
+    points: Float[Array, "Z B Q J"]
 
 
 class DecoderLayer(nnx.Module):
@@ -65,18 +77,25 @@ class QueryDecoder(nnx.Module):
         bev: Float[Array, "B YX D"],
         bev_shape: tuple[int, int],
         rng: jax.Array | None = None,
-    ) -> list[Refined]:
-        """One `Refined` per layer."""
-        points = jax.nn.sigmoid(self.reference(query_pos))
-        results = []
-        rngs = split_rng(rng, len(self.layers))
-        for layer, branch, rng_layer in zip(self.layers, self.branches, rngs, strict=True):
+    ) -> Refined:
+        """What every layer says, stacked: a leading axis Z."""
+
+        def step(state, layer_and_branch, rng_layer):
+            query, points = state
+            layer, branch = layer_and_branch
             query = layer(query, query_pos, bev, points[..., :2], bev_shape, rng_layer)
             codes = branch(query)
             moved = jax.nn.sigmoid(codes[..., self.coordinates] + inverse_sigmoid(points))
-            results.append(Refined(query, codes, moved))
-            points = jax.lax.stop_gradient(moved)
-        return results
+            return (query, jax.lax.stop_gradient(moved)), Refined(query, codes, moved)
+
+        start = (query, jax.nn.sigmoid(self.reference(query_pos)))
+        pairs = list(zip(self.layers, self.branches, strict=True))
+        return over_layers(step, start, pairs, split_keys(rng, len(pairs)))[1]
+
+
+def each_by_its_own(heads: nnx.List, states: Float[Array, "Z B Q D"]) -> Float[Array, "Z B Q C"]:
+    """The state of each decoder layer through that layer's head."""
+    return over_layers(lambda carry, head, state: (carry, head(state)), None, heads, states)[1]
 
 
 def halves(rows: Float[Array, "... D2"]) -> tuple[Float[Array, "... D"], Float[Array, "... D"]]:

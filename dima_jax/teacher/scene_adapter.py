@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float
 
+from dima_jax.depth import over_layers
 from dima_jax.types import SceneTokens
 
 FREQUENCIES = 8  # octaves of the position code: from one to 1/128 of the scene
@@ -88,8 +89,7 @@ class QFormer(nnx.Module):
         query_code = 0.0 if query_positions is None else self.position(query_positions)
         token_code = self.position(positions)
         tokens = self.token_norm(tokens)
-        for layer in self.layers:
-            x = layer(x, query_code, tokens, token_code, mask)
+        x, _ = over_layers(lambda x, layer, _: (layer(x, query_code, tokens, token_code, mask), None), x, self.layers)
         return self.out(self.norm(x))
 
 
