@@ -46,11 +46,7 @@ class Asker:
         self.config, self.room = config, room
         self.tokenizer = load_tokenizer(config.teacher.tokenizer)
         setup = Setup(config, steps_per_epoch=1)
-        state, frozen = setup.init()
-        trained = checkpoints.load_student(run)[1] | checkpoints.load_trainable(run)
-        self.params = state.params | frozen
-        for path, value in trained.items():
-            self.params[path] = jax.device_put(value, setup.shardings[path])
+        self.params = setup.load(run)
 
         def model(params):
             return weights.bind(setup.graph, params)

@@ -2,10 +2,12 @@
 
     python -m dima_jax.evaluate                                    the student of the last run, with that run's config
     python -m dima_jax.evaluate --checkpoint=runs/base --figures=4 --blank_images
+    python -m dima_jax.evaluate --checkpoint=runs/base --dual           beside it, student and teacher together
 
 Every number is printed with its protocol's name, the sample count and the seed, beside control planners that see
 nothing: the recorded path, constant velocity, going straight; with --blank_images also the same student fed black
-images. Writes the same as JSON (--out), and one picture per scene for the first --figures scenes.
+images; with --dual also DiMA-Dual and the teacher alone, which need the LLM in every frame. Writes the same as JSON
+(--out), and one picture per scene for the first --figures scenes.
 """
 
 import json
@@ -49,7 +51,9 @@ def main() -> None:
     config = CONFIG.value or saved
     checkpoints.refuse_other_model(meta["config"], config, str(run), checkpoints.STUDENT_KEYS)
     split = SPLIT.value or config.data.val_split
-    result = evaluate(config, params, split, blank=BLANK.value, num_figures=FIGURES.value, folder=run / "figures")
+    dual = load_dual(run, config) if DUAL.value else None
+    folder = run / "figures"
+    result = evaluate(config, params, split, blank=BLANK.value, num_figures=FIGURES.value, folder=folder, dual=dual)
     result |= {"checkpoint": str(run), "step": meta["step"], "seed": config.seed, "split": split}
     out = Path(OUT.value) if OUT.value else run / "evaluation.json"
     out.write_text(json.dumps(result, indent=2))
@@ -60,15 +64,18 @@ def main() -> None:
 
 
 def evaluate(
-    config: ConfigDict, params: weights.Params, split: str, *, blank: bool, num_figures: int, folder: Path
+    config: ConfigDict, params: weights.Params, split: str, *, blank: bool, num_figures: int, folder: Path, dual=None
 ) -> dict:
-    """{"planning": {subset: {planner: {protocol: row}}}, "student": {...}}; draws `num_figures` scenes into `folder`."""
+    """{"planning": {subset: {planner: {protocol: row}}}, "student": {...}}; draws `num_figures` scenes into `folder`.
+
+    dual: `load_dual`, or None.
+    """
     students = {"student": lambda images: images} | ({"student, blank images": np.zeros_like} if blank else {})
     scores: dict[str, list] = {}
     subsets: dict[str, list[bool]] = {"all frames": [], "turning frames": []}
     drawn: dict[str, Drive] = {}
     perceived = []
-    for drive in run_students(config, params, split, students):
+    for drive in run_students(config, params, split, students, dual):
         perceived.append(perception.score_frame(*drive.seen, *drive.recorded_seen, config.student.pc_range))
         occupied = planning.occupancy(*agents_of(drive.frame))
         for name, waypoints in drive.plans.items():
@@ -89,11 +96,18 @@ def evaluate(
         "perception": perception.summarize(perceived),
         "protocols": planning.PROTOCOLS | perception.PROTOCOLS,
         "student": {"weights": weights.count(params)},
-    }
+    } | ({"dual": {"teacher_weights": dual.teacher_weights}} if dual else {})
 
 
-def run_students(config: ConfigDict, params: weights.Params, split: str, students: dict[str, Callable]):
-    """Yields a Drive per key frame. students: {name: what happens to the images first}."""
+def load_dual(run: Path, config: ConfigDict):
+    """A `dual.Dual`. The one place where the teacher is imported: without --dual evaluation is the student alone."""
+    from dima_jax.dual import Dual
+
+    return Dual(run, config)
+
+
+def run_students(config: ConfigDict, params: weights.Params, split: str, students: dict[str, Callable], dual=None):
+    """Yields a Drive per key frame. students: {name: what happens to the images first}. dual: as in `evaluate`."""
     graph, _ = student_room.abstract(config)
     params = {path.removeprefix("student/"): value for path, value in params.items()}
 
@@ -111,12 +125,19 @@ def run_students(config: ConfigDict, params: weights.Params, split: str, student
             seen = frame.frame.replace(images=change(frame.frame.images))
             output = predict(params, seen, bevs[name], np.array([not frame.is_first]))
             bevs[name], outputs[name] = output.tokens.bev, output
-            plans[name] = np.cumsum(np.asarray(output.ego_offsets)[0, frame.command], axis=0)
+            plans[name] = path_of(output.ego_offsets, frame.command)
+        if dual is not None:
+            plans |= {name: path_of(offsets, frame.command) for name, offsets in dual(outputs["student"]).items()}
         recorded = np.cumsum(frame.ego.future_offsets[0], axis=0)
         plans |= control_plans(frame, previous, recorded)
         previous = frame
         seen = decode_student(outputs["student"], config.student.pc_range)
         yield Drive(frame, plans, recorded, seen, recorded_seen(frame))
+
+
+def path_of(offsets, command: int) -> np.ndarray:
+    """Positions [F, 2] in metres for a command, of offsets [1, R, F, 2]."""
+    return np.cumsum(np.asarray(offsets)[0, command], axis=0)
 
 
 def decode_student(output: StudentOutput, pc_range) -> tuple[decode.Agents, decode.Lines]:
@@ -219,6 +240,9 @@ def print_tables(result: dict) -> None:
         values = ", ".join(f"{key} {value:.3g}" for key, value in row.items())
         console.print(f"{name}, protocol {result['protocols'][name]}, {where}: {values}", highlight=False)
     console.print(f"student: {result['student']['weights']:,} weights, step {result['step']} of {result['checkpoint']}")
+    if "dual" in result:
+        extra = result["dual"]["teacher_weights"]
+        console.print(f"planners with the LLM: the teacher's {extra:,} weights run as well, in every frame")
 
 
 if __name__ == "__main__":  # flags belong to the command: several commands may be imported side by side
@@ -228,6 +252,9 @@ if __name__ == "__main__":  # flags belong to the command: several commands may 
     )
     SPLIT = flags.DEFINE_string("split", None, "Split to drive; default: the config's val split.")
     BLANK = flags.DEFINE_boolean("blank_images", False, "Add the row of the same student fed black images.")
+    DUAL = flags.DEFINE_boolean(
+        "dual", False, "Add DiMA-Dual, student and teacher together, and the teacher alone: the LLM in every frame."
+    )
     FIGURES = flags.DEFINE_integer("figures", 0, "Draw one frame of each of the first N scenes.")
     OUT = flags.DEFINE_string("out", None, "JSON of all tables; default: evaluation.json in the checkpoint's folder.")
     entry.run(main)

@@ -5,6 +5,7 @@ of its own: not differentiated, not optimised, not donated.
 """
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +14,7 @@ from flax import nnx, struct
 from jaxtyping import Array, Int
 from ml_collections import ConfigDict
 
-from dima_jax import dima, optimizer, sharding
+from dima_jax import checkpoints, dima, optimizer, sharding
 from dima_jax import params as weights
 from dima_jax.convert import llm_folder
 from dima_jax.losses import dima_loss
@@ -53,7 +54,20 @@ class Setup:
         )
 
     def init(self) -> tuple[TrainState, weights.Params]:
-        """(state, frozen) with fresh weights on their shards.
+        """(state, frozen) with fresh weights on their shards; the LLM's base from `teacher.weights` where given."""
+        trainable, frozen = optimizer.split_frozen(self.fresh(), self.config.optim.groups)
+        return self.state_of(trainable), frozen
+
+    def load(self, run: str | Path) -> weights.Params:
+        """Every weight of a run on its shards: student and trained teacher as saved, the LLM's base from its source.
+
+        UserError if the folder holds a student alone.
+        """
+        saved = checkpoints.load_student(run)[1] | checkpoints.load_trainable(run)
+        return self.fresh() | {path: jax.device_put(value, self.shardings[path]) for path, value in saved.items()}
+
+    def fresh(self) -> weights.Params:
+        """The weights that a run starts with.
 
         Weight by weight, not as one jitted function: hundreds of random draws in one program compile for a minute.
         """
@@ -62,8 +76,7 @@ class Setup:
         if self.config.teacher.enabled and self.config.teacher.weights:
             base = weights.under(self.abstract, "teacher/llm/")
             params |= llm_folder.load(self.config.teacher.weights, base, self.shardings)
-        trainable, frozen = optimizer.split_frozen(params, self.config.optim.groups)
-        return self.state_of(trainable), frozen
+        return params
 
     def abstract_state(self) -> tuple[TrainState, weights.Params]:
         """(state, frozen) as shapes on their shards; nothing is allocated."""

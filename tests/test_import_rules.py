@@ -47,6 +47,7 @@ def importing(room: str, *forbidden: str) -> list[str]:
         ("dima_jax/data/", ("dima_jax.student", "dima_jax.teacher", "dima_jax.losses", "tensorflow")),
         ("dima_jax/convert/", ("dima_jax.student", "dima_jax.teacher", "dima_jax.losses", "dima_jax.data")),
         ("dima_jax/world/", ("dima_jax.student", "dima_jax.teacher", "dima_jax.losses", "dima_jax.data", "jax")),
+        ("dima_jax/evaluate.py", ("dima_jax.dima", "dima_jax.teacher", "dima_jax.losses", "dima_jax.train_step")),
         ("dima_jax/export.py", ("dima_jax.dima", "dima_jax.teacher", "dima_jax.losses", "dima_jax.data")),
         ("dima_jax/", ("nuscenes", "data_prep", "configs")),
         ("configs/", ("dima_jax",)),
@@ -61,9 +62,9 @@ def test_nobody_imports_the_entry_points():
 
 
 def test_heavy_packages_are_not_loaded_by_the_method():
-    """Importing the method and the export loads no heavy package and no teacher."""
+    """Importing the student, the export and the evaluation loads no heavy package and no teacher."""
     code = (
-        "import sys, dima_jax.student.student, dima_jax.export;"
+        "import sys, dima_jax.student.student, dima_jax.export, dima_jax.evaluate;"
         f"print([m for m in sys.modules if m.split('.')[0] in {HEAVY} or m.startswith('dima_jax.teacher')])"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)

@@ -92,6 +92,7 @@ def place(
     for key, value in tensors:
         if key in places:
             write(places[key], value.T if places[key].transpose else value)
+        del value  # before the next one is read
 
 
 def llm_config(config: Mapping, name: str) -> dict:

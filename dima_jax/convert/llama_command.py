@@ -2,8 +2,8 @@
 
     python -m dima_jax.convert llama --source=DIR_OR_FILE.gguf --out=DIR [--dtype=bfloat16]
 
-Tensors are streamed one by one from memory-mapped files into memory-sized slots on disk; keys and shapes are checked
-before the first one is written.
+Tensors are streamed one by one into their slots on disk, so that memory holds one and a little (of a GGUF file: the
+mapped pages as well, which the system takes back); keys and shapes are checked before the first one is written.
 """
 
 import shutil

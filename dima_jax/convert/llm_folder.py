@@ -4,8 +4,9 @@
     <folder>/<path>.bin         one weight, raw, C order; "/" in the path is "." in the name
     <folder>/tokenizer.json     (and tokenizer_config.json) for config.teacher.tokenizer
 
-Raw files because a stacked weight is filled layer by layer and read shard by shard: neither side ever holds a whole
-model, or even a whole stacked weight, in memory. `llm.json` is written last, so a conversion that was killed is refused.
+Raw files because a stacked weight is filled and read layer by layer: neither side ever holds a whole model, or even a
+whole stacked weight, in the host's memory, but less than twice the checkpoint's largest tensor
+(`tests/convert/test_memory.py`). `llm.json` is written last, so a conversion that was killed is refused.
 """
 
 import json
@@ -13,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import ml_dtypes  # noqa: F401  (numpy learns bfloat16)
 import numpy as np
 
@@ -20,6 +22,7 @@ from dima_jax.convert.hf_llama import Place
 from dima_jax.errors import UserError
 
 INDEX = "llm.json"
+BLOCK = 2**22  # numbers that are cast and written at once
 
 
 def shapes_of(sizes: Mapping) -> dict[str, tuple[int, ...]]:
@@ -52,7 +55,10 @@ class Writer:
         with _file(self.folder, place.path).open("r+b") as file:
             row = 0 if place.layer is None else place.layer * int(np.prod(shape[1:]))
             file.seek(row * dtype.itemsize)
-            file.write(np.ascontiguousarray(value.astype(dtype)).view(np.uint8).data)
+            rows = max(1, BLOCK * len(value) // value.size)
+            for start in range(0, len(value), rows):
+                block = np.asarray(value[start : start + rows], dtype, order="C")
+                file.write(block.view(np.uint8).data)
 
     def close(self) -> None:
         index = {"sizes": self.sizes, "dtype": self.dtype, "shapes": self.shapes}
@@ -77,7 +83,7 @@ def read_index(folder: str | Path) -> dict:
 def load(
     folder: str | Path, abstract: Mapping[str, jax.ShapeDtypeStruct], shardings: Mapping[str, jax.sharding.Sharding]
 ) -> dict[str, jax.Array]:
-    """The LLM's weights by their full paths, each device's part read straight from the files.
+    """The LLM's weights by their full paths, tensor by tensor: of each, this host reads the rows its devices hold.
 
     abstract: {path ending in the folder's paths: shape and dtype wanted}; values are cast. shardings: where each lives.
     Raises UserError naming a weight whose shape is not the config's.
@@ -90,13 +96,45 @@ def load(
         if shapes.pop(path, None) != tuple(want.shape):
             sizes = ", ".join(f"{key}={value}" for key, value in index["sizes"].items())
             raise UserError(f"{folder}: {path} does not fit config.teacher.llm; this folder needs {sizes}")
-        data = np.memmap(_file(Path(folder), path), _dtype(path, index["dtype"]), "r", shape=tuple(want.shape))
-        loaded[full] = jax.make_array_from_callback(
-            want.shape, shardings[full], lambda part, data=data, want=want: np.asarray(data[part]).astype(want.dtype)
-        )
+        file, stored = _file(Path(folder), path), _dtype(path, index["dtype"])
+        place = _by_layers if _has_whole_layers(want.shape, shardings[full]) else _at_once
+        loaded[full] = place(file, stored, want, shardings[full])
     if shapes:
         raise UserError(f"{folder}: {min(shapes)} has no place in config.teacher.llm; is its `tied` right?")
     return loaded
+
+
+def _has_whole_layers(shape: tuple[int, ...], sharding: jax.sharding.Sharding) -> bool:
+    """Whether it is a stack of matrices that every device has some of each layer of."""
+    return len(shape) == 3 and sharding.shard_shape(shape)[0] == shape[0]
+
+
+def _by_layers(file: Path, stored: np.dtype, want: jax.ShapeDtypeStruct, sharding) -> jax.Array:
+    """A stacked weight, filled on its devices layer by layer."""
+    weight = jax.jit(lambda: jnp.zeros(want.shape, want.dtype), out_shardings=sharding)()
+    fill = jax.jit(jax.lax.dynamic_update_index_in_dim, donate_argnums=0, static_argnums=3, out_shardings=sharding)
+    layer = jax.ShapeDtypeStruct((1, *want.shape[1:]), want.dtype)
+    for i in range(want.shape[0]):
+        weight = fill(weight, _at_once(file, stored, layer, sharding, row=i), np.int32(i), 0)
+        weight.block_until_ready()  # else the layers that are still to be copied pile up
+    return weight
+
+
+def _at_once(file: Path, stored: np.dtype, want: jax.ShapeDtypeStruct, sharding, row: int = 0) -> jax.Array:
+    """A tensor that starts at row `row` of a file (a stack's layer is one row), on its devices."""
+    width = int(np.prod(want.shape[1:]))
+    indices = sharding.addressable_devices_indices_map(want.shape).values()
+    held = [index[0].indices(want.shape[0])[:2] for index in indices]  # (first row, end) of each device
+    first, end = min(a for a, _ in held), max(b for _, b in held)
+    offset = (row + first) * width * stored.itemsize
+    rows = np.fromfile(file, stored, (end - first) * width, offset=offset).reshape(-1, *want.shape[1:])
+    rows = rows.astype(want.dtype, copy=False)
+
+    def part(index):
+        a, b, _ = index[0].indices(want.shape[0])
+        return rows[(slice(a - first, b - first), *index[1:])]
+
+    return jax.make_array_from_callback(want.shape, sharding, part)
 
 
 def _file(folder: Path, path: str) -> Path:

@@ -1,4 +1,5 @@
-"""Tensors of a safetensors checkpoint, single or sharded, as memory maps: nothing is read until it is used.
+"""Tensors of a safetensors checkpoint, single or sharded: nothing is read until it is asked for, and no file is mapped,
+because mapped pages count as the reader's memory until the map is gone.
 
 The format: 8 bytes little-endian length of the header, the JSON header {key: dtype, shape, data_offsets}, the data.
 Source: https://github.com/huggingface/safetensors (README, "Format"); the package's numpy loader has no bfloat16.
@@ -26,10 +27,11 @@ class Stored(NamedTuple):
     shape: tuple[int, ...]
 
     def read(self) -> np.ndarray:
-        """The tensor, memory-mapped. Raises UserError for a dtype that no LLaMA has."""
+        """The tensor, in memory of its own. Raises UserError for a dtype that no LLaMA has."""
         if self.dtype not in DTYPES:
             raise UserError(f"{self.file}: dtype {self.dtype} is not supported; export the model in F32, F16 or BF16")
-        return np.memmap(self.file, DTYPES[self.dtype], "r", self.offset, self.shape)
+        count = int(np.prod(self.shape))
+        return np.fromfile(self.file, DTYPES[self.dtype], count, offset=self.offset).reshape(self.shape)
 
 
 def index(folder: Path) -> dict[str, Stored]:

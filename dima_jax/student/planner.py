@@ -37,4 +37,8 @@ class Planner(nnx.Module):
         map_pos = self.map_position(tokens.map_positions)
         ego_map = self.ego_map(ego_agent, self.map_position(corner), tokens.map, map_pos, rng_map)
         feature = self.waypoints.features(jnp.concatenate([ego_agent, ego_map], axis=-1)[:, 0])
-        return self.waypoints.last(feature).reshape(-1, *self.shape), feature
+        return self.plan(feature), feature
+
+    def plan(self, feature: Float[Array, "B D2"]) -> Float[Array, "B R F 2"]:
+        """Offsets from an ego feature: this planner's, or one fused with the teacher's (`dual.py`)."""
+        return self.waypoints.last(feature).reshape(-1, *self.shape)

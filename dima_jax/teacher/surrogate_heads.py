@@ -32,7 +32,7 @@ class EgoHead(nnx.Module):
         return feature, self.plan(feature)
 
     def plan(self, feature: Float[Array, "B D2"]) -> Float[Array, "B R F 2"]:
-        """Offsets from an ego feature: this head's, or one fused with the student's (DiMA-Dual, dima-paper 1)."""
+        """Offsets from an ego feature: this head's, or one fused with the student's (`dual.py`)."""
         return self.out(feature).reshape(-1, *self.shape)
 
 

@@ -156,6 +156,12 @@ class Teacher(nnx.Module):
             start = end
         return parts, self.llm.logits(states[:, prefix:])
 
+    def plan(self, tokens: SceneTokens) -> tuple[Float[Array, "B D2"], Float[Array, "B R F 2"]]:
+        """(teacher ego feature, ego offsets in metres per step) alone, unmasked. The scene sees no text, so none is read."""
+        batch = tokens.bev.shape[0]
+        scene = self.read_scene(self.seen(tokens), self._no_mask(batch))
+        return self.ego_head(self.think(scene, *_no_text(batch))[0]["ego"])
+
     def begin(self, tokens: SceneTokens, prompt: Text, *, room: int) -> tuple[Float[Array, "B V"], generate.Cache]:
         """Reads scene and question: logits of the answer's first token, and what `generate.step` goes on from."""
         x, mask, prefix = self._question(tokens, prompt)

@@ -1,0 +1,57 @@
+"""DiMA-Dual: student and teacher plan together, so the LLM runs in every frame. The student alone never needs this file.
+
+    feature = max(student's ego feature, teacher's ego feature)       element-wise
+    plan    = the last Linear of an ego head, on that feature
+
+The sources say that both heads get the maximum (dima-paper 1), not whose plan is the result: both are given, and the
+teacher's own plan beside them, which tells what the maximum did to it.
+"""
+
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+from ml_collections import ConfigDict
+
+from dima_jax import checkpoints
+from dima_jax import params as weights
+from dima_jax.dima import DiMA
+from dima_jax.errors import UserError
+from dima_jax.train_step import Setup
+from dima_jax.types import StudentOutput
+
+
+class Dual:
+    """A run's teacher beside its student. teacher_weights: how many numbers the teacher adds to the student's.
+
+    UserError if the run has no teacher, or another than the config's.
+    """
+
+    def __init__(self, run: Path, config: ConfigDict):
+        saved, _, meta = checkpoints.load_student(run)
+        if not saved.teacher.enabled or not config.teacher.enabled:
+            raise UserError(
+                f"{run} was trained without a teacher, which DiMA-Dual needs beside the student; leave --dual out, or "
+                "give the --checkpoint of a joint run (configs/demo.py, configs/base.py)"
+            )
+        checkpoints.refuse_other_model(meta["config"], config, str(run), ("teacher",))
+        setup = Setup(config, steps_per_epoch=1)
+        self.params = setup.load(run)
+        self.teacher_weights = weights.count(weights.under(self.params, "teacher/"))
+        self._plan = jax.jit(lambda params, output: plan(weights.bind(setup.graph, params), output))
+
+    def __call__(self, output: StudentOutput) -> dict[str, Float[Array, "B R F 2"]]:
+        """{planner: ego offsets in metres per step} of the frame that the student saw."""
+        return self._plan(self.params, output)
+
+
+def plan(model: DiMA, output: StudentOutput) -> dict[str, Float[Array, "B R F 2"]]:
+    """`Dual.__call__` for a model and what its student said."""
+    teacher_feature, alone = model.teacher.plan(output.tokens)
+    feature = jnp.maximum(output.ego_feature, teacher_feature)
+    return {
+        "DiMA-Dual + LLM, student's head": model.student.planner.plan(feature),
+        "DiMA-Dual + LLM, teacher's head": model.teacher.ego_head.plan(feature),
+        "teacher alone (LLM)": alone,
+    }
