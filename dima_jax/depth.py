@@ -1,10 +1,10 @@
-"""Equal layers one after the other, traced once: a program grows with the kinds of layers, not with the depth.
+"""Equal layers one after the other, as one module whose weights have a leading layer axis, traced once.
 
-Each layer keeps weights of its own (`layers/0/...`, `layers/1/...`: the paths of checkpoints and of the public weights);
-they are stacked where the layers run, which copies a few megabytes.
+A program, its compilation and the optimiser then grow with the kinds of layers, not with the depth.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import jax
@@ -12,21 +12,45 @@ import jax.numpy as jnp
 from flax import nnx
 
 
-def over_layers(step: Callable, carry: Any, layers: Sequence[Any], xs: Any = None) -> tuple[Any, Any]:
+def stacked(layers: Sequence[nnx.Module]) -> nnx.Module:
+    """One module with the layers' weights stacked: the weight `kernel` [I, O] of each becomes `kernel` [layers, I, O].
+
+    ValueError if the layers differ in structure.
+    """
+    graphs, states = zip(*map(nnx.split, layers), strict=True)
+    if any(graph != graphs[0] for graph in graphs):
+        raise ValueError("layers of different structure cannot be stacked")
+    with _as_made(states):
+        return nnx.merge(graphs[0], jax.tree.map(lambda *leaves: jnp.stack(leaves), *states))
+
+
+def over_layers(step: Callable, carry: Any, layers: Any, xs: Any = None) -> tuple[Any, Any]:
     """(last carry, outputs with a leading layer axis) of `carry, output = step(carry, layer, x)` over the layers.
 
-    layers: modules, or tuples of modules, of equal structure and shapes; ValueError if not. xs: pytree with a leading
-    layer axis, one slice for each layer, or None. Weights that are constants stay so (an exported product of constants
-    is packed once): then the layers are written out.
+    layers: a stacked module, or a tuple of them. xs: pytree with a leading layer axis, one slice a layer, or None.
+    Constants stay constants, so that an exported product knows its weights: then the layers are written out.
     """
-    graphs, states = zip(*(nnx.split(layer) for layer in layers), strict=True)
-    if any(graph != graphs[0] for graph in graphs):
-        raise ValueError("layers of different structure cannot share one trace")
-    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(states)):
-        states = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
-        return jax.lax.scan(lambda carry, now: step(carry, nnx.merge(graphs[0], now[0]), now[1]), carry, (states, xs))
+    graph, state = nnx.split(layers)
+    if _traced(state):
+        return jax.lax.scan(lambda carry, now: step(carry, nnx.merge(graph, now[0]), now[1]), carry, (state, xs))
     outputs = []
-    for i, layer in enumerate(layers):
+    for i in range(count(layers)):
+        with _as_made(state):
+            layer = nnx.merge(graph, jax.tree.map(lambda leaf, i=i: leaf[i], state))
         carry, output = step(carry, layer, jax.tree.map(lambda x, i=i: x[i], xs))
         outputs.append(output)
     return carry, jax.tree.map(lambda *leaves: jnp.stack(leaves), *outputs)
+
+
+def count(layers: Any) -> int:
+    """How many layers a stacked module holds."""
+    return jax.tree.leaves(nnx.state(layers))[0].shape[0]
+
+
+def _traced(state) -> bool:
+    return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(state))
+
+
+def _as_made(state):
+    """Where constants are cut and joined at once, even while a function around them is traced."""
+    return nullcontext() if _traced(state) else jax.ensure_compile_time_eval()

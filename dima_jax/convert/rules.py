@@ -3,12 +3,15 @@
 A pattern is a name with placeholders for integers, "layers.{i}.norms.0.weight"; the same placeholders appear on both
 sides, so a table reads in both directions. Every foreign name must be used exactly once or be listed as ignored, every
 path must be set exactly once, and every shape must fit: a conversion accounts for everything or refuses, naming the key.
+
+Our equal layers are stacked: "layers[{i}]/norm/scale" is row i of the weight "layers/norm/scale".
 """
 
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
 from dima_jax.errors import UserError
@@ -21,6 +24,7 @@ class Change(NamedTuple):
     back: Callable[[np.ndarray], np.ndarray]
 
 
+ROW = "[{i}]"  # in a path pattern
 SAME = Change(lambda x: x, lambda x: x)
 LINEAR = Change(lambda x: x.T, lambda x: x.T)  # PyTorch [out, in] <-> Flax [in, out]
 CONV = Change(lambda x: x.transpose(2, 3, 1, 0), lambda x: x.transpose(3, 2, 0, 1))  # OIHW <-> HWIO
@@ -77,6 +81,7 @@ def to_ours(
     """
     assigned, skipped = assign(rules, ignored, foreign)
     ours: dict[str, np.ndarray] = {}
+    expected = rows(rules, expected)
     for name, (rule, paths) in assigned.items():
         array = np.asarray(foreign[name])
         if array.shape and array.shape[0] % len(paths):
@@ -91,7 +96,36 @@ def to_ours(
     if missing:
         key = foreign_names(rules, missing[:1])[0]
         raise UserError(f"missing key {key!r} ({len(missing)} weights in all); is the checkpoint complete?")
-    return ours, Report({name: paths for name, (_, paths) in assigned.items()}, skipped)
+    return stacked(ours), Report({name: paths for name, (_, paths) in assigned.items()}, skipped)
+
+
+def rows(rules: Iterable[Rule], weights: Mapping[str, Any]) -> dict[str, Any]:
+    """Stacked weights (arrays or ShapeDtypeStructs) row by row under the names of the table, the others as they are."""
+    patterns = [path for rule in rules for path in rule.paths if ROW in path]
+    names = {path.replace(ROW, ""): path for path in patterns}
+    result = {}
+    for path, value in weights.items():
+        if path not in names:
+            result[path] = value
+            continue
+        for i in range(value.shape[0]):
+            row = jax.ShapeDtypeStruct(value.shape[1:], value.dtype) if not hasattr(value, "__array__") else value[i]
+            result[names[path].format(i=i)] = row
+    return result
+
+
+def stacked(weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The inverse of `rows`."""
+    whole: dict[str, Any] = {}
+    for path, value in weights.items():
+        if match := re.search(r"\[(\d+)\]", path):
+            whole.setdefault(path.replace(match[0], ""), {})[int(match[1])] = value
+        else:
+            whole[path] = value
+    return {
+        path: np.stack([value[i] for i in range(len(value))]) if isinstance(value, dict) else value
+        for path, value in whole.items()
+    }
 
 
 def fitted(name: str, change: Change, array: np.ndarray, path: str, expected) -> np.ndarray:
@@ -123,6 +157,7 @@ def foreign_names(rules: Iterable[Rule], paths: Iterable[str]) -> list[str]:
 def to_foreign(rules: Iterable[Rule], ours: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Our weights under their foreign names; the inverse of `to_ours` but for the ignored names."""
     rules = tuple(rules)
+    ours = rows(rules, ours)
     assigned, _ = assign(rules, (), dict.fromkeys(foreign_names(rules, ours)))
     foreign = {}
     for name, (rule, paths) in assigned.items():

@@ -1,7 +1,7 @@
 """VAD's PyTorch names (hustvl/VAD state dict, vad-spec 15) and torchvision's ResNet names, to the student's paths.
 
 Paths here are those of the `Student` module, without the leading "student/". In the code below `theirs` is a foreign
-name pattern and `ours` a path pattern; {i} and {j} stand for integers.
+name pattern and `ours` a path pattern; {i} stands for an integer, [{i}] for a row of a stacked weight.
 """
 
 from collections.abc import Iterable, Mapping
@@ -103,7 +103,7 @@ def fpn_rules(stages: int, extra_levels: int) -> list[Rule]:
 
 def _encoder_rules(head: str) -> list[Rule]:
     transformer = f"{head}transformer"
-    theirs, ours = f"{transformer}.encoder.layers.{{i}}", "bev_encoder/layers/{i}"
+    theirs, ours = f"{transformer}.encoder.layers.{{i}}", "bev_encoder/layers[{i}]"
     temporal, spatial = f"{theirs}.attentions.0", f"{theirs}.attentions.1"
     return [
         Rule(f"{head}bev_embedding.weight", ("bev_encoder/queries",)),
@@ -122,15 +122,15 @@ def _encoder_rules(head: str) -> list[Rule]:
 
 def _decoder_rules(head: str, kind: str, module: str) -> list[Rule]:
     """`kind` is "" for agents and "map_" for the map."""
-    theirs, ours = f"{head}transformer.{kind}decoder.layers.{{i}}", f"{module}/decoder/layers/{{i}}"
+    theirs, ours = f"{head}transformer.{kind}decoder.layers.{{i}}", f"{module}/decoder/layers[{{i}}]"
     cross = f"{theirs}.attentions.1"
     return [
         *_linear(f"{head}transformer.{kind}reference_points", f"{module}/decoder/reference"),
         *_attention(f"{theirs}.attentions.0", f"{ours}/attn"),
         *deformable_rules(f"{cross}.", f"{cross}.output_proj", f"{ours}/cross/maps"),
         *_feed_forward_and_norms(theirs, ours, 3),
-        *_mlp(f"{head}{kind}cls_branches.{{i}}", f"{module}/classes/{{i}}", (0, 3, 6), (1, 4)),
-        *_mlp(f"{head}{kind}reg_branches.{{i}}", f"{module}/decoder/branches/{{i}}", (0, 2, 4)),
+        *_mlp(f"{head}{kind}cls_branches.{{i}}", f"{module}/classes[{{i}}]", (0, 3, 6), (1, 4)),
+        *_mlp(f"{head}{kind}reg_branches.{{i}}", f"{module}/decoder/branches[{{i}}]", (0, 2, 4)),
     ]
 
 
@@ -141,7 +141,7 @@ def _block(theirs: str, ours: str) -> list[Rule]:
 
 def head_rules(head: str) -> list[Rule]:
     """VADHead; the prefix `head` is "pts_bbox_head." in VAD."""
-    lanes, our_lanes = f"{head}lane_encoder.layer_seq.lmlp_{{i}}.mlp", "map_head/lane_encoder/layers/{i}"
+    lanes, our_lanes = f"{head}lane_encoder.layer_seq.lmlp_{{i}}.mlp", "map_head/lane_encoder/layers[{i}]"
     return [
         *_encoder_rules(head),
         *_decoder_rules(head, "", "agent_head"),

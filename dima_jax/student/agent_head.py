@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
+from dima_jax.depth import stacked
 from dima_jax.geometry import denormalize_xy
 from dima_jax.student.layers import (
     PRIOR_BIAS,
@@ -120,7 +121,7 @@ class AgentHead(nnx.Module):
         )
         sizes = (width, width, width, num_classes)
         prior = nnx.initializers.constant(PRIOR_BIAS)
-        self.classes = nnx.List([Mlp(sizes, rngs, norm=True, last_bias=prior) for _ in range(decoder_layers)])
+        self.classes = stacked([Mlp(sizes, rngs, norm=True, last_bias=prior) for _ in range(decoder_layers)])
         self.mode_queries = table(num_modes, width, rngs, nnx.initializers.orthogonal())
         self.position = linear(2, width, rngs, xavier, zeros)
         self.agents = AttentionBlock(width, ffn_width, num_heads, dropout, rngs)

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float
 
-from dima_jax.depth import over_layers
+from dima_jax.depth import count, over_layers, stacked
 from dima_jax.student.bev_geometry import cell_centers, ego_shift, pillars, project_pillars, rotate_bev
 from dima_jax.student.deformable_attention import Projections, Shapes, around, sample, sample_grids
 from dima_jax.student.layers import (
@@ -140,7 +140,7 @@ class BevEncoder(nnx.Module):
         self.can_bus2 = linear(width // 2, width, rngs, xavier, zeros)
         self.can_bus_norm = layer_norm(width, rngs)
         sizes = (width, ffn_width, num_heads, num_levels, dropout)
-        self.layers = nnx.List([EncoderLayer(*sizes, rngs) for _ in range(encoder_layers)])
+        self.layers = stacked([EncoderLayer(*sizes, rngs) for _ in range(encoder_layers)])
 
     def __call__(
         self,
@@ -175,7 +175,7 @@ class BevEncoder(nnx.Module):
             query = layer(query, query_pos, previous, current, temporal_references, self.bev_shape, cameras, rng_layer)
             return query, None
 
-        query, _ = over_layers(step, query, self.layers, split_keys(rng, len(self.layers)))
+        query, _ = over_layers(step, query, self.layers, split_keys(rng, count(self.layers)))
         return query
 
     def camera_tokens(self, features: list[Float[Array, "B N h w D"]]) -> Float[Array, "B N c D"]:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from dima_jax.depth import over_layers
+from dima_jax.depth import over_layers, stacked
 from dima_jax.student.layers import Keys, xavier, zeros
 
 EXPANSION = 4  # output channels of a bottleneck over its inner width
@@ -158,7 +158,7 @@ class ImageEncoder(nnx.Module):
         for i, stage in enumerate(self.stages):
             x = stage[0](x)
             if len(stage) > 1:  # all but the first are alike
-                x, _ = over_layers(lambda x, block, _: (block(x), None), x, stage[1:])
+                x, _ = over_layers(lambda x, block, _: (block(x), None), x, stacked(stage[1:]))
             if i in self.out_stages:
                 outputs.append(x)
         return outputs

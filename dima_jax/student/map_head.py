@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
+from dima_jax.depth import over_layers, stacked
 from dima_jax.student.layers import PRIOR_BIAS, Keys, Mlp, largest, layer_norm, linear, table, xavier
 from dima_jax.student.query_decoder import QueryDecoder, each_by_its_own, halves
 
@@ -39,11 +40,10 @@ class LaneEncoder(nnx.Module):
     """Point features of a line to one token (VectorNet's subgraph, three layers)."""
 
     def __init__(self, width: int, rngs: Keys):
-        self.layers = nnx.List([LaneLayer(width, width // 2, rngs) for _ in range(3)])
+        self.layers = stacked([LaneLayer(width, width // 2, rngs) for _ in range(3)])
 
     def __call__(self, x: Float[Array, "B M P D"]) -> Float[Array, "B M D"]:
-        for layer in self.layers:
-            x = layer(x)
+        x, _ = over_layers(lambda x, layer, _: (layer(x), None), x, self.layers)
         return largest(x, axis=2)[:, :, 0]
 
 
@@ -86,7 +86,7 @@ class MapHead(nnx.Module):
         )
         sizes = (width, width, width, num_classes)
         prior = nnx.initializers.constant(PRIOR_BIAS)
-        self.classes = nnx.List([Mlp(sizes, rngs, norm=True, last_bias=prior) for _ in range(decoder_layers)])
+        self.classes = stacked([Mlp(sizes, rngs, norm=True, last_bias=prior) for _ in range(decoder_layers)])
         self.lane_encoder = LaneEncoder(width, rngs)
 
     def __call__(self, bev: Float[Array, "B YX D"], bev_shape: tuple[int, int], rng=None) -> MapOutput:

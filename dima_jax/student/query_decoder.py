@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from dima_jax.depth import over_layers
+from dima_jax.depth import count, over_layers, stacked
 from dima_jax.geometry import inverse_sigmoid
 from dima_jax.student.deformable_attention import DeformableAttention
 from dima_jax.student.layers import (
@@ -67,8 +67,8 @@ class QueryDecoder(nnx.Module):
         self.coordinates = tuple(coordinates)
         self.reference = linear(width, len(self.coordinates), rngs, xavier, zeros)
         sizes = (width, ffn_width, num_heads, dropout)
-        self.layers = nnx.List([DecoderLayer(*sizes, rngs) for _ in range(layers)])
-        self.branches = nnx.List([Mlp((width, width, width, code_size), rngs) for _ in range(layers)])
+        self.layers = stacked([DecoderLayer(*sizes, rngs) for _ in range(layers)])
+        self.branches = stacked([Mlp((width, width, width, code_size), rngs) for _ in range(layers)])
 
     def __call__(
         self,
@@ -89,12 +89,11 @@ class QueryDecoder(nnx.Module):
             return (query, jax.lax.stop_gradient(moved)), Refined(query, codes, moved)
 
         start = (query, jax.nn.sigmoid(self.reference(query_pos)))
-        pairs = list(zip(self.layers, self.branches, strict=True))
-        return over_layers(step, start, pairs, split_keys(rng, len(pairs)))[1]
+        return over_layers(step, start, (self.layers, self.branches), split_keys(rng, count(self.layers)))[1]
 
 
-def each_by_its_own(heads: nnx.List, states: Float[Array, "Z B Q D"]) -> Float[Array, "Z B Q C"]:
-    """The state of each decoder layer through that layer's head."""
+def each_by_its_own(heads: Mlp, states: Float[Array, "Z B Q D"]) -> Float[Array, "Z B Q C"]:
+    """The state of each decoder layer through that layer's head; `heads` are stacked."""
     return over_layers(lambda carry, head, state: (carry, head(state)), None, heads, states)[1]
 
 

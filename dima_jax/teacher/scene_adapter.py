@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float
 
-from dima_jax.depth import over_layers
+from dima_jax.depth import over_layers, stacked
 from dima_jax.types import SceneTokens
 
 FREQUENCIES = 8  # octaves of the position code: from one to 1/128 of the scene
@@ -73,7 +73,7 @@ class QFormer(nnx.Module):
         self.queries = nnx.Param(0.02 * jax.random.normal(rngs.params(), (num_queries, width)))
         self.position = PositionCode(width, rngs=rngs)
         self.token_norm = nnx.LayerNorm(width, rngs=rngs)
-        self.layers = nnx.List([QFormerLayer(width, heads, rngs=rngs) for _ in range(layers)])
+        self.layers = stacked([QFormerLayer(width, heads, rngs=rngs) for _ in range(layers)])
         self.norm = nnx.LayerNorm(width, rngs=rngs)
         self.out = nnx.Linear(width, llm_width, rngs=rngs)
 
