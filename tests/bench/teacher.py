@@ -14,9 +14,9 @@ and the largest resident memory of that side's process, compilation and weights 
 one position; losses of all turns) are apart.
 
 Every side and part is a process of its own with the same number of threads. The sides take turns of half a second or
-more, after a call that is not counted, while the other waits: the noise of the machine meets both. That is not enough when the machine is busy:
-torch's threads wait for each other after every operation, and lose more. Then hold the run to one core
-(`taskset -c 0 python -m tests.bench.teacher`) and read the CPU seconds.
+more, after a call that is not counted, while the other waits: the noise of the machine meets both. That is not enough
+when the machine is busy: torch's threads wait for each other after every operation, and lose more. Then hold the run to
+one core (`taskset -c 0 python -m tests.bench.teacher`) and read the CPU seconds.
 """
 
 import json
