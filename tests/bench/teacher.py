@@ -60,7 +60,6 @@ class Side:
             env={"GLIBC_TUNABLES": measure.ALLOCATOR} | os.environ,
         )
         self.answers = []
-        self.first_s = self.run(1)
 
     def run(self, calls: int) -> float:
         """Seconds per call; the whole answer joins `answers`."""
@@ -86,7 +85,6 @@ class Side:
             "min_s": seconds.min(),
             "max_s": seconds.max(),
             "median_cpu_s": np.median(self.turns("cpu_seconds")),
-            "first_call_s": self.first_s,
             "peak_memory_gib": peak,
         }
 
