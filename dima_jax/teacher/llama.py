@@ -11,6 +11,7 @@ configured dtype; norms, rotary angles, softmax and logits are float32. LoRA is 
 Source: transformers `models/llama/modeling_llama.py` (rotary halves, not pairs; grouped key-value heads).
 """
 
+import functools
 from collections.abc import Callable
 
 import jax
@@ -157,11 +158,18 @@ class Llama(nnx.Module):
         y, kept = attend(rotate(q, *rotation), rotate(k, *rotation), v, cache)
         rows = rows + linear(("o",), y.reshape(rows.shape), None)[0]
         gate, up = linear(("gate", "up"), rms_norm(rows, gains[1], self.rms_eps), "model")
-        return rows + linear(("down",), jax.nn.silu(gate) * up, None)[0], kept
+        return rows + linear(("down",), gated(gate, up), None)[0], kept
 
 
+@jax.checkpoint
+def gated(gate: Float[Array, "*n F"], up: Float[Array, "*n F"]) -> Float[Array, "*n F"]:
+    """silu(gate) * up. The backward pass keeps the two factors alone, not silu's inner steps."""
+    return jax.nn.silu(gate) * up
+
+
+@functools.partial(jax.checkpoint, static_argnums=2)
 def rms_norm(x: Float[Array, "*n E"], scale: Float[Array, " E"], eps: float) -> Float[Array, "*n E"]:
-    """x over its root mean square, in float32, back in x's dtype."""
+    """x over its root mean square, in float32, back in x's dtype. The backward pass keeps x alone."""
     y = x.astype(jnp.float32)
     y = y * jax.lax.rsqrt(jnp.mean(y * y, axis=-1, keepdims=True) + eps)
     return (y * scale).astype(x.dtype)
@@ -195,10 +203,14 @@ def scene_mask(mask: Bool[Array, "B S"], prefix: int) -> Bool[Array, "B 1 S S"]:
 
 
 def masked_attention(allowed: Bool[Array, "B 1 S S"]) -> Callable:
-    """An `attend` for `Llama.run` that keeps nothing: softmax attention under a mask, grouped key-value heads."""
+    """An `attend` for `Llama.run` that keeps nothing: softmax attention under a mask, grouped key-value heads. The
+    backward pass keeps the products, q with k and weights with v, and redoes the softmax.
+    """
+    policy = jax.checkpoint_policies.dots_saveable
+    attention = jax.checkpoint(functools.partial(jax.nn.dot_product_attention, mask=allowed), policy=policy)
 
     def attend(q, k, v, cache):
         del cache
-        return jax.nn.dot_product_attention(q, k, v, mask=allowed), None
+        return attention(q, k, v), None
 
     return attend

@@ -9,6 +9,10 @@ import time
 from collections.abc import Callable
 from importlib.metadata import version
 
+ALLOCATOR = (
+    "glibc.malloc.hugetlb=1:glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=8589934592"  # for GLIBC_TUNABLES
+)
+
 
 def seconds(function: Callable[[], object], runs: int) -> dict:
     """Median, least and most seconds of `runs` calls; the caller warms up and blocks on results."""

@@ -4,7 +4,7 @@
 
 Each figure comes from a process of its own, held to its cores before JAX starts: seconds per frame (batch 1, with a
 previous BEV) or per step, and that process's largest resident memory, compilation included. JSON on stdout.
-The processes get glibc's huge pages and keep freed memory (`ALLOCATOR`, as `make demo` does): without, XLA's large
+The processes get `measure.ALLOCATOR`, as `make demo` does: huge pages, and freed memory is kept. Without, XLA's large
 temporaries are mapped and cleared again in every run.
 """
 
@@ -19,8 +19,6 @@ from absl import flags
 
 from dima_jax import entry
 from tests.bench import measure
-
-ALLOCATOR = "glibc.malloc.hugetlb=1:glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=8589934592"
 
 CONFIG = entry.define_config("configs/vad_tiny.py")
 RUNS = flags.DEFINE_integer("runs", 5, "Timed runs.")
@@ -39,7 +37,7 @@ def main() -> None:
         for threads in THREADS.value:
             arguments = [*sys.argv[1:], f"--alone={part}", f"--threads={threads}"]
             command = [sys.executable, "-m", "tests.bench.student", *arguments]
-            environment = {"GLIBC_TUNABLES": ALLOCATOR} | os.environ
+            environment = {"GLIBC_TUNABLES": measure.ALLOCATOR} | os.environ
             run = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
             lines = run.stdout.splitlines()
             results[f"{part}, {threads} cores"] = json.loads(lines[-1])
