@@ -84,9 +84,13 @@ class DiMA(nnx.Module):
         return lax.stop_gradient(lax.scan(encode, start, steps))
 
 
-def build(config: ConfigDict, seed: int) -> DiMA:
-    """The whole model of a config with fresh weights (call under `nnx.eval_shape` or `jax.jit` for large ones)."""
+def build(config: ConfigDict, seed: int, *, draw_base: bool = True) -> DiMA:
+    """The whole model of a config with fresh weights (call under `nnx.eval_shape` or `jax.jit` for large ones).
+
+    draw_base: False leaves the LLM's base as shapes, for a caller who loads it.
+    """
     rngs = nnx.Rngs(jax.random.key(seed, impl="rbg"))  # compiles several times faster than threefry
     student = student_room.build(config, rngs)
-    teacher = teacher_room.build(config, config.student.width, rngs) if config.teacher.enabled else None
-    return DiMA(student, teacher)
+    if not config.teacher.enabled:
+        return DiMA(student, None)
+    return DiMA(student, teacher_room.build(config, config.student.width, rngs, draw_base=draw_base))

@@ -4,8 +4,8 @@
 
 Targets: cpu:N always; v4, v5e, v5p, v6e with libtpu; a100, h100 with the CUDA plugin (see `targets.py`; the command says
 which pip line is missing). Nothing runs and no weight is made: shapes and shardings go to the compiler, and what it
-answers is printed per device: memory by kind, work, traffic, time, hours of the run, and what to set. The mesh's data
-axis is stretched to the number of devices. No records are needed; --windows says how many an epoch has.
+answers is printed per device: memory by kind, work, traffic, time, hours of the run, and what to set. First comes how
+many weights are trained, of the student, the LLM and what lies between. The mesh's data axis is stretched to the number of devices. No records are needed; --windows says how many an epoch has.
 """
 
 import time
@@ -17,13 +17,20 @@ import numpy as np
 from absl import flags
 from ml_collections import ConfigDict
 
-from dima_jax import entry, flops, hlo, sharding, targets
+from dima_jax import entry, flops, hlo, optimizer, sharding, targets
+from dima_jax import params as weights
 from dima_jax.data import example
 from dima_jax.errors import UserError
 from dima_jax.train_step import Setup
 
 GIB = 2**30
 RESERVE = 0.08  # share of a device's memory that the runtime and fragmentation keep
+ROOMS = (  # what a weight is for; first match wins
+    ("student/.*", "student"),
+    ("teacher/llm/.*", "LLM base"),
+    ("teacher/lora/.*", "LoRA"),
+    ("teacher/.*", "adapter and heads"),
+)
 MFU_WITHOUT_ESTIMATE = 0.4  # of the peak, where the compiler gives no time
 
 
@@ -52,6 +59,7 @@ def main() -> None:
     mesh = " ".join(f"{axis}={config.mesh[axis]}" for axis in sharding.AXES)
     name = flags.FLAGS["config"].config_filename
     print(f"{name} on {kind}:{number}: mesh {mesh}, {config.data.batch_size} windows a step; {versions()}", flush=True)
+    print_trained(trained_share(config, devices))
     result = plan(config, devices, kind)
     report(result, config, kind, number, WINDOWS.value)
 
@@ -66,6 +74,24 @@ def fit(config: ConfigDict, number: int, windows_per_device: int) -> None:
         )
     config.mesh.data = number // rest
     config.data.batch_size = windows_per_device * config.mesh.data * config.mesh.fsdp
+
+
+def trained_share(config: ConfigDict, devices: list) -> dict[str, tuple[int, int]]:
+    """{room: (trained weights, all weights)} of the whole model and of each of ROOMS, from shapes alone."""
+    everything = Setup(config, steps_per_epoch=1000, devices=devices).abstract
+    trained, _ = optimizer.split_frozen(everything, config.optim.groups)
+    rooms = weights.match(ROOMS, everything)
+    shares = {"weights, all devices": (weights.count(trained), weights.count(everything))}
+    for name in dict.fromkeys(rooms.values()):
+        room = {path: value for path, value in everything.items() if rooms[path] == name}
+        shares[name] = weights.count({path: room[path] for path in room if path in trained}), weights.count(room)
+    return shares
+
+
+def print_trained(shares: dict[str, tuple[int, int]]) -> None:
+    for name, (trained, whole) in shares.items():
+        row(name, f"trained {trained:,} of {whole:,} ({trained / whole:.2%})")
+    print(end="", flush=True)  # compiling takes minutes
 
 
 def plan(config: ConfigDict, devices: list, kind: str) -> Plan:

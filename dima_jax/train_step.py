@@ -71,12 +71,13 @@ class Setup:
 
         Weight by weight, not as one jitted function: hundreds of random draws in one program compile for a minute.
         """
-        params = weights.split(dima.build(self.config, self.config.seed))[1]
-        params = {path: jax.device_put(value, self.shardings[path]) for path, value in params.items()}
-        if self.config.teacher.enabled and self.config.teacher.weights:
-            base = weights.under(self.abstract, "teacher/llm/")
-            params |= llm_folder.load(self.config.teacher.weights, base, self.shardings)
-        return params
+        source = self.config.teacher.weights if self.config.teacher.enabled else ""
+        params = weights.split(dima.build(self.config, self.config.seed, draw_base=not source))[1]
+        base = weights.under(params, "teacher/llm/") if source else {}  # shapes: no device ever holds a drawn base
+        drawn = {
+            path: jax.device_put(value, self.shardings[path]) for path, value in params.items() if path not in base
+        }
+        return drawn | llm_folder.load(source, base, self.shardings) if source else drawn
 
     def abstract_state(self) -> tuple[TrainState, weights.Params]:
         """(state, frozen) as shapes on their shards; nothing is allocated."""

@@ -3,6 +3,8 @@
 The losses of a config are found by tracing the joint step without running it; what the teacher sees is run.
 """
 
+from types import SimpleNamespace
+
 import jax
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ import pytest
 from dima_jax import params as weights
 from dima_jax import train_step
 from dima_jax.data import example, loader
-from dima_jax.teacher.teacher import PARTS
+from dima_jax.teacher.teacher import PARTS, Teacher
 from dima_jax.train_step import Setup
 from tests.mini import mini_config
 
@@ -110,6 +112,24 @@ def test_the_teacher_sees_the_parts_it_is_given_and_no_other(answer_to, visible)
     for part in PARTS:
         difference = float(np.abs(np.asarray(one[part]) - np.asarray(other[part])).max())
         assert (difference > 1e-4) == (part in visible), part
+
+
+@pytest.mark.parametrize("visible", [(), ("bev",), ("bev", "map"), ("ego", "agents"), PARTS])
+def test_what_is_hidden_is_zero_and_what_is_seen_is_untouched(visible):
+    """Places too: where the agents are would tell the teacher about them."""
+    tokens = scene_tokens(0)
+    seen = Teacher.seen(SimpleNamespace(tokens=visible), tokens)
+    fields = {
+        "ego": "ego",
+        "bev": "bev",
+        "agents": "agents",
+        "agent_positions": "agents",
+        "map": "map",
+        "map_positions": "map",
+    }
+    for field, part in fields.items():
+        expected = getattr(tokens, field) if part in visible else np.zeros_like(getattr(tokens, field))
+        np.testing.assert_array_equal(getattr(seen, field), expected, err_msg=field)
 
 
 def test_the_inputs_that_are_off_are_constant():

@@ -100,3 +100,5 @@ def test_products_with_a_matrix_are_found():
     assert not export.is_product("zyab,zbyc->zyac")
     assert not export.is_product("abc,dc->abd")
     assert not export.is_product("abc,cd->adb")
+    assert not export.is_product("abc,cde->abd")  # sums over e as well
+    assert not export.is_product("abc,c->ab") and not export.is_product("abc->ab")

@@ -1,5 +1,9 @@
 """The joint step compiled ahead of time for a mesh: what it holds, computes and sends; targets; recommendations."""
 
+import json
+import math
+from pathlib import Path
+
 import jax
 import pytest
 
@@ -89,6 +93,45 @@ def test_recommendations():
     config.mesh.update(data=8, fsdp=1)
     lines = "\n".join(plan_run.recommend(made_up(frozen=13.5, peak=26.0), config, small, 8))
     assert "--config.mesh.fsdp=8" in lines
+
+
+def test_what_is_trained_at_full_size(capsys):
+    """LLaMA-7B, its LoRA, the Q-formers and heads by hand; the student by the tensors of the released VAD-Base."""
+    e, d, f, vocab, layers, rank = 4096, 256, 11008, 32000, 32, 16
+    llm = 2 * vocab * e + layers * (4 * e * e + 3 * e * f + 2 * e) + e
+    lora = layers * rank * (4 * (e + e) + 3 * (e + f))
+
+    def linear(a, b):
+        return a * b + b
+
+    norm, attention, position = 2 * d, 4 * linear(d, d), linear(32, d)
+    former_layer = 3 * norm + 2 * attention + linear(d, 4 * d) + linear(4 * d, d)
+    former = position + norm + 2 * former_layer + norm + linear(d, e)
+    adapter = 4 * former + (256 + 64 + 64 + 8) * d + d  # queries, and the token of a masked cell
+    ego_head = linear(e, 2 * d) + 2 * linear(2 * d, 2 * d) + linear(2 * d, 3 * 6 * 2)
+    agent_head = linear(e, d) + 3 * norm + position + attention + linear(d, 2 * d) + linear(2 * d, 6 * 2)
+    bev_head = linear(e, d) + 2 * linear(d, d)
+    added_token = linear(10 + 10 + 6 * 2, d)
+    between = adapter + 2 * ego_head + agent_head + 3 * bev_head + added_token
+
+    names = json.loads((Path(__file__).parent / "convert" / "vad_names.json").read_text())["base"]
+    no_weights = ("code_weights", "num_batches_tracked")
+    student = sum(math.prod(shape) for key, shape in names.items() if not key.endswith(no_weights))
+    first = 7 * 7 * 3 * 64 + (73_728 + 2 * 69_632)  # convolutions of ResNet-50's stem and first three bottlenecks
+    fixed = first + 4 * 26_560  # and gain, bias, mean, variance of all its norms
+
+    shares = plan_run.trained_share(base_config(), jax.devices()[:DEVICES])
+    assert llm == 6_738_415_616 and lora == 39_976_960
+    assert shares == {
+        "weights, all devices": (lora + between + student - fixed, llm + lora + between + student),
+        "student": (student - fixed, student),
+        "adapter and heads": (between, between),
+        "LLM base": (0, llm),
+        "LoRA": (lora, lora),
+    }
+    plan_run.print_trained(shares)
+    text = capsys.readouterr().out
+    assert "trained 121,128,224 of 6,859,872,480 (1.77%)" in text and "trained 0 of 6,738,415,616 (0.00%)" in text
 
 
 @pytest.mark.parametrize("target", ["a100", "tpu:8", "a100:0", "a100:x"])

@@ -90,6 +90,7 @@ def test_training_leaves_the_llm_base_as_it_was(config, straight):
     for _ in range(2):
         state, _ = step(state, frozen, batch, jax.random.key(0))
     assert any(path.startswith("teacher/llm/") for path in before)
+    assert all(v.any() for path, v in state.params.items() if path.startswith("teacher/lora/") and path.endswith("/b"))
     assert_identical({path: np.array(value) for path, value in frozen.items()}, before)
 
 

@@ -5,8 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from dima_jax import dima, train_step
 from dima_jax import params as weights
-from dima_jax import train_step
+from dima_jax.convert import llm_folder
+from dima_jax.convert.hf_llama import Place
 from dima_jax.data import loader
 from dima_jax.losses import dima_loss
 from dima_jax.train_step import Setup
@@ -77,6 +79,32 @@ def gradients(setup, state):
         return means, found
 
     return run
+
+
+def test_a_base_from_a_folder_is_never_drawn(setup, state, tmp_path):
+    """Its place is kept as shapes until the folder is read, and every other weight is as beside a drawn base."""
+    config = setup.config.copy_and_resolve_references()
+    config.teacher.weights = str(tmp_path)
+    sizes = {key: value for key, value in config.teacher.llm.items() if key not in ("dtype", "remat")}
+    writer = llm_folder.Writer(tmp_path, sizes, "float32")
+    for i, (path, shape) in enumerate(writer.shapes.items()):
+        for layer in range(shape[0]) if path.startswith("layers/") else [None]:
+            slot = shape if layer is None else shape[1:]
+            writer.write(Place(path, layer, False), np.full(slot, i + 0.25 * (layer or 0), np.float32))
+    writer.close()
+    undrawn = weights.split(dima.build(config, config.seed, draw_base=False))[1]
+    assert all(
+        isinstance(value, jax.ShapeDtypeStruct) == path.startswith("teacher/llm/") for path, value in undrawn.items()
+    )
+    loaded = Setup(config, steps_per_epoch=10).fresh()
+    drawn = state[0] | state[1]
+    assert loaded.keys() == drawn.keys()
+    for path, value in loaded.items():
+        if not path.startswith("teacher/llm/"):
+            np.testing.assert_array_equal(value, drawn[path], err_msg=path)
+    up = loaded["teacher/llm/layers/up/kernel"]
+    number = list(writer.shapes).index("layers/up/kernel")
+    np.testing.assert_array_equal(up[:, 0, 0], [number, number + 0.25])
 
 
 def norm(gradients, *prefixes):

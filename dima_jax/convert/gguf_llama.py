@@ -49,14 +49,17 @@ class GgufLlama:
         return {key: tuple(int(n) for n in reversed(tensor.shape)) for key, tensor in self.tensors.items()}
 
     def read(self) -> Iterator[tuple[str, np.ndarray]]:
-        """(Hugging Face key, float32 tensor), one at a time."""
+        """(Hugging Face key, float32 tensor), one at a time, none kept."""
+        for key in self.tensors:
+            yield key, self._tensor(key)
+
+    def _tensor(self, key: str) -> np.ndarray:
         from gguf.quants import dequantize
 
-        for key, tensor in self.tensors.items():
-            value = dequantize(tensor.data, tensor.tensor_type)
-            if key.endswith(("q_proj.weight", "k_proj.weight")):
-                value = unpermute(value, self.sizes["heads" if "q_proj" in key else "kv_heads"])
-            yield key, value
+        value = dequantize(self.tensors[key].data, self.tensors[key].tensor_type)
+        if key.endswith(("q_proj.weight", "k_proj.weight")):
+            value = unpermute(value, self.sizes["heads" if "q_proj" in key else "kv_heads"])
+        return value
 
     def write_tokenizer(self, folder: Path) -> None:
         """`tokenizer.json` and `tokenizer_config.json` for `data/prompts.py`. Raises UserError unless byte-level BPE."""

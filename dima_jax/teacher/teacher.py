@@ -16,6 +16,7 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 from ml_collections import ConfigDict
 
+from dima_jax import params as weights
 from dima_jax.teacher import generate
 from dima_jax.teacher.llama import Llama
 from dima_jax.teacher.lora import Lora
@@ -225,10 +226,19 @@ def _no_text(batch: int):
     return jnp.zeros((batch, 0), jnp.int32), jnp.zeros((batch, 0), bool)
 
 
-def build(config: ConfigDict, student_width: int, rngs: nnx.Rngs) -> Teacher:
-    """The teacher of a whole config, with fresh weights."""
+def undrawn(sizes: ConfigDict, rngs: nnx.Rngs) -> Llama:
+    """An LLM of shapes. Its keys are used up, so that every other weight is what it is beside a drawn one."""
+    llm = nnx.eval_shape(lambda: Llama(**sizes, rngs=nnx.Rngs(0)))
+    for path in weights.split(llm)[1]:
+        if not path.endswith("scale"):
+            rngs.params()
+    return llm
+
+
+def build(config: ConfigDict, student_width: int, rngs: nnx.Rngs, *, draw_base: bool = True) -> Teacher:
+    """The teacher of a whole config, with fresh weights; draw_base: as in `dima.build`."""
     student, teacher = config.student, config.teacher
-    llm = Llama(**teacher.llm, rngs=rngs)
+    llm = Llama(**teacher.llm, rngs=rngs) if draw_base else undrawn(teacher.llm, rngs)
     lora = Lora(llm.shapes, layers=llm.depth, rank=teacher.lora.rank, alpha=teacher.lora.alpha, rngs=rngs)
     adapter = SceneAdapter(
         **teacher.adapter, width=student_width, llm_width=llm.width, bev_shape=student.bev_shape, rngs=rngs

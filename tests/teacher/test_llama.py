@@ -82,6 +82,13 @@ def test_lora_with_zero_b_is_the_base(llm, run, base_states, teacher):
     np.testing.assert_allclose(run(zero, x, mask), base_states(x, mask), atol=1e-6)
 
 
+def test_a_fresh_lora_has_zero_b_and_drawn_a(llm):
+    """What a run starts with is what the test above tests."""
+    fresh = lora.Lora(llm.shapes, layers=llm.depth, rank=2, alpha=4.0, rngs=nnx.Rngs(0))
+    for path, value in params.split(fresh)[1].items():
+        assert bool(value.any()) == path.endswith("/a"), path
+
+
 def test_merged_lora_is_the_same_function(llm, update, run, base_states, teacher):
     x, mask = embeddings(llm), jnp.ones((2, LENGTH), bool)
     merged = lora.merge(teacher[1], update.scale)
