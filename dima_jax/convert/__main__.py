@@ -5,8 +5,6 @@ python -m dima_jax.convert vad --config=configs/vad_tiny.py --checkpoint=VAD_tin
 python -m dima_jax.convert resnet --checkpoint=resnet50.pth --out=weights/resnet50
 """
 
-import sys
-
 from absl import flags
 
 from dima_jax import entry
@@ -26,8 +24,7 @@ IMAGES = flags.DEFINE_enum(
 )
 
 
-def main() -> None:
-    command = next((argument for argument in sys.argv[1:] if not argument.startswith("-")), "")
+def main(command: str | None) -> None:
     if command not in COMMANDS:
         raise UserError(f"python -m dima_jax.convert {command or '?'}: say one of {', '.join(COMMANDS)}")
     needed = SOURCE if command == "llama" else CHECKPOINT
@@ -66,4 +63,4 @@ def say(report) -> None:
 COMMANDS = {"llama": llama, "vad": vad, "resnet": resnet}
 
 if __name__ == "__main__":
-    entry.run(main)
+    entry.run(main, words="COMMAND")
