@@ -5,7 +5,8 @@
 Targets: cpu:N always; v4, v5e, v5p, v6e with libtpu; a100, h100 with the CUDA plugin (see `targets.py`; the command says
 which pip line is missing). Nothing runs and no weight is made: shapes and shardings go to the compiler, and what it
 answers is printed per device: memory by kind, work, traffic, time, hours of the run, and what to set. First comes how
-many weights are trained, of the student, the LLM and what lies between. The mesh's data axis is stretched to the number of devices. No records are needed; --windows says how many an epoch has.
+many weights are trained, of the student, the LLM and what lies between. The mesh's data axis is stretched to the number
+of devices. No records are needed; --windows says how many an epoch has.
 """
 
 import time
