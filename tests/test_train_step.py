@@ -42,8 +42,8 @@ def confident(params, agents_on_the_ego=True):
     """
     params = dict(params)
     for path, value in params.items():
-        if "_head/classes/" in path and value.shape in ((10,), (3,)):
-            params[path] = jnp.zeros_like(value).at[0].set(3.0).at[2].set(2.0)
+        if "_head/classes/last/bias" in path:  # [layers, classes]
+            params[path] = jnp.zeros_like(value).at[:, 0].set(3.0).at[:, 2].set(2.0)
         if path.startswith("student/agent_head/") and "/reference/" in path and agents_on_the_ego:
             params[path] = jnp.zeros_like(value)
         if value.shape == (36,):  # the planners' last bias: 0.4 m forward and a little sideways per step
