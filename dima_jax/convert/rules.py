@@ -109,7 +109,8 @@ def rows(rules: Iterable[Rule], weights: Mapping[str, Any]) -> dict[str, Any]:
             result[path] = value
             continue
         for i in range(value.shape[0]):
-            row = jax.ShapeDtypeStruct(value.shape[1:], value.dtype) if not hasattr(value, "__array__") else value[i]
+            abstract = isinstance(value, jax.ShapeDtypeStruct)
+            row = jax.ShapeDtypeStruct(value.shape[1:], value.dtype) if abstract else value[i]
             result[names[path].format(i=i)] = row
     return result
 
