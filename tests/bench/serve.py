@@ -18,8 +18,8 @@ def read_task() -> tuple[dict, dict[str, np.ndarray]]:
 
 def serve(call: Callable[[], object], outcome: Callable[[object], list[float]]) -> None:
     """Answers each line on stdin, a number of calls, with a line of JSON: seconds and cpu_seconds (of all threads) per
-    call, and the outcome of the last one. One more call, not counted, comes first: what a process held in caches and huge
-    pages is gone after the other side's turn.
+    call, and the outcome of the last one. One more call, not counted, comes first: it is slower after the other side's turn
+    (JAX's train step most; the reason was not found), so leaving it out favours JAX there.
 
     call: runs once and waits for its result. outcome: a few numbers of that result; its time does not count.
     """
