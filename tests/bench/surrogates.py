@@ -15,7 +15,7 @@ import numpy as np
 from absl import flags
 from tqdm import tqdm
 
-from dima_jax import ask, checkpoints, entry
+from dima_jax import checkpoints, entry
 from dima_jax import params as weights
 from dima_jax.data import loader
 from dima_jax.geometry import offsets_to_waypoints
@@ -31,10 +31,9 @@ WINDOWS = flags.DEFINE_integer("windows", 200, "Windows of the val split, in the
 def main() -> None:
     run = Path(CHECKPOINT.value)
     config, _, _ = checkpoints.load_student(run)
-    trained = ask.Asker(run, config, room=1).params
     setup = Setup(config, steps_per_epoch=1)
-    state, frozen = setup.init()
-    start = state.params | frozen | checkpoints.load_student(config.train.init_from)[1]
+    trained = setup.load(run)
+    start = setup.fresh() | checkpoints.load_student(config.train.init_from)[1]
     look = jax.jit(lambda params, batch, key: scores(setup.graph, params, batch, key, config))
     config.data.train_split = config.data.val_split
     windows, size = loader.TrainWindows(config), config.data.batch_size
