@@ -9,7 +9,7 @@ A run's folder holds `checkpoints/<step>/` with four Orbax items:
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import jax
@@ -88,11 +88,13 @@ def save_weights(folder: str | Path, weights: Mapping) -> None:
 def restore(manager: ocp.CheckpointManager, student: Mapping, trainable: Mapping, opt_state, config) -> tuple:
     """(student, trainable, opt_state, meta) of the latest step, on the shardings of the abstract arrays given.
 
-    UserError if the checkpoint was made with another model, naming the first key that differs.
+    UserError if the checkpoint was made with another model, naming the first key or weight that differs.
     """
     step = manager.latest_step()
     meta = manager.restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore())).meta
-    refuse_other_model(meta["config"], config, f"{manager.directory}/{step}")
+    where = f"{manager.directory}/{step}"
+    refuse_other_model(meta["config"], config, where)
+    refuse_other_weights(ocp.StandardCheckpointHandler().metadata(Path(where) / "student"), config, where)
     restored = manager.restore(
         step,
         args=ocp.args.Composite(
@@ -120,6 +122,17 @@ def refuse_other_model(saved: Mapping, config: ConfigDict, where: str, keys=RUN_
             )
 
 
+def refuse_other_weights(saved: Iterable[str], config: ConfigDict, where: str) -> None:
+    """UserError naming the first path that the student of `config` and the saved one do not share."""
+    wanted = {f"student/{path}" for path in student_shapes(config)}
+    for path in sorted(wanted.symmetric_difference(saved)):
+        is_what = "lacks" if path in wanted else "has an unknown"
+        raise UserError(
+            f"{where} {is_what} weight {path}: its student was written by another version of dima_jax; "
+            "train or convert it again, or use that version"
+        )
+
+
 def _first_difference(key, saved, current):
     if isinstance(saved, dict) and isinstance(current, dict):
         for name in sorted(saved.keys() | current.keys()):
@@ -141,12 +154,15 @@ def latest_run(root: str = "runs") -> Path:
 def load_student(directory: str | Path) -> tuple[ConfigDict, weights.Params, dict]:
     """(config, {path: array}, meta) of a run's folder (its latest step) or of one step's folder.
 
-    Only the items `student` and `meta` are read. UserError if there is no whole checkpoint.
+    Only the items `student` and `meta` are read. UserError if there is no whole checkpoint, or if its student is not
+    made of the weights that its config needs.
     """
     step = _step_folder(Path(directory).resolve())
     with ocp.Checkpointer(ocp.JsonCheckpointHandler()) as reader:
         meta = reader.restore(step / "meta")
-    return ConfigDict(meta["config"]), load_weights(step / "student"), meta
+    config, student = ConfigDict(meta["config"]), load_weights(step / "student")
+    refuse_other_weights(student, config, str(step))
+    return config, student, meta
 
 
 def load_trainable(directory: str | Path) -> weights.Params:

@@ -115,12 +115,26 @@ def test_another_config_is_refused_by_its_key(config, straight):
         train.train(other, straight[0])
 
 
+def test_weights_of_another_version_are_named(config, straight, tmp_path):
+    _, params, _ = checkpoints.load_student(straight[0])
+    renamed = {path.replace("bev_encoder/layers/", "bev_encoder/layers/0/"): value for path, value in params.items()}
+    checkpoints.save_student(tmp_path / "renamed", renamed, config)
+    with pytest.raises(UserError, match=r"unknown weight student/bev_encoder/layers/0/.*another version"):
+        checkpoints.load_student(tmp_path / "renamed")
+    del renamed["student/planner/ego_query"]
+    with pytest.raises(UserError, match="unknown weight"):
+        checkpoints.refuse_other_weights(renamed, config, "here")
+    with pytest.raises(UserError, match="here lacks weight student/planner/ego_query"):
+        checkpoints.refuse_other_weights(params.keys() - {"student/planner/ego_query"}, config, "here")
+
+
 def test_a_start_from_elsewhere_is_checked(tmp_path):
     config = mini_config()
     config.train.backbone = str(tmp_path / "absent")
     with pytest.raises(UserError, match=r"absent.*convert resnet"):
         train.earlier_weights(config)
-    weights = {"student/image_encoder/stem/conv/kernel": np.ones(3, np.float32)}
+    shapes = checkpoints.student_shapes(config)
+    weights = {f"student/{path}": np.full(leaf.shape, 0.5, leaf.dtype) for path, leaf in shapes.items()}
     checkpoints.save_student(tmp_path / "run", weights, config)
     config.train.init_from = str(tmp_path / "run")
     (found,) = train.earlier_weights(config).values()
