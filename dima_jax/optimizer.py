@@ -44,22 +44,19 @@ def build(
     clip_norm: float,
     accumulate: int,
 ) -> optax.GradientTransformation:
-    """The optimiser of the trainable weights {path: array}. accumulate: steps whose mean gradient makes one update.
-
-    AdamW runs on all of them as one vector: one operation instead of hundreds, to compile and to run.
-    """
+    """The optimiser of the trainable weights {path: array}. accumulate: steps whose mean gradient makes one update."""
 
     def scale_groups(updates, _):
         multiplier = weights.match(groups, updates)
         return {path: update * multiplier[path] for path, update in updates.items()}
 
-    adamw = optax.chain(
+    update = optax.chain(
         optax.clip_by_global_norm(clip_norm),
         optax.scale_by_adam(b1=0.9, b2=0.999, eps=1e-8),
         optax.add_decayed_weights(weight_decay),
         optax.scale_by_learning_rate(schedule),
+        optax.stateless(scale_groups),
     )
-    update = optax.chain(optax.flatten(adamw), optax.stateless(scale_groups))
     return update if accumulate == 1 else optax.MultiSteps(update, accumulate).gradient_transformation()
 
 
@@ -68,4 +65,4 @@ def group_norms(gradients: weights.Params) -> dict[str, jax.Array]:
     rooms: dict[str, list[jax.Array]] = {}
     for path, gradient in gradients.items():
         rooms.setdefault("/".join(path.split("/")[:2]), []).append(gradient)
-    return {room: jnp.linalg.norm(jnp.concatenate([x.ravel() for x in values])) for room, values in rooms.items()}
+    return {room: optax.tree.norm(values) for room, values in rooms.items()}

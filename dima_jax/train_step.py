@@ -87,16 +87,29 @@ class Setup:
             for path, value in self.abstract.items()
         }
         trainable, frozen = optimizer.split_frozen(placed, self.config.optim.groups)
-        rest = (jax.ShapeDtypeStruct((), jnp.int32), jax.eval_shape(self.optimizer.init, trainable))
-        step, opt_state = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=everywhere), rest)
+        opt_state = jax.tree.map(
+            lambda x, place: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place),
+            jax.eval_shape(self.optimizer.init, trainable),
+            self.moments(trainable),
+        )
+        step = jax.ShapeDtypeStruct((), jnp.int32, sharding=everywhere)
         return TrainState(step=step, params=trainable, opt_state=opt_state), frozen
 
     def state_of(self, trainable: weights.Params) -> TrainState:
         """A state at step 0 around given weights."""
-        everywhere = sharding.replicated(self.mesh)
-        opt_state = jax.jit(self.optimizer.init, out_shardings=everywhere)(trainable)
-        step = jax.device_put(jnp.zeros((), jnp.int32), everywhere)
+        opt_state = jax.jit(self.optimizer.init, out_shardings=self.moments(trainable))(trainable)
+        step = jax.device_put(jnp.zeros((), jnp.int32), sharding.replicated(self.mesh))
         return TrainState(step=step, params=dict(trainable), opt_state=opt_state)
+
+    def moments(self, trainable: Mapping) -> optax.OptState:
+        """Where the optimiser's state lives: what belongs to a weight beside that weight, counters everywhere."""
+        return optax.tree.map_params(
+            self.optimizer,
+            lambda _, place: place,
+            jax.eval_shape(self.optimizer.init, dict(trainable)),
+            {path: self.shardings[path] for path in trainable},
+            transform_non_params=lambda _: sharding.replicated(self.mesh),
+        )
 
     def train_step(self, state: TrainState) -> Callable:
         """jitted (state, frozen, batch, key) -> (state, log), compiled once for states placed like this one.

@@ -107,6 +107,20 @@ def test_a_base_from_a_folder_is_never_drawn(setup, state, tmp_path):
     np.testing.assert_array_equal(up[:, 0, 0], [number, number + 0.25])
 
 
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_moments_live_beside_their_weights(accumulate):
+    config = mini_config()
+    config.mesh.fsdp, config.optim.accumulate = 2, accumulate
+    config.mesh.rules = (("student/bev_encoder/queries", ("fsdp",)), *config.mesh.rules)
+    state, _ = Setup(config, steps_per_epoch=10).abstract_state()
+    sharded = 0
+    for path, leaf in jax.tree_util.tree_leaves_with_path(state.opt_state):
+        of_queries = path[-1] == jax.tree_util.DictKey("student/bev_encoder/queries")
+        sharded += of_queries
+        assert leaf.sharding.spec == jax.sharding.PartitionSpec(*["fsdp"] * of_queries), path
+    assert sharded == 2 + (accumulate > 1)
+
+
 def norm(gradients, *prefixes):
     return float(sum(jnp.square(g).sum() for path, g in gradients.items() if path.startswith(prefixes)) ** 0.5)
 
