@@ -24,15 +24,20 @@ def stacked(layers: Sequence[nnx.Module]) -> nnx.Module:
         return nnx.merge(graphs[0], jax.tree.map(lambda *leaves: jnp.stack(leaves), *states))
 
 
-def over_layers(step: Callable, carry: Any, layers: Any, xs: Any = None) -> tuple[Any, Any]:
+def over_layers(step: Callable, carry: Any, layers: Any, xs: Any = None, *, remat: bool = False) -> tuple[Any, Any]:
     """(last carry, outputs with a leading layer axis) of `carry, output = step(carry, layer, x)` over the layers.
 
     layers: a stacked module, or a tuple of them. xs: pytree with a leading layer axis, one slice a layer, or None.
+    remat: the backward pass runs a layer again from its carry instead of keeping what it computed.
     Constants stay constants, so that an exported product knows its weights: then the layers are written out.
     """
     graph, state = nnx.split(layers)
     if _traced(state):
-        return jax.lax.scan(lambda carry, now: step(carry, nnx.merge(graph, now[0]), now[1]), carry, (state, xs))
+
+        def body(carry, now):
+            return step(carry, nnx.merge(graph, now[0]), now[1])
+
+        return jax.lax.scan(jax.checkpoint(body, prevent_cse=False) if remat else body, carry, (state, xs))
     outputs = []
     for i in range(count(layers)):
         with _as_made(state):

@@ -70,3 +70,18 @@ def test_different_layers_are_refused():
     rngs = nnx.Rngs(0)
     with pytest.raises(ValueError, match="different structure"):
         stacked([nnx.Linear(3, 3, rngs=rngs), nnx.Linear(3, 3, use_bias=False, rngs=rngs)])
+
+
+def test_remat_keeps_the_gradient_and_less_memory():
+    x, (graph, weights) = jnp.ones((50, 3)), params.split(stacked(layers()))
+
+    def kept(remat):
+        def run(weights):
+            return over_layers(step, x, params.bind(graph, weights), jnp.zeros(4), remat=remat)[0].sum()
+
+        _, pull = jax.vjp(run, weights)
+        return pull(jnp.float32(1)), sum(leaf.size for leaf in jax.tree.leaves(pull))
+
+    (gradient, size), (again, smaller) = kept(False), kept(True)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), gradient, again)
+    assert smaller < size

@@ -175,7 +175,8 @@ class BevEncoder(nnx.Module):
             query = layer(query, query_pos, previous, current, temporal_references, self.bev_shape, cameras, rng_layer)
             return query, None
 
-        query, _ = over_layers(step, query, self.layers, split_keys(rng, count(self.layers)))
+        keys = split_keys(rng, count(self.layers))
+        query, _ = over_layers(step, query, self.layers, keys, remat=True)  # a layer's points are many times its queries
         return query
 
     def camera_tokens(self, features: list[Float[Array, "B N h w D"]]) -> Float[Array, "B N c D"]:
