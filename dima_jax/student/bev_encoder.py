@@ -176,8 +176,8 @@ class BevEncoder(nnx.Module):
             return query, None
 
         keys = split_keys(rng, count(self.layers))
-        query, _ = over_layers(step, query, self.layers, keys, remat=True)  # a layer's points are many times its queries
-        return query
+        # A layer's sampling points are many times its queries.
+        return over_layers(step, query, self.layers, keys, remat=True)[0]
 
     def camera_tokens(self, features: list[Float[Array, "B N h w D"]]) -> Float[Array, "B N c D"]:
         """All levels of a camera in one row of cells, with camera and level embeddings."""

