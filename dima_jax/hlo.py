@@ -49,7 +49,8 @@ class Instruction(NamedTuple):
 
 class Cost(NamedTuple):
     """Of one device. flops: 2 per multiply-add; moved: {collective: bytes sent over a ring}; collectives: calls;
-    cycles: the compiler's own estimate (TPU), 0 where it gives none; open_loops: loops of unknown length, counted once.
+    cycles: the compiler's own estimate (TPU), 0 where it gives none; open_loops: loops of unknown length, counted once;
+    blind: instructions, each counted once, whose cycles a compiler that estimates calls unknown.
     """
 
     flops: float
@@ -57,6 +58,7 @@ class Cost(NamedTuple):
     collectives: float
     cycles: float
     open_loops: int
+    blind: int
 
     def __add__(self, other: "Cost") -> "Cost":
         moved = {key: self.moved.get(key, 0.0) + other.moved.get(key, 0.0) for key in self.moved | other.moved}
@@ -66,14 +68,15 @@ class Cost(NamedTuple):
             self.collectives + other.collectives,
             self.cycles + other.cycles,
             self.open_loops + other.open_loops,
+            self.blind + other.blind,
         )
 
     def times(self, n: int) -> "Cost":
         moved = {key: n * value for key, value in self.moved.items()}
-        return Cost(n * self.flops, moved, n * self.collectives, n * self.cycles, self.open_loops)
+        return Cost(n * self.flops, moved, n * self.collectives, n * self.cycles, self.open_loops, self.blind)
 
 
-NOTHING = Cost(0.0, {}, 0.0, 0.0, 0)
+NOTHING = Cost(0.0, {}, 0.0, 0.0, 0, 0)
 
 
 def cost(text: str, devices: int) -> Cost:
@@ -87,15 +90,16 @@ def cost(text: str, devices: int) -> Cost:
 
     def of_instruction(instruction: Instruction, table: dict[str, Instruction]) -> Cost:
         own = Cost(
-            flops(instruction, table),
-            moved(instruction, table, devices),
-            float(is_collective(instruction)),
-            cycles(instruction),
-            0,
+            flops=flops(instruction, table),
+            moved=moved(instruction, table, devices),
+            collectives=float(is_collective(instruction)),
+            cycles=cycles(instruction) or 0.0,
+            open_loops=0,
+            blind=int(cycles(instruction) is None),
         )
         if instruction.opcode == "while":
             condition, body = (re.search(rf"{key}=%?([\w.\-]+)", instruction.rest)[1] for key in ("condition", "body"))
-            count = trip_count(instruction, computations[condition])
+            count = trip_count(instruction, computations[condition], computations[body])
             own = own._replace(open_loops=own.open_loops + (count is None))
             return own + of_computation(body).times(1 if count is None else count)
         if instruction.opcode == "conditional":
@@ -156,14 +160,29 @@ def called(instruction: Instruction) -> list[str]:
     return names
 
 
-def trip_count(instruction: Instruction, condition: list[Instruction]) -> int | None:
+def trip_count(loop: Instruction, condition: list[Instruction], body: list[Instruction]) -> int | None:
     """How often a loop runs; None where it depends on data."""
-    if known := re.search(r'"known_trip_count":\{"n":"?(\d+)', instruction.rest):
+    if known := re.search(r'"known_trip_count":\{"n":"?(\d+)', loop.rest):
         return int(known[1])
-    constants = [i for i in condition if i.opcode == "constant" and re.fullmatch(r"\d+", i.literal)]
-    if len(constants) == 1 and len(condition) <= 6:  # counter < constant
-        return int(constants[0].literal)
+    limits = [i for i in condition if _is_count(i)]
+    if len(limits) == 1 and len(condition) <= 6:  # counter < constant
+        return math.ceil(int(limits[0].literal) / _stride(condition, body))
     return None
+
+
+def _stride(condition: list[Instruction], body: list[Instruction]) -> int:
+    """By how much the counter of a loop grows: the TPU compiler unrolls its windowed products by two."""
+    places = [int(i.rest.split("index=")[1].split(",")[0]) for i in condition if i.opcode == "get-tuple-element"]
+    table = {i.name: i for i in body}
+    if len(places) != 1 or body[-1].opcode != "tuple":
+        return 1
+    counter = table[body[-1].operands[places[0]]]
+    strides = [int(table[x].literal) for x in counter.operands if x in table and _is_count(table[x])]
+    return strides[0] if counter.opcode == "add" and strides else 1
+
+
+def _is_count(instruction: Instruction) -> bool:
+    return instruction.opcode == "constant" and re.fullmatch(r"[1-9]\d*", instruction.literal) is not None
 
 
 def flops(instruction: Instruction, table: dict[str, Instruction]) -> float:
@@ -246,8 +265,9 @@ def group_size(rest: str, devices: int) -> int:
     return devices
 
 
-def cycles(instruction: Instruction) -> float:
-    """The TPU compiler's estimate for an instruction."""
-    if found := re.search(r'"estimated_cycles":"?(\d+)', instruction.rest):
-        return float(found[1])
-    return 0.0
+def cycles(instruction: Instruction) -> float | None:
+    """The TPU compiler's estimate for an instruction; 0 where it says nothing, None where it says "unknown" (int64's max)."""
+    found = re.search(r'"estimated_cycles":"?(\d+)', instruction.rest)
+    if found and int(found[1]) == np.iinfo(np.int64).max:
+        return None
+    return float(found[1]) if found else 0.0

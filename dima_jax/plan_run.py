@@ -55,11 +55,15 @@ def main() -> None:
     if config is None:
         raise UserError("--config is missing; e.g. --config=configs/base.py")
     kind, number = targets.parse(TARGET.value)
+    jax.config.update("jax_exec_time_optimization_effort", EFFORT.value)
     devices = targets.devices(kind, number)
     fit(config, number, WINDOWS_PER_DEVICE.value)
     mesh = " ".join(f"{axis}={config.mesh[axis]}" for axis in sharding.AXES)
     name = flags.FLAGS["config"].config_filename
-    print(f"{name} on {kind}:{number}: mesh {mesh}, {config.data.batch_size} windows a step; {versions()}", flush=True)
+    print(
+        f"{name} on {kind}:{number}: mesh {mesh}, {config.data.batch_size} windows a step; {versions()}; effort {EFFORT.value:g}",
+        flush=True,
+    )
     print_trained(trained_share(config, devices))
     result = plan(config, devices, kind)
     report(result, config, kind, number, WINDOWS.value)
@@ -187,7 +191,8 @@ def row(name: str, value: str) -> None:
 def estimate(result: Plan, card: targets.Card) -> tuple[float, str]:
     """(seconds of a step, where they come from)."""
     if result.seconds:
-        return result.seconds, "the compiler's cycles"
+        blind = f"; {result.cost.blind} copies without an estimate are left out" if result.cost.blind else ""
+        return result.seconds, f"the compiler's cycles{blind}"
     sent = sum(result.cost.moved.values())
     return (
         result.cost.flops / (MFU_WITHOUT_ESTIMATE * card.peak) + sent / card.link,
@@ -265,5 +270,13 @@ if __name__ == "__main__":
     CONFIG = entry.define_config()
     TARGET = flags.DEFINE_string("target", "cpu:8", f"DEVICE:NUMBER; devices: {', '.join(targets.TARGETS)}.")
     WINDOWS_PER_DEVICE = flags.DEFINE_integer("windows_per_device", 1, "Windows of each device in a step.")
+    EFFORT = flags.DEFINE_float(
+        "effort",
+        -1.0,
+        "What XLA spends on speed, -1 to 1; 0 as in training. On a TPU -1 compiles some times faster, needs about as much "
+        "memory, and makes a slower program.",
+        lower_bound=-1.0,
+        upper_bound=1.0,
+    )
     WINDOWS = flags.DEFINE_integer("windows", 28130, "Windows of an epoch; nuScenes' train split has 28,130.")
     entry.run(main)
