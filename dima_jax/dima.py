@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jax import lax
 from ml_collections import ConfigDict
@@ -42,14 +43,15 @@ class DiMA(nnx.Module):
         History and future frames are encoded as at inference and without gradient (VAD's obtain_history_bev; D9).
         """
         student_key, teacher_key = jax.random.split(key)
-        size, frames = batch.frame_mask.shape
-        no_bev = (self.student.empty_bev(size), jnp.zeros(size, bool))
-        bev, has_bev = self._encode(batch, range(history), no_bev)[0]
+        size = len(batch.frame_mask)
+        before, after = self._look_around(batch, history)
+        nothing = (self.student.empty_bev(size), jnp.zeros(size, bool))
+        (bev, has_bev), _ = self._follow(before, nothing)
         current = Frame(batch.images[:, history], batch.lidar2img[:, history], batch.can_bus[:, history], batch.command)
         output = self.student(current, bev, has_bev, is_training=is_training, key=student_key)
         if not hasattr(self, "teacher"):
             return DiMAOutput(output, None, None)
-        _, future_bevs = self._encode(batch, range(history + 1, frames), (output.tokens.bev, jnp.ones(size, bool)))
+        _, future_bevs = self._follow(after, (output.tokens.bev, jnp.ones(size, bool)))
         taught = self.teacher(
             output.tokens,
             output,
@@ -62,19 +64,32 @@ class DiMA(nnx.Module):
         )
         return DiMAOutput(output, taught, jnp.moveaxis(future_bevs, 0, 1))
 
-    def _encode(self, batch: Batch, frames: range, start: tuple[jax.Array, jax.Array]):
-        """Frames one after the other, as at inference and without gradient: ((last BEV, has one), all BEVs [T, B, ...]).
+    def _look_around(self, batch: Batch, history: int):
+        """What the BEV encoder reads of the frames before and of those after the current one: [T, B, ...] each, or None.
 
-        start: (BEV before the first frame, whether there is one). All images go through the backbone in one pass.
+        All images go through the backbone in one pass. Frames after are for the teacher; without one there are none.
         """
-        if not frames:
-            return start, None
-        images, lidar2img, can_bus = (
-            x[:, frames.start : frames.stop] for x in (batch.images, batch.lidar2img, batch.can_bus)
-        )
+        last = batch.frame_mask.shape[1] if hasattr(self, "teacher") else history + 1
+        if last == 1:
+            return None, None
+
+        def others(x):
+            return jnp.concatenate([x[:, :history], x[:, history + 1 : last]], axis=1)
+
+        images, lidar2img, can_bus = map(others, (batch.images, batch.lidar2img, batch.can_bus))
         features = self.student.image_features(images.reshape(len(images), -1, *images.shape[3:]))
         features = [x.reshape(*images.shape[:3], *x.shape[2:]) for x in features]
         steps = jax.tree.map(lambda x: jnp.moveaxis(x, 1, 0), (features, lidar2img, can_bus))
+        before, after = (jax.tree.map(lambda x, part=part: x[part], steps) for part in np.s_[:history, history:])
+        return before if history else None, after if last > history + 1 else None
+
+    def _follow(self, steps, start: tuple[jax.Array, jax.Array]):
+        """Frames one after the other, as at inference and without gradient: ((last BEV, has one), all BEVs [T, B, ...]).
+
+        start: (BEV before the first frame, whether there is one).
+        """
+        if steps is None:
+            return start, None
 
         def encode(state, step):
             bev = self.student.encode_bev_of(*step, *state)

@@ -50,7 +50,10 @@ CUDA_CARDS = {  # what XLA asks beyond that
     ),
 }
 TARGETS = ("cpu", *CARDS)
-CUDA_OPTIONS = {"xla_gpu_enable_triton_gemm": False}  # its tiles are found by trying them on a card; cuBLAS needs none
+CUDA_OPTIONS = {
+    "xla_gpu_enable_triton_gemm": False,  # its tiles are found by trying them on a card; cuBLAS needs none
+    "xla_backend_optimization_level": 1,  # of the kernels' machine code, which is not run
+}
 
 
 def parse(target: str) -> tuple[str, int]:
