@@ -28,7 +28,8 @@ def run(main: Callable, words: str | None = None) -> None:
     def start(arguments: list[str]) -> None:
         rest = arguments[1:]
         if len(rest) > (words is not None):
-            raise UserError(f"unexpected {rest[-1]!r}" + (f"; put the {words.lower()} in quotes" if words else ""))
+            hint = f"; one {words} is taken (quotes keep words together)" if words else ""
+            raise UserError(f"unexpected {rest[-1]!r}{hint}")
         main(*([rest[0] if rest else None] if words else []))
 
     try:
