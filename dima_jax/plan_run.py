@@ -9,6 +9,7 @@ many weights are trained, of the student, the LLM and what lies between. The mes
 of devices. No records are needed; --windows says how many an epoch has.
 """
 
+import re
 import time
 from importlib.metadata import PackageNotFoundError, version
 from typing import NamedTuple
@@ -126,15 +127,34 @@ def plan(config: ConfigDict, devices: list, kind: str) -> Plan:
 
 
 def compile_step(config: ConfigDict, devices: list, options: dict):
-    """(compiled step, abstract state, frozen, batch, seconds of compilation); nothing is allocated."""
+    """(compiled step, abstract state, frozen, batch, seconds of compilation); nothing is allocated.
+
+    UserError if the compiler refuses because a device's memory is too small (a TPU's does; a GPU's only tells the need).
+    """
     setup = Setup(config, steps_per_epoch=1000, devices=devices)
     state, frozen = setup.abstract_state()
     place = sharding.batch_sharding(setup.mesh)
     batch = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place), example.spec(config))
     key = jax.eval_shape(lambda: jax.random.key(0))
     start = time.perf_counter()
-    compiled = setup.train_step(state).lower(state, frozen, batch, key).compile(options)
+    lowered = setup.train_step(state).lower(state, frozen, batch, key)
+    try:
+        compiled = lowered.compile(options)
+    except jax.errors.JaxRuntimeError as error:
+        if told := too_large(str(error)):
+            raise told from error
+        raise
     return compiled, state, frozen, batch, time.perf_counter() - start
+
+
+def too_large(message: str) -> UserError | None:
+    """What to say of the TPU compiler's "Used 22.79G of 15.75G hbm"; None for any other message."""
+    if not (found := re.search(r"Used ([\d.]+)G of ([\d.]+)G hbm", message)):
+        return None
+    return UserError(
+        f"does not fit: a device needs {found[1]} GiB and has {found[2]}; fewer --windows_per_device, a larger "
+        "--config.mesh.fsdp, --config.teacher.llm.remat=True, a smaller student, or a device with more memory"
+    )
 
 
 def needed_flops(config: ConfigDict) -> float:
@@ -192,7 +212,7 @@ def estimate(result: Plan, card: targets.Card) -> tuple[float, str]:
     """(seconds of a step, where they come from)."""
     if result.seconds:
         blind = f"; {result.cost.blind} copies without an estimate are left out" if result.cost.blind else ""
-        return result.seconds, f"the compiler's cycles{blind}"
+        return result.seconds, f"the compiler's cycles, conditionals at their dearest{blind}"
     sent = sum(result.cost.moved.values())
     return (
         result.cost.flops / (MFU_WITHOUT_ESTIMATE * card.peak) + sent / card.link,

@@ -134,6 +134,13 @@ def test_what_is_trained_at_full_size(capsys):
     assert "trained 121,128,224 of 6,859,872,480 (1.77%)" in text and "trained 0 of 6,738,415,616 (0.00%)" in text
 
 
+def test_a_compiler_that_runs_out_of_memory_is_a_user_error():
+    message = "RESOURCE_EXHAUSTED: Ran out of memory in memory space hbm. Used 22.79G of 15.75G hbm. Exceeded by 7.04G."
+    with pytest.raises(UserError, match=r"needs 22\.79 GiB and has 15\.75"):
+        raise plan_run.too_large(message)
+    assert plan_run.too_large("INTERNAL: something else") is None
+
+
 @pytest.mark.parametrize("target", ["a100", "tpu:8", "a100:0", "a100:x"])
 def test_a_wrong_target_says_what_to_write(target):
     with pytest.raises(UserError, match=r"DEVICE:NUMBER"):
