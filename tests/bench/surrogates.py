@@ -5,7 +5,7 @@
 The student is frozen, so its BEVs are computed once and the steps cost only the teacher. On the val split: masked
 reconstruction against predicting the mean of all cells, future prediction against copying the present BEV, and the
 edited plan's distance to an added vehicle against the unedited plan's, where that one conflicts with the vehicle: comes
-so near that the collision constraint speaks. Every sample is edited. JSON. Half an hour on two cores.
+so near that the collision constraint speaks. Every sample is edited. JSON. About half an hour of CPU time.
 """
 
 import jax
