@@ -51,13 +51,26 @@ def build(
         return {path: update * multiplier[path] for path, update in updates.items()}
 
     update = optax.chain(
-        optax.clip_by_global_norm(clip_norm),
+        optax.stateless(lambda updates, _: clip(updates, clip_norm)),
         optax.scale_by_adam(b1=0.9, b2=0.999, eps=1e-8),
         optax.add_decayed_weights(weight_decay),
-        optax.scale_by_learning_rate(schedule),
+        optax.scale_by_learning_rate(lambda step: one_value(schedule(step))),
         optax.stateless(scale_groups),
     )
     return update if accumulate == 1 else optax.MultiSteps(update, accumulate).gradient_transformation()
+
+
+def clip(gradients: weights.Params, norm: float) -> weights.Params:
+    """Gradients of a global norm of at most `norm`, by torch's rule (clip_grad_norm_)."""
+    factor = one_value(jnp.minimum(1.0, norm / (optax.tree.norm(gradients) + 1e-6)))
+    return jax.tree.map(lambda gradient: gradient * factor, gradients)
+
+
+def one_value(scalar: jax.Array) -> jax.Array:
+    """The scalar, computed once: XLA weighs for every weight anew whether to compute it there again, which takes time
+    with the square of their number.
+    """
+    return jax.lax.optimization_barrier(scalar)
 
 
 def group_norms(gradients: weights.Params) -> dict[str, jax.Array]:

@@ -1,7 +1,7 @@
 """Small layers that every part of the student shares: linear maps with VAD's initialisers, MLPs, attention.
 
-Modules hold weights only. Randomness is an argument: `rng` is a PRNG key in training and None in evaluation, where
-dropout does nothing. Attention masks are True where a key may be attended to.
+Modules hold weights only. Randomness is an argument: `rng` is a bunch of PRNG keys [n] in training, shared out by
+`split_rng`, and None in evaluation, where dropout does nothing. Attention masks are True where a key may be attended to.
 Initialisers follow PyTorch's defaults unless VAD sets its own (vad-spec 10).
 """
 
@@ -17,6 +17,7 @@ from jaxtyping import Array, Bool, Float
 xavier = nnx.initializers.xavier_uniform()
 zeros = nnx.initializers.zeros_init()
 QUERY_BLOCK = 512  # queries whose attention scores are computed at once
+BUNCH = 1024  # keys that `key_bunch` makes
 PRIOR_BIAS = -math.log(99.0)  # sigmoid(PRIOR_BIAS) = 0.01: the rare positive class of focal loss
 
 
@@ -61,20 +62,32 @@ def table(rows: int, width: int, rngs: Keys, init=None) -> nnx.Param:
     return nnx.Param(init(rngs.params(), (rows, width), jnp.float32))
 
 
-def split_rng(rng: jax.Array | None, count: int) -> list[jax.Array | None]:
-    """`count` independent keys, or as many Nones."""
-    return [None] * count if rng is None else list(split_keys(rng, count))
+def key_bunch(key: jax.Array | None) -> jax.Array | None:
+    """As many keys [n] as a part of the student needs, of one; None stays None.
+
+    They are hashed at once: a hash for every layer was half of the decoders' program and of the time to compile them.
+    """
+    return None if key is None else jax.lax.optimization_barrier(jax.random.split(key, BUNCH))
 
 
 def split_keys(rng: jax.Array | None, count: int) -> jax.Array | None:
-    """An array of `count` independent keys, or None."""
-    return None if rng is None else jax.random.split(rng, count)
+    """A bunch in `count` equal parts [count, n]; None stays None. ValueError if there are too few."""
+    if rng is None:
+        return None
+    if not (share := len(rng) // count):
+        raise ValueError(f"{len(rng)} PRNG keys for {count} layers: raise BUNCH in {__name__}")
+    return rng[: share * count].reshape(count, share)
+
+
+def split_rng(rng: jax.Array | None, count: int) -> list[jax.Array | None]:
+    """`split_keys` as a list, or as many Nones."""
+    return [None] * count if rng is None else list(split_keys(rng, count))
 
 
 def dropout(x: Array, rate: float, rng: jax.Array | None) -> Array:
     if rng is None or rate == 0.0:
         return x
-    keep = jax.random.bernoulli(rng, 1.0 - rate, x.shape)
+    keep = jax.random.bernoulli(rng[0], 1.0 - rate, x.shape)
     return jnp.where(keep, x / (1.0 - rate), 0.0)
 
 
@@ -171,7 +184,7 @@ def in_blocks(attend, q: Float[Array, "B Q h d"], rng: jax.Array | None) -> Floa
     if rng is None:
         out = jax.lax.map(lambda q: attend(q, None), stacked)
     else:
-        out = jax.lax.map(lambda block: attend(*block), (stacked, jax.random.split(rng, blocks)))
+        out = jax.lax.map(lambda block: attend(*block), (stacked, jax.random.split(rng[0], (blocks, 1))))
     return jnp.moveaxis(out, 0, 1).reshape(batch, blocks * size, *rest)[:, :queries]
 
 

@@ -17,7 +17,7 @@ from dima_jax.student.agent_head import AgentHead
 from dima_jax.student.bev_encoder import BevEncoder
 from dima_jax.student.grid_mask import grid_mask
 from dima_jax.student.image_encoder import ImageEncoder
-from dima_jax.student.layers import Keys, split_rng
+from dima_jax.student.layers import Keys, key_bunch, split_rng
 from dima_jax.student.map_head import MapHead
 from dima_jax.student.planner import Planner
 from dima_jax.types import AGENT_CLASSES, CAMERAS, MAP_CLASSES, Frame, SceneTokens, StudentOutput
@@ -118,22 +118,22 @@ class Student(nnx.Module):
 
         Training (dropout and GridMask on) needs `key`.
         """
-        key_bev, key_rest = split_rng(training_key(is_training, key), 2)
+        key_bev, key_rest = training_keys(is_training, key, 2)
         bev = self.encode_bev(frame, prev_bev, has_prev_bev, is_training=is_training, key=key_bev)
         return self.decode(bev, is_training=is_training, key=key_rest)
 
     def encode_bev(self, frame, prev_bev, has_prev_bev, *, is_training=False, key=None) -> Float[Array, "B YX D"]:
         """Frame to BEV tokens; arguments as in `__call__`."""
-        key_images, key_encoder = split_rng(training_key(is_training, key), 2)
-        features = self.image_features(frame.images, key=key_images)
-        return self.bev_encoder(features, frame.lidar2img, frame.can_bus, prev_bev, has_prev_bev, key_encoder)
+        key_images, key_encoder = training_keys(is_training, key, 2)
+        seen = self.image_features(frame.images, key=key_images), frame.lidar2img, frame.can_bus
+        return self.encode_bev_of(*seen, prev_bev, has_prev_bev, is_training=is_training, key=key_encoder)
 
     def encode_bev_of(
         self, features: Levels, lidar2img, can_bus, prev_bev, has_prev_bev, *, is_training=False, key=None
     ) -> Float[Array, "B YX D"]:
         """As `encode_bev`, from image features, so that the images of a whole history can be encoded at once."""
-        key = training_key(is_training, key)
-        return self.bev_encoder(features, lidar2img, can_bus, prev_bev, has_prev_bev, key)
+        rng = key_bunch(*training_keys(is_training, key, 1))
+        return self.bev_encoder(features, lidar2img, can_bus, prev_bev, has_prev_bev, rng)
 
     def image_features(self, images: UInt8[Array, "B N H W 3"], *, key: jax.Array | None = None) -> Levels:
         """Pyramid levels of the images, finest first; B may hold several frames. With `key`, GridMask is applied."""
@@ -157,12 +157,12 @@ class Student(nnx.Module):
 
     def decode(self, bev: Float[Array, "B YX D"], *, is_training=False, key=None) -> StudentOutput:
         """BEV to agents, map and plan."""
-        key_map, key_agents, key_plan = split_rng(training_key(is_training, key), 3)
-        lines = self.map_head(bev, self.bev_shape, key_map)
-        agents = self.agent_head(bev, self.bev_shape, lines, key_agents)
+        rng_map, rng_agents, rng_plan = split_rng(key_bunch(*training_keys(is_training, key, 1)), 3)
+        lines = self.map_head(bev, self.bev_shape, rng_map)
+        agents = self.agent_head(bev, self.bev_shape, lines, rng_agents)
         ego = jnp.broadcast_to(self.planner.ego_query[...], (bev.shape[0], 1, bev.shape[-1]))
         tokens = SceneTokens(bev, ego, agents.tokens, agents.positions, lines.tokens, lines.positions)
-        offsets, feature = self.planner(tokens, key_plan)
+        offsets, feature = self.planner(tokens, rng_plan)
         return StudentOutput(
             tokens=tokens,
             agent_logits=agents.logits,
@@ -176,11 +176,13 @@ class Student(nnx.Module):
         )
 
 
-def training_key(is_training: bool, key: jax.Array | None) -> jax.Array | None:
-    """The key in training, None in evaluation."""
-    if is_training and key is None:
+def training_keys(is_training: bool, key: jax.Array | None, count: int) -> list[jax.Array | None]:
+    """`count` keys in training, as many Nones in evaluation. ValueError for training without a key."""
+    if not is_training:
+        return [None] * count
+    if key is None:
         raise ValueError("training needs a PRNG key for dropout and GridMask")
-    return key if is_training else None
+    return list(jax.random.split(key, count))
 
 
 def build(config: ConfigDict, rngs: nnx.Rngs) -> Student:
