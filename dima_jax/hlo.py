@@ -89,13 +89,14 @@ def cost(text: str, devices: int) -> Cost:
         return sum((of_instruction(instruction, table) for instruction in computations[name]), NOTHING)
 
     def of_instruction(instruction: Instruction, table: dict[str, Instruction]) -> Cost:
+        estimate = cycles(instruction)
         own = Cost(
             flops=flops(instruction, table),
             moved=moved(instruction, table, devices),
             collectives=float(is_collective(instruction)),
-            cycles=cycles(instruction) or 0.0,
+            cycles=estimate or 0.0,
             open_loops=0,
-            blind=int(cycles(instruction) is None),
+            blind=int(estimate is None),
         )
         if instruction.opcode == "while":
             condition, body = (re.search(rf"{key}=%?([\w.\-]+)", instruction.rest)[1] for key in ("condition", "body"))
@@ -257,12 +258,21 @@ def moved(instruction: Instruction, table: dict[str, Instruction], devices: int)
 
 
 def group_size(rest: str, devices: int) -> int:
-    """Devices that take part together: replica_groups={{0,1},{2,3}} or [2,2]<=[4]."""
+    """Devices that take part together, in each of the ways in which XLA writes it (tests/test_hlo.py lists them).
+
+    ValueError for another way: guessing would make a wrong traffic of it.
+    """
+    if "replica_groups=" not in rest or "replica_groups={}" in rest:
+        return devices
     if iota := re.search(r"replica_groups=\[(\d+),(\d+)\]", rest):
         return int(iota[2])
     if groups := re.search(r"replica_groups=\{\{([\d,]*)\}", rest):
         return len(groups[1].split(","))
-    return devices
+    if mesh := re.search(r"replica_groups=mesh\[([^\]]*)\](?:, device_ids=\(.*?\))? \{([^}]*)\}", rest):
+        sizes = dict(re.findall(r"'([^']+)'=(\d+)", mesh[1]))
+        axes = re.findall(r"'([^']+)'(?::\(\d+\)(\d+))?", mesh[2])  # a part of an axis: 'name':(parts before)size
+        return math.prod(int(part or sizes[name]) for name, part in axes)
+    raise ValueError(f"unknown replica groups: {rest[rest.index('replica_groups=') :][:200]}")
 
 
 def cycles(instruction: Instruction) -> float | None:

@@ -123,3 +123,24 @@ ENTRY %main (z: (s32[], bf16[8,32]), image: f32[1,5,5,2], kernel: f32[3,3,2,4]) 
     assert cost.flops == runs * 2 * 8 * 32 * 32 + 2 * 3 * 3 * 4 * 3 * 3 * 2
     assert cost.moved == {"all-reduce": runs * 2 * (8 * 32 * 2) * 3 / 4}
     assert (cost.cycles, cost.blind) == (700, 1)  # the copy's estimate is int64's largest: unknown
+
+
+@pytest.mark.parametrize(
+    ("written", "size"),
+    [
+        ("replica_groups={{0,1},{2,3}}, dimensions={0}", 2),
+        ("replica_groups=[2,4]<=[8], dimensions={0}", 4),
+        ("replica_groups=mesh['a'=8,'b'=1,'c'=8], device_ids=([8,8]T(1,0)) {'a'}, dimensions={0}", 8),
+        ("replica_groups=mesh['a'=8,'b'=2] {'a','b'}, to_apply=%add", 16),
+        ("replica_groups=mesh['a'=8,'b'=2] {'a':(2)4}, to_apply=%add", 4),
+        ("replica_groups={}, to_apply=%add", 64),
+        ("dimensions={0}", 64),
+    ],
+)
+def test_groups_of_devices(written, size):
+    assert hlo.group_size(f"channel_id=1, {written}", 64) == size
+
+
+def test_groups_written_otherwise_are_not_guessed():
+    with pytest.raises(ValueError, match="unknown replica groups: replica_groups=@somewhere"):
+        hlo.group_size("channel_id=1, replica_groups=@somewhere", 64)
