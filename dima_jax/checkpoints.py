@@ -94,7 +94,7 @@ def restore(manager: ocp.CheckpointManager, student: Mapping, trainable: Mapping
     meta = manager.restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore())).meta
     where = f"{manager.directory}/{step}"
     refuse_other_model(meta["config"], config, where)
-    refuse_other_weights(ocp.StandardCheckpointHandler().metadata(Path(where) / "student"), config, where)
+    refuse_other_weights(ocp.StandardCheckpointHandler().metadata(Path(where) / "student"), student, where)
     restored = manager.restore(
         step,
         args=ocp.args.Composite(
@@ -122,11 +122,11 @@ def refuse_other_model(saved: Mapping, config: ConfigDict, where: str, keys=RUN_
             )
 
 
-def refuse_other_weights(saved: Iterable[str], config: ConfigDict, where: str) -> None:
-    """UserError naming the first path that the student of `config` and the saved one do not share."""
-    wanted = {f"student/{path}" for path in student_shapes(config)}
-    for path in sorted(wanted.symmetric_difference(saved)):
-        is_what = "lacks" if path in wanted else "has an unknown"
+def refuse_other_weights(saved: Iterable[str], needed: Iterable[str], where: str) -> None:
+    """UserError naming the first path that a saved student does not share with what this version needs."""
+    needed = set(needed)
+    for path in sorted(needed.symmetric_difference(saved)):
+        is_what = "lacks" if path in needed else "has an unknown"
         raise UserError(
             f"{where} {is_what} weight {path}: its student was written by another version of dima_jax; "
             "train or convert it again, or use that version"
@@ -161,7 +161,7 @@ def load_student(directory: str | Path) -> tuple[ConfigDict, weights.Params, dic
     with ocp.Checkpointer(ocp.JsonCheckpointHandler()) as reader:
         meta = reader.restore(step / "meta")
     config, student = ConfigDict(meta["config"]), load_weights(step / "student")
-    refuse_other_weights(student, config, str(step))
+    refuse_other_weights(student, [f"student/{path}" for path in student_shapes(config)], str(step))
     return config, student, meta
 
 

@@ -123,9 +123,9 @@ def test_weights_of_another_version_are_named(config, straight, tmp_path):
         checkpoints.load_student(tmp_path / "renamed")
     del renamed["student/planner/ego_query"]
     with pytest.raises(UserError, match="unknown weight"):
-        checkpoints.refuse_other_weights(renamed, config, "here")
+        checkpoints.refuse_other_weights(renamed, params, "here")
     with pytest.raises(UserError, match="here lacks weight student/planner/ego_query"):
-        checkpoints.refuse_other_weights(params.keys() - {"student/planner/ego_query"}, config, "here")
+        checkpoints.refuse_other_weights(params.keys() - {"student/planner/ego_query"}, params, "here")
 
 
 def test_a_start_from_elsewhere_is_checked(tmp_path):
