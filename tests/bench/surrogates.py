@@ -108,7 +108,7 @@ def scores(setup: Setup, params: weights.Params, scene) -> dict:
     @jax.jit
     def look(params, scene, key):
         masked, whole = (teach(setup, params, scene, key, is_training=flag) for flag in (True, False))
-        return of_reconstruction(masked, config) | of_future(whole, scene[0], config) | of_edits(whole, scene[0])
+        return of_bev_tasks(masked, whole, scene[0], config) | of_edits(whole, scene[0])
 
     rows = [
         jax.device_get(look(params, jax.tree.map(lambda x, i=i: x[i : i + size], scene), jax.random.key(i)))
@@ -134,37 +134,24 @@ def scores(setup: Setup, params: weights.Params, scene) -> dict:
     }
 
 
-def cells_of(output: DiMAOutput, config) -> jax.Array:
-    """[B, g, D]: what the BEV tasks compare, of the present."""
+def of_bev_tasks(masked: DiMAOutput, whole: DiMAOutput, batch, config) -> dict:
+    """Sums and counts of the two BEV tasks' errors, of copying the present, and what the mean of all cells needs."""
     shape, grid = tuple(config.student.bev_shape), tuple(config.teacher.adapter.bev_grid)
-    return surrogate.layer_norm(surrogate.cell_average(output.student.tokens.bev, shape, grid))
+    bev, ahead = whole.student.tokens.bev, slice(config.data.history + 1, None)
+    now = surrogate.layer_norm(surrogate.cell_average(bev, shape, grid))
 
+    def future(prediction):
+        frames = whole.future_bevs, batch.frame_to_current[:, ahead], batch.frame_mask[:, ahead]
+        return surrogate.future(prediction, *frames, shape, grid, tuple(config.student.pc_range))
 
-def squares(prediction, target, mask) -> tuple[jax.Array, jax.Array]:
-    return jnp.where(mask, ((prediction - target) ** 2).mean(axis=-1), 0.0).sum(), mask.sum()
-
-
-def of_reconstruction(output: DiMAOutput, config) -> dict:
-    now, teacher = cells_of(output, config), output.teacher
     return {
-        "reconstruction": squares(teacher.bev_reconstruction, now, teacher.bev_masked),
+        "reconstruction": surrogate.reconstruction(
+            masked.teacher.bev_reconstruction, bev, masked.teacher.bev_masked, shape, grid
+        ),
+        "future": future(whole.teacher.bev_future),
+        "copy": future(now[:, None]),
         "cells": (now.sum(axis=(0, 1)), (now**2).sum(axis=(0, 1)), now.shape[0] * now.shape[1]),
     }
-
-
-def of_future(output: DiMAOutput, batch, config) -> dict:
-    shape, grid = tuple(config.student.bev_shape), tuple(config.teacher.adapter.bev_grid)
-    ahead = slice(config.data.history + 1, None)
-    target, inside = surrogate.future_target(
-        output.future_bevs,
-        batch.frame_to_current[:, ahead],
-        batch.frame_mask[:, ahead],
-        shape,
-        grid,
-        tuple(config.student.pc_range),
-    )
-    copied = cells_of(output, config)[:, None]
-    return {"future": squares(output.teacher.bev_future, target, inside), "copy": squares(copied, target, inside)}
 
 
 def of_edits(output: DiMAOutput, batch) -> dict:

@@ -30,7 +30,7 @@ from pathlib import Path
 import numpy as np
 from absl import flags
 
-from configs import base, demo
+from configs import base, demo, demo_smollm2
 from dima_jax import entry
 from dima_jax.convert import llm_folder
 from tests.bench import measure
@@ -43,9 +43,7 @@ PARTS = flags.DEFINE_list("parts", ["forward", "train"], "What is measured.")
 
 BATCH, LENGTH = 2, 256
 TURN_SECONDS = 0.5
-SMOLLM2_135M = dict(
-    layers=30, width=576, heads=9, kv_heads=3, ffn_width=1536, vocab=49152, rope_theta=1e5, rms_eps=1e-5, tied=True
-)
+SIZES = ("layers", "width", "heads", "kv_heads", "ffn_width", "vocab", "rope_theta", "rms_eps", "tied")
 
 
 class Side:
@@ -120,9 +118,12 @@ def compare(task: dict) -> dict:
 
 def write_task(folder: Path) -> dict:
     """The weights and tokens as .npy files in `folder`, one per path; what a side has to know."""
-    small, lora = demo.get_config().teacher, base.get_config().teacher.lora
-    sizes = {name: small.llm[name] for name in SMOLLM2_135M} if LLM.value == "tiny" else SMOLLM2_135M
-    rank, alpha = (small.lora.rank, small.lora.alpha) if LLM.value == "tiny" else (lora.rank, lora.alpha)
+    if LLM.value == "tiny":
+        small = demo.get_config().teacher
+        llm, lora = small.llm, small.lora
+    else:
+        llm, lora = demo_smollm2.get_config().teacher.llm, base.get_config().teacher.lora
+    sizes, rank, alpha = {name: llm[name] for name in SIZES}, lora.rank, lora.alpha
     random = np.random.default_rng(0)
     arrays = {"tokens": random.integers(0, sizes["vocab"], (BATCH, LENGTH)).astype(np.int32)}
     for path, shape in llm_folder.shapes_of(sizes).items():
