@@ -48,6 +48,7 @@ class Plan(NamedTuple):
     needed_flops: float
     cost: hlo.Cost
     seconds: float | None
+    trace_seconds: float
     compile_seconds: float
 
 
@@ -103,7 +104,7 @@ def print_trained(shares: dict[str, tuple[int, int]]) -> None:
 def plan(config: ConfigDict, devices: list, kind: str) -> Plan:
     """Compiles the train step of `config` for `devices` of a kind (`targets.parse`)."""
     options, card = targets.compiler_options(kind), targets.CARDS.get(kind)
-    compiled, state, frozen, batch, compile_seconds = compile_step(config, devices, options)
+    compiled, state, frozen, batch, trace_seconds, compile_seconds = compile_step(config, devices, options)
     memory = compiled.memory_analysis()
     peak = (
         memory.argument_size_in_bytes
@@ -122,12 +123,13 @@ def plan(config: ConfigDict, devices: list, kind: str) -> Plan:
         needed_flops=needed_flops(config) / len(devices),
         cost=cost,
         seconds=cost.cycles / card.clock if card and card.clock and cost.cycles else None,
+        trace_seconds=trace_seconds,
         compile_seconds=compile_seconds,
     )
 
 
 def compile_step(config: ConfigDict, devices: list, options: dict):
-    """(compiled step, abstract state, frozen, batch, seconds of compilation); nothing is allocated.
+    """(compiled step, abstract state, frozen, batch, seconds of tracing, of compilation); nothing is allocated.
 
     UserError if the compiler refuses because a device's memory is too small (a TPU's does; a GPU's only tells the need).
     """
@@ -138,13 +140,14 @@ def compile_step(config: ConfigDict, devices: list, options: dict):
     key = jax.eval_shape(lambda: jax.random.key(0))
     start = time.perf_counter()
     lowered = setup.train_step(state).lower(state, frozen, batch, key)
+    traced = time.perf_counter()
     try:
         compiled = lowered.compile(options)
     except jax.errors.JaxRuntimeError as error:
         if told := too_large(str(error)):
             raise told from error
         raise
-    return compiled, state, frozen, batch, time.perf_counter() - start
+    return compiled, state, frozen, batch, traced - start, time.perf_counter() - traced
 
 
 def too_large(message: str) -> UserError | None:
@@ -175,7 +178,9 @@ def shard_bytes(tree) -> float:
 def report(result: Plan, config: ConfigDict, kind: str, number: int, windows: int) -> None:
     card = targets.CARDS.get(kind)
     capacity = f" of {card.memory / GIB:.0f} GiB" if card else ""
-    print(f"compiled in {result.compile_seconds:.0f} s; per device and step:")
+    print(
+        f"traced in {result.trace_seconds:.0f} s, compiled in {result.compile_seconds:.0f} s; per device and step:"
+    )
     row("weights, trained", f"{result.weights / GIB:8.2f} GiB")
     row("weights, frozen", f"{result.frozen / GIB:8.2f} GiB")
     row("optimizer", f"{result.optimizer / GIB:8.2f} GiB")
