@@ -178,9 +178,7 @@ def shard_bytes(tree) -> float:
 def report(result: Plan, config: ConfigDict, kind: str, number: int, windows: int) -> None:
     card = targets.CARDS.get(kind)
     capacity = f" of {card.memory / GIB:.0f} GiB" if card else ""
-    print(
-        f"traced in {result.trace_seconds:.0f} s, compiled in {result.compile_seconds:.0f} s; per device and step:"
-    )
+    print(f"traced in {result.trace_seconds:.0f} s, compiled in {result.compile_seconds:.0f} s; per device and step:")
     row("weights, trained", f"{result.weights / GIB:8.2f} GiB")
     row("weights, frozen", f"{result.frozen / GIB:8.2f} GiB")
     row("optimizer", f"{result.optimizer / GIB:8.2f} GiB")
