@@ -54,6 +54,8 @@ def test_clip_is_by_the_global_norm():
     _, state = transform.update({"a": jnp.array([30.0]), "b": jnp.array([40.0])}, state, params)
     mean = optax.tree.get(state, "mu")
     np.testing.assert_allclose([mean["a"][0], mean["b"][0]], [0.1 * 30 / 50, 0.1 * 40 / 50], rtol=1e-6)
+    small = {"a": jnp.array([0.3]), "b": jnp.array([0.4])}
+    np.testing.assert_array_equal(optimizer.clip(small, 1.0)["b"], small["b"])
 
 
 def test_accumulated_steps_make_one_update_of_the_mean_gradient():
