@@ -74,7 +74,7 @@ def made_up(**changes):
     )
     plan = {key: value * plan_run.GIB if key in ("weights", "frozen", "optimizer", "batch", "temporary", "peak") else value
             for key, value in (plan | changes).items()}  # fmt: skip
-    return plan_run.Plan(**plan, cost=hlo.NOTHING._replace(flops=1.3e13), compile_seconds=1.0)
+    return plan_run.Plan(**plan, cost=hlo.NOTHING._replace(flops=1.3e13), trace_seconds=1.0, compile_seconds=1.0)
 
 
 def base_config(**mesh):
