@@ -22,7 +22,7 @@ from absl import flags
 from ml_collections import ConfigDict
 from rich.console import Console
 from rich.table import Table
-from tqdm import tqdm
+from tqdm import tqdm, trange
 
 from dima_jax import checkpoints, entry
 from dima_jax import params as weights
@@ -38,12 +38,13 @@ STEP = 64  # prompts longer than config.data.max_text are padded to a multiple o
 
 
 class Asker:
-    """A run's student and teacher, ready to answer. room: most tokens of an answer."""
+    """A run's student and teacher, ready to answer. room: most tokens of an answer. source: what answers depend on."""
 
     def __init__(self, run: Path, config: ConfigDict, room: int):
         if not config.teacher.enabled:
             raise UserError(f"{run} was trained without a teacher; there is nobody to ask")
         self.config, self.room = config, room
+        self.source = {"checkpoint": str(checkpoints.step_folder(run)), "data": config.data.path, "max_tokens": room}
         self.tokenizer = load_tokenizer(config.teacher.tokenizer)
         setup = Setup(config, steps_per_epoch=1)
         self.params = setup.load(run)
@@ -96,7 +97,7 @@ class Asker:
         """Answers to any number of questions about one frame, AT_ONCE at a time."""
         found = []
         many = jax.tree.map(lambda x: jnp.repeat(x, AT_ONCE, axis=0), tokens)
-        for start in range(0, len(questions), AT_ONCE):
+        for start in trange(0, len(questions), AT_ONCE, unit="batch", position=1, leave=False, dynamic_ncols=True):
             some = questions[start : start + AT_ONCE]
             rows = self._answer(self.params, many, self._prompt(some + some[-1:] * (AT_ONCE - len(some))))
             found += [self._text(row) for row in np.asarray(rows)[: len(some)]]
@@ -143,39 +144,55 @@ def answer_one(asker: Asker, frames: drives.Drives, sample: str, question: str) 
 
 
 def answer_split(asker: Asker, frames: drives.Drives, out: Path, limit: int | None, show: int) -> None:
-    """Answers the questions of the first `limit` frames that have any; each frame is written as it is done."""
-    partial = out.with_name(out.name + ".partial")
-    done = [json.loads(line) for line in partial.read_text().splitlines()] if partial.is_file() else []
-    finished = {row["sample"] for row in done}
-    asked = 0
+    """Answers the questions of the first `limit` frames that have any; each frame is written as it is done.
+
+    UserError if the split holds no questions, or if the answers that a stopped run left are not of this checkpoint.
+    """
     out.parent.mkdir(parents=True, exist_ok=True)
-    with partial.open("a") as file, tqdm(total=len(frames), unit="frame", dynamic_ncols=True) as bar:
+    partial = out.with_name(out.name + ".partial")
+    rows = answered(partial, asker.source | {"split": frames.split})
+    asked = []
+    with partial.open("a") as file, tqdm(total=limit or len(frames), unit="frame", dynamic_ncols=True) as bar:
         for index in range(len(frames)):
-            bar.update()
-            frame = frames[index]
-            if not frame.questions or frame.sample_token in finished:
-                asked += bool(frame.questions)
-                continue
-            if limit is not None and asked >= limit:
+            if len(asked) == limit:
                 break
-            asked += 1
-            scene = frames.frames[index].record["scene"]["token"]
-            answers = asker.answers(asker.look(frames, index), [question for _, question, _ in frame.questions])
-            row = {"sample": frame.sample_token, "answers": []}
-            for i, ((_, question, truth), answer) in enumerate(zip(frame.questions, answers, strict=True)):
-                name = f"{scene}_{frame.sample_token}_{i}"
-                row["answers"].append({"id": name, "question": question, "gt_answer": truth, "answer": answer})
-            file.write(json.dumps(row) + "\n")
-            file.flush()
-            done.append(row)
-    answers = [one for row in done for one in row["answers"]]
+            frame = frames[index]
+            if frame.questions:
+                asked.append(frame.sample_token)
+            if frame.questions and frame.sample_token not in rows:
+                scene = frames.frames[index].record["scene"]["token"]
+                answers = asker.answers(asker.look(frames, index), [question for _, question, _ in frame.questions])
+                row = rows[frame.sample_token] = []
+                for i, ((_, question, truth), answer) in enumerate(zip(frame.questions, answers, strict=True)):
+                    name = f"{scene}_{frame.sample_token}_{i}"
+                    row.append({"id": name, "question": question, "gt_answer": truth, "answer": answer})
+                file.write(json.dumps([frame.sample_token, row]) + "\n")
+                file.flush()
+            if frame.questions or limit is None:
+                bar.update()
+    answers = [one for sample in asked for one in rows[sample]]
     if not answers:
+        partial.unlink()
         raise UserError(f"split {frames.split!r} of {asker.config.data.path} holds no questions")
     out.write_text(json.dumps(answers, indent=1))
     partial.unlink()
     equal = np.mean([one["answer"] == one["gt_answer"] for one in answers])
     print_answers(answers[:: max(1, len(answers) // max(show, 1))][:show])
     print(f"{out}: {len(answers)} answers, {equal:.1%} word for word as recorded; split {frames.split}")
+
+
+def answered(partial: Path, source: dict) -> dict[str, list[dict]]:
+    """{sample: its answers} that a stopped run left in `partial`: a line for `source`, then one for each frame.
+
+    A line that was cut off is dropped from the file. UserError if the answers are of another source.
+    """
+    lines = partial.read_text().splitlines(keepends=True) if partial.is_file() else []
+    whole = [line for line in lines if line.endswith("\n")] or [json.dumps(source) + "\n"]
+    left = json.loads(whole[0])
+    if left != source:
+        raise UserError(f"{partial} holds answers of {left}, not of {source}; delete it or give another --out")
+    partial.write_text("".join(whole))
+    return dict(map(json.loads, whole[1:]))
 
 
 def print_answers(answers: list[dict]) -> None:
@@ -193,7 +210,9 @@ if __name__ == "__main__":  # flags belong to the command: several commands may 
     SAMPLE = flags.DEFINE_string("sample", None, "Sample token of the key frame to ask about.")
     SPLIT = flags.DEFINE_string("split", None, "Split that holds it; default: the config's val split.")
     OUT = flags.DEFINE_string("out", None, "Answer all recorded questions of the split into this JSON file.")
-    LIMIT = flags.DEFINE_integer("limit", None, "With --out: only the first N frames that have questions.")
+    LIMIT = flags.DEFINE_integer(
+        "limit", None, "With --out: only the first N frames that have questions.", lower_bound=1
+    )
     SHOW = flags.DEFINE_integer("show", 10, "With --out: print so many answers, spread over all.")
     ROOM = flags.DEFINE_integer("max_tokens", 64, "Most tokens of an answer.")
     entry.run(main, words="QUESTION")

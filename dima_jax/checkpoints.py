@@ -157,7 +157,7 @@ def load_student(directory: str | Path) -> tuple[ConfigDict, weights.Params, dic
     Only the items `student` and `meta` are read. UserError if there is no whole checkpoint, or if its student is not
     made of the weights that its config needs.
     """
-    step = _step_folder(Path(directory).resolve())
+    step = step_folder(directory)
     with ocp.Checkpointer(ocp.JsonCheckpointHandler()) as reader:
         meta = reader.restore(step / "meta")
     config, student = ConfigDict(meta["config"]), load_weights(step / "student")
@@ -167,7 +167,7 @@ def load_student(directory: str | Path) -> tuple[ConfigDict, weights.Params, dic
 
 def load_trainable(directory: str | Path) -> weights.Params:
     """{path: array} of the teacher's trained weights. UserError if the folder holds a student alone."""
-    folder = _step_folder(Path(directory).resolve()) / "trainable"
+    folder = step_folder(directory) / "trainable"
     if not folder.is_dir():
         raise UserError(f"{folder.parent} holds a student alone; give the folder of a whole run")
     return {path: value for path, value in load_weights(folder).items() if path != "none"}
@@ -186,7 +186,9 @@ def load_weights(folder: str | Path) -> weights.Params:
         return reader.restore(folder, args=ocp.args.StandardRestore(target))
 
 
-def _step_folder(directory: Path) -> Path:
+def step_folder(directory: str | Path) -> Path:
+    """The folder, absolute, of a run's latest whole step; a step's own folder is itself. UserError if there is none."""
+    directory = Path(directory).resolve()
     if (directory / "student").is_dir() and (directory / "meta").is_dir():
         return directory
     folder = directory / "checkpoints" if (directory / "checkpoints").is_dir() else directory

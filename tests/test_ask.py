@@ -80,11 +80,22 @@ def test_a_split_is_answered_in_drivelms_form_and_goes_on(asker, frames, tmp_pat
     assert answers[1]["gt_answer"] == "Keep going at the same speed."
     assert "2 answers" in capsys.readouterr().out
 
-    row = {"sample": "smp_0010", "answers": [dict(one, answer="as before") for one in answers]}
-    out.with_name("answers.json.partial").write_text(json.dumps(row) + "\n")
+    left = [asker.source | {"split": "train"}, ["smp_0010", [dict(one, answer="as before") for one in answers]]]
+    partial = out.with_name("answers.json.partial")
+    partial.write_text("".join(json.dumps(line) + "\n" for line in left) + '["smp_0011", [{"id"')  # stopped in a line
     monkeypatch.setattr(asker, "answers", None)  # nothing is asked twice
     ask.answer_split(asker, frames, out, limit=None, show=0)
     assert {one["answer"] for one in json.loads(out.read_text())} == {"as before"}
+    assert not partial.exists()
+
+
+def test_answers_of_another_checkpoint_are_not_gone_on_with(asker, frames, tmp_path):
+    partial = tmp_path / "answers.json.partial"
+    left = json.dumps(asker.source | {"split": "train", "checkpoint": "another"}) + "\n"
+    partial.write_text(left)
+    with pytest.raises(UserError, match=r"answers\.json\.partial holds answers of .*another.*delete it"):
+        ask.answer_split(asker, frames, tmp_path / "answers.json", None, 0)
+    assert partial.read_text() == left
 
 
 def test_refusals(run, asker, frames, tmp_path):
