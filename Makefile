@@ -29,7 +29,7 @@ demo: venv
 	$(BIN)/python -m dima_jax.export --checkpoint=runs/demo --out=runs/demo/student.onnx
 
 test: venv lint
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --durations=20
 
 lint: venv
 	$(BIN)/ruff check .
