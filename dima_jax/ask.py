@@ -12,6 +12,7 @@ it (`teacher.weights`, else the run's seed). The student looks at `data.history`
 """
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -157,19 +158,14 @@ def answer_split(asker: Asker, frames: drives.Drives, out: Path, limit: int | No
             if len(asked) == limit:
                 break
             frame = frames[index]
+            sample = frame.sample_token
             if frame.questions:
-                asked.append(frame.sample_token)
-            if frame.questions and frame.sample_token not in rows:
-                scene = frames.frames[index].record["scene"]["token"]
-                answers = asker.answers(asker.look(frames, index), [question for _, question, _ in frame.questions])
-                row = rows[frame.sample_token] = []
-                for i, ((_, question, truth), answer) in enumerate(zip(frame.questions, answers, strict=True)):
-                    name = f"{scene}_{frame.sample_token}_{i}"
-                    row.append({"id": name, "question": question, "gt_answer": truth, "answer": answer})
-                file.write(json.dumps([frame.sample_token, row]) + "\n")
-                file.flush()
-            if frame.questions or limit is None:
-                bar.update()
+                asked.append(sample)
+                if sample not in rows:
+                    rows[sample] = answer_frame(asker, frames, index, frame)
+                    file.write(json.dumps([sample, rows[sample]]) + "\n")
+                    file.flush()
+            bar.update(bool(frame.questions) or limit is None)
     answers = [one for sample in asked for one in rows[sample]]
     if not answers:
         partial.unlink()
@@ -181,17 +177,30 @@ def answer_split(asker: Asker, frames: drives.Drives, out: Path, limit: int | No
     print(f"{out}: {len(answers)} answers, {equal:.1%} word for word as recorded; split {frames.split}")
 
 
+def answer_frame(asker: Asker, frames: drives.Drives, index: int, frame: drives.DriveFrame) -> list[dict]:
+    """The recorded questions of key frame `index`, which is `frame`, with answers, in DriveLM's form."""
+    scene = frames.frames[index].record["scene"]["token"]
+    answers = asker.answers(asker.look(frames, index), [question for _, question, _ in frame.questions])
+    return [
+        {"id": f"{scene}_{frame.sample_token}_{i}", "question": question, "gt_answer": truth, "answer": answer}
+        for i, ((_, question, truth), answer) in enumerate(zip(frame.questions, answers, strict=True))
+    ]
+
+
 def answered(partial: Path, source: dict) -> dict[str, list[dict]]:
     """{sample: its answers} that a stopped run left in `partial`: a line for `source`, then one for each frame.
 
     A line that was cut off is dropped from the file. UserError if the answers are of another source.
     """
     lines = partial.read_text().splitlines(keepends=True) if partial.is_file() else []
-    whole = [line for line in lines if line.endswith("\n")] or [json.dumps(source) + "\n"]
+    whole = [line for line in lines if line.endswith("\n")]
+    if not whole:
+        partial.write_text(json.dumps(source) + "\n")
+        return {}
     left = json.loads(whole[0])
     if left != source:
         raise UserError(f"{partial} holds answers of {left}, not of {source}; delete it or give another --out")
-    partial.write_text("".join(whole))
+    os.truncate(partial, sum(map(len, whole)))  # json writes ASCII
     return dict(map(json.loads, whole[1:]))
 
 
