@@ -36,7 +36,7 @@ def student() -> ConfigDict:
             num_heads=8,
             dropout=0.1,
             bev_shape=(200, 200),  # rows (y, forward), columns (x, right)
-            pc_range=(-15.0, -30.0, -2.0, 15.0, 30.0, 2.0),  # metres
+            pc_range=(-15.0, -30.0, -2.0, 15.0, 30.0, 2.0),  # meters
             pillar_points=4,  # z anchors per BEV cell
             rotate_center=(100, 100),  # pixel (x, y); quirk Q1
             encoder_layers=6,
@@ -48,7 +48,7 @@ def student() -> ConfigDict:
             num_future=6,  # steps of 0.5 s
             num_commands=3,
             map_score_threshold=0.5,  # motion attends only to map lines scored above
-            map_distance_threshold=0.2,  # and nearer than this, normalised units (quirk Q5)
+            map_distance_threshold=0.2,  # and nearer than this, normalized units (quirk Q5)
         )
     )
 

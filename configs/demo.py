@@ -5,7 +5,7 @@
 Hardware: 2 CPU cores. Every part and every loss of `configs/base.py` is on; only sizes differ. Results: see README.
 """
 
-from configs import base
+from dima_jax.configs import base
 
 
 def get_config():

@@ -7,7 +7,7 @@ SmolLM2-135M-Instruct. It starts from `runs/demo_student`, like the demo. Hardwa
 Results: see README.
 """
 
-from configs import demo
+from dima_jax.configs import demo
 
 
 def get_config():

@@ -3,7 +3,7 @@
 python -m dima_jax.train --config=configs/demo_student.py --workdir=runs/demo_student
 """
 
-from configs import demo
+from dima_jax.configs import demo
 
 
 def get_config():

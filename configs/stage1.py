@@ -5,7 +5,7 @@
 Hardware: 8 cards or chips, one window each. Expected numbers: not yet measured.
 """
 
-from configs import base
+from dima_jax.configs import base
 
 
 def get_config():

@@ -6,7 +6,7 @@ Hardware: 8 cards or chips, one window each. Published for the result: L2 0.72 m
 nuScenes val); this implementation: not yet measured.
 """
 
-from configs import base, stage1
+from dima_jax.configs import base, stage1
 
 
 def get_config():

@@ -6,7 +6,7 @@ Hardware: 8 cards or chips, one window each. Published: L2 0.78 m avg, collision
 this implementation: not yet measured.
 """
 
-from configs import base
+from dima_jax.configs import base
 
 
 def get_config():

@@ -60,7 +60,7 @@ def _columns(chains: list[list[dict]], name: str) -> np.ndarray:
 
 
 def _to_lidar(centers: np.ndarray, orientations: np.ndarray, lidar2ego: dict, pose: dict):
-    """Global centres [..., 3] and unit quaternions [..., 4] (w, x, y, z) to the LiDAR frame."""
+    """Global centers [..., 3] and unit quaternions [..., 4] (w, x, y, z) to the LiDAR frame."""
     orientations = orientations / np.linalg.norm(orientations, axis=-1, keepdims=True)
     for frame in (pose, lidar2ego):
         back = Quaternion(frame["rotation"]).unit.inverse

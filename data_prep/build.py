@@ -15,7 +15,7 @@ import absl.logging
 from absl import flags
 
 from data_prep import shards
-from dima_jax import entry
+from dima_jax import cli
 from dima_jax.data import features, records
 
 
@@ -114,4 +114,4 @@ if __name__ == "__main__":  # flags belong to the command: several commands may 
     )
     _OUT = flags.DEFINE_string("out", None, "folder for the records", required=True)
     _WORKERS = flags.DEFINE_integer("workers", os.cpu_count(), "threads", lower_bound=1)
-    entry.run(main)
+    cli.run(main)

@@ -13,10 +13,10 @@ import math
 import numpy as np
 from pyquaternion import Quaternion
 
-EGO_LENGTH, EGO_WIDTH = 4.084, 1.85  # metres
-WHEELBASE = 2.588  # metres
+EGO_LENGTH, EGO_WIDTH = 4.084, 1.85  # meters
+WHEELBASE = 2.588  # meters
 NUM_FUTURE, NUM_HISTORY = 6, 2
-TURN = 2.0  # metres to the side after 3 s that make a turn
+TURN = 2.0  # meters to the side after 3 s that make a turn
 RIGHT, LEFT, STRAIGHT = 0, 1, 2
 INTERVAL = 0.5  # seconds between key frames
 

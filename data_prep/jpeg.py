@@ -25,7 +25,7 @@ def read(path: Path, shape: tuple[int, int], where: str) -> bytes:
 def defect(data: bytes, shape: tuple[int, int]) -> str:
     """What is wrong with a JPEG that should be `shape` (rows, columns), "" if nothing is.
 
-    Decoders fill the missing end of a cut file with grey and only warn, hence the look at the end marker. Decoding at
+    Decoders fill the missing end of a cut file with gray and only warn, hence the look at the end marker. Decoding at
     an eighth of the size runs through the whole file and leaves the shape known to 8 pixels.
     """
     if data[:2] != b"\xff\xd8":

@@ -15,14 +15,14 @@ import shapely
 from shapely import affinity, ops
 from shapely.geometry import MultiLineString, Polygon
 
-PATCH_WIDTH, PATCH_LENGTH, RIM = 30.0, 60.0, 0.2  # metres: x, y
+PATCH_WIDTH, PATCH_LENGTH, RIM = 30.0, 60.0, 0.2  # meters: x, y
 DIVIDER, PED_CROSSING, BOUNDARY = 0, 1, 2
 LINE_LAYERS = ("road_divider", "lane_divider")
 POLYGON_LAYERS = ("road_segment", "lane", "ped_crossing")
 
 
 class Layer(NamedTuple):
-    """One map layer: its geometries (global, metres) in the order of the file, and an index over them."""
+    """One map layer: its geometries (global, meters) in the order of the file, and an index over them."""
 
     geometries: np.ndarray
     index: shapely.STRtree

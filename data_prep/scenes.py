@@ -14,7 +14,7 @@ from nuscenes.nuscenes import NuScenes
 from nuscenes.utils.splits import create_splits_scenes
 
 from data_prep import map_lines
-from data_prep.nuscenes_tables import TABLES
+from data_prep.miniworld.nuscenes_tables import TABLES
 from dima_jax.errors import UserError
 
 # The devkit's predefined splits by the ending of the version; any other set brings a `splits.json` (see `splits`).

@@ -16,15 +16,15 @@ from absl import flags
 from tqdm import tqdm
 
 from data_prep import jpeg, map_lines, qa
-from dima_jax import entry
+from dima_jax import cli
 from dima_jax.data import features, records
 from dima_jax.errors import UserError
 from dima_jax.types import CAMERAS, MAP_CLASSES
 
-MAX_SPEED = 50.0  # metres per second
+MAX_SPEED = 50.0  # meters per second
 FRAME_GAP = (0.2, 1.5)  # seconds between key frames of a scene
-REACH = 0.5 * float(np.hypot(map_lines.PATCH_WIDTH, map_lines.PATCH_LENGTH)) + 1.0  # metres
-RIGID, SAME_PLACE = 1e-6, 1e-3  # of a rotation matrix; metres, recorded path against poses
+REACH = 0.5 * float(np.hypot(map_lines.PATCH_WIDTH, map_lines.PATCH_LENGTH)) + 1.0  # meters
+RIGID, SAME_PLACE = 1e-6, 1e-3  # of a rotation matrix; meters, recorded path against poses
 
 
 def validate(folder: str) -> list[str]:
@@ -163,4 +163,4 @@ def main() -> None:
 
 if __name__ == "__main__":  # flags belong to the command: several commands may be imported side by side
     _DATA = flags.DEFINE_string("data", None, "folder written by data_prep.build", required=True)
-    entry.run(main)
+    cli.run(main)

@@ -25,27 +25,30 @@ from rich.console import Console
 from rich.table import Table
 from tqdm import tqdm, trange
 
-from dima_jax import checkpoints, entry
-from dima_jax import params as weights
-from dima_jax.data import drives
+from dima_jax import checkpoints, cli, weights
+from dima_jax.data import sequences
 from dima_jax.data.prompts import load_tokenizer, prompt_tokens
 from dima_jax.errors import UserError
 from dima_jax.teacher import generate
 from dima_jax.train_step import Setup
 from dima_jax.types import SceneTokens, Text
 
-AT_ONCE = 8  # questions of one frame that are answered together
+BATCH_SIZE = 8  # questions of one frame that are answered together
 STEP = 64  # prompts longer than config.data.max_text are padded to a multiple of this, so that few sizes are compiled
 
 
 class Asker:
-    """A run's student and teacher, ready to answer. room: most tokens of an answer. source: what answers depend on."""
+    """A run's student and teacher, ready to answer. max_new_tokens: most tokens of an answer. source: what answers depend on."""
 
-    def __init__(self, run: Path, config: ConfigDict, room: int):
+    def __init__(self, run: Path, config: ConfigDict, max_new_tokens: int):
         if not config.teacher.enabled:
             raise UserError(f"{run} was trained without a teacher; there is nobody to ask")
-        self.config, self.room = config, room
-        self.source = {"checkpoint": str(checkpoints.step_folder(run)), "data": config.data.path, "max_tokens": room}
+        self.config, self.max_new_tokens = config, max_new_tokens
+        self.source = {
+            "checkpoint": str(checkpoints.step_folder(run)),
+            "data": config.data.path,
+            "max_tokens": max_new_tokens,
+        }
         self.tokenizer = load_tokenizer(config.teacher.tokenizer)
         setup = Setup(config, steps_per_epoch=1)
         self.params = setup.load(run)
@@ -57,18 +60,18 @@ class Asker:
             return model(params).student(frame, bev, has_bev).tokens
 
         def begin(params, tokens, prompt):
-            return model(params).teacher.begin(tokens, prompt, room=room)
+            return model(params).teacher.prefill(tokens, prompt, max_new_tokens=max_new_tokens)
 
         def step(params, token, cache):
             teacher = model(params).teacher
             return generate.step(teacher.llm, token, cache, teacher.lora)
 
         def answer(params, tokens, prompt):
-            return model(params).teacher.answer(tokens, prompt, room=room, end=self.tokenizer.eos)
+            return model(params).teacher.generate(tokens, prompt, max_new_tokens=max_new_tokens, end=self.tokenizer.eos)
 
         self._see, self._begin, self._step, self._answer = map(jax.jit, (see, begin, step, answer))
 
-    def look(self, frames: drives.Drives, index: int) -> SceneTokens:
+    def encode(self, frames: sequences.Drives, index: int) -> SceneTokens:
         """Scene tokens [1, ...] of a key frame, after the frames of its history."""
         first = index - min(self.config.data.history, frames[index].frame_index)
         rows, columns = self.config.student.bev_shape
@@ -82,7 +85,7 @@ class Asker:
         """The answer piece by piece, as it is written."""
         logits, cache = self._begin(self.params, tokens, self._prompt([question]))
         written, text, shown = [], "", ""
-        for _ in range(self.room):
+        for _ in range(self.max_new_tokens):
             token = jnp.argmax(logits, axis=-1)
             if int(token[0]) == self.tokenizer.eos:
                 break
@@ -95,12 +98,12 @@ class Asker:
         yield text[len(shown) :]
 
     def answers(self, tokens: SceneTokens, questions: list[str]) -> list[str]:
-        """Answers to any number of questions about one frame, AT_ONCE at a time."""
+        """Answers to any number of questions about one frame, BATCH_SIZE at a time."""
         found = []
-        many = jax.tree.map(lambda x: jnp.repeat(x, AT_ONCE, axis=0), tokens)
-        for start in trange(0, len(questions), AT_ONCE, unit="batch", position=1, leave=False, dynamic_ncols=True):
-            some = questions[start : start + AT_ONCE]
-            rows = self._answer(self.params, many, self._prompt(some + some[-1:] * (AT_ONCE - len(some))))
+        many = jax.tree.map(lambda x: jnp.repeat(x, BATCH_SIZE, axis=0), tokens)
+        for start in trange(0, len(questions), BATCH_SIZE, unit="batch", position=1, leave=False, dynamic_ncols=True):
+            some = questions[start : start + BATCH_SIZE]
+            rows = self._answer(self.params, many, self._prompt(some + some[-1:] * (BATCH_SIZE - len(some))))
             found += [self._text(row) for row in np.asarray(rows)[: len(some)]]
         return found
 
@@ -123,10 +126,10 @@ def main(question: str | None) -> None:
     run = Path(CHECKPOINT.value) if CHECKPOINT.value else checkpoints.latest_run()
     saved, _, meta = checkpoints.load_student(run)
     config = CONFIG.value or saved
-    checkpoints.refuse_other_model(meta["config"], config, str(run), (*checkpoints.STUDENT_KEYS, "teacher"))
+    checkpoints.check_model(meta["config"], config, str(run), (*checkpoints.STUDENT_KEYS, "teacher"))
     if OUT.value is None and (question is None or SAMPLE.value is None):
         raise UserError("give --sample=TOKEN and a question in quotes, or --out=FILE for all questions of --split")
-    frames = drives.Drives(config, SPLIT.value or config.data.val_split)
+    frames = sequences.Drives(config, SPLIT.value or config.data.val_split)
     asker = Asker(run, config, ROOM.value)
     if OUT.value is not None:
         answer_split(asker, frames, Path(OUT.value), LIMIT.value, SHOW.value)
@@ -134,17 +137,17 @@ def main(question: str | None) -> None:
         answer_one(asker, frames, SAMPLE.value, question)
 
 
-def answer_one(asker: Asker, frames: drives.Drives, sample: str, question: str) -> None:
+def answer_one(asker: Asker, frames: sequences.Drives, sample: str, question: str) -> None:
     """Prints the answer as it is written."""
     index = frames.index_of(sample)
     if index is None:
         raise UserError(f"--sample={sample}: split {frames.split!r} of {frames.config.path} has no such sample")
-    for piece in asker.stream(asker.look(frames, index), question):
+    for piece in asker.stream(asker.encode(frames, index), question):
         print(piece, end="", flush=True)
     print()
 
 
-def answer_split(asker: Asker, frames: drives.Drives, out: Path, limit: int | None, show: int) -> None:
+def answer_split(asker: Asker, frames: sequences.Drives, out: Path, limit: int | None, show: int) -> None:
     """Answers the questions of the first `limit` frames that have any; each frame is written as it is done.
 
     UserError if the split holds no questions, or if the answers that a stopped run left are not of this checkpoint.
@@ -177,10 +180,10 @@ def answer_split(asker: Asker, frames: drives.Drives, out: Path, limit: int | No
     print(f"{out}: {len(answers)} answers, {equal:.1%} word for word as recorded; split {frames.split}")
 
 
-def answer_frame(asker: Asker, frames: drives.Drives, index: int, frame: drives.DriveFrame) -> list[dict]:
+def answer_frame(asker: Asker, frames: sequences.Drives, index: int, frame: sequences.DriveFrame) -> list[dict]:
     """The recorded questions of key frame `index`, which is `frame`, with answers, in DriveLM's form."""
     scene = frames.frames[index].record["scene"]["token"]
-    answers = asker.answers(asker.look(frames, index), [question for _, question, _ in frame.questions])
+    answers = asker.answers(asker.encode(frames, index), [question for _, question, _ in frame.questions])
     return [
         {"id": f"{scene}_{frame.sample_token}_{i}", "question": question, "gt_answer": truth, "answer": answer}
         for i, ((_, question, truth), answer) in enumerate(zip(frame.questions, answers, strict=True))
@@ -214,7 +217,7 @@ def print_answers(answers: list[dict]) -> None:
 
 
 if __name__ == "__main__":  # flags belong to the command: several commands may be imported side by side
-    CONFIG = entry.define_config()
+    CONFIG = cli.define_config()
     CHECKPOINT = flags.DEFINE_string("checkpoint", None, "Folder of a run with a teacher; default: the last run.")
     SAMPLE = flags.DEFINE_string("sample", None, "Sample token of the key frame to ask about.")
     SPLIT = flags.DEFINE_string("split", None, "Split that holds it; default: the config's val split.")
@@ -224,4 +227,4 @@ if __name__ == "__main__":  # flags belong to the command: several commands may 
     )
     SHOW = flags.DEFINE_integer("show", 10, "With --out: print so many answers, spread over all.")
     ROOM = flags.DEFINE_integer("max_tokens", 64, "Most tokens of an answer.")
-    entry.run(main, words="QUESTION")
+    cli.run(main, words="QUESTION")

@@ -3,8 +3,8 @@
 A run's folder holds `checkpoints/<step>/` with four Orbax items:
     student     every weight under "student/": what ships; this folder can be copied alone
     trainable   the trained weights of the teacher (adapters, heads, LoRA)
-    opt_state   the optimiser
-    meta        step, data position, full config, normalisation, command source (JSON)
+    opt_state   the optimizer
+    meta        step, data position, full config, normalization, command source (JSON)
 `export` and `evaluate` read student and meta only. The frozen LLM base is never saved.
 """
 
@@ -16,9 +16,9 @@ import jax
 import orbax.checkpoint as ocp
 from ml_collections import ConfigDict
 
-from dima_jax import params as weights
+from dima_jax import weights
 from dima_jax.errors import UserError
-from dima_jax.student import student as student_room
+from dima_jax.student import student as student_lib
 
 BACKBONE = ("student/image_encoder/stem/", "student/image_encoder/stages/")  # what `convert resnet` writes
 ITEMS = ("student", "trainable", "opt_state", "meta")
@@ -60,7 +60,7 @@ def describe(step: int, position: int, config: ConfigDict) -> dict:
         "step": step,
         "position": position,
         "config": json.loads(config.to_json()),
-        "normalisation": {key: list(config.data[key]) for key in ("mean", "std")}
+        "normalization": {key: list(config.data[key]) for key in ("mean", "std")}
         | {"color_order": config.data.color_order},
         "command_source": "final lateral position of the recorded path (VAD's rule)",
     }
@@ -68,7 +68,7 @@ def describe(step: int, position: int, config: ConfigDict) -> dict:
 
 def student_shapes(config: ConfigDict) -> dict[str, jax.ShapeDtypeStruct]:
     """{path without "student/": shape} of the weights that the student of a config needs."""
-    return student_room.abstract(config)[1]
+    return student_lib.abstract(config)[1]
 
 
 def save_student(workdir: str | Path, student: Mapping, config: ConfigDict) -> None:
@@ -79,10 +79,10 @@ def save_student(workdir: str | Path, student: Mapping, config: ConfigDict) -> N
         writer.save(step / "meta", args=ocp.args.JsonSave(describe(0, 0, config)), force=True)
 
 
-def save_weights(folder: str | Path, weights: Mapping) -> None:
+def save_weights(folder: str | Path, params: Mapping) -> None:
     """{path: array} as one Orbax item; `load_weights` reads it."""
     with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as writer:
-        writer.save(Path(folder).resolve(), args=ocp.args.StandardSave(dict(weights)), force=True)
+        writer.save(Path(folder).resolve(), args=ocp.args.StandardSave(dict(params)), force=True)
 
 
 def restore(manager: ocp.CheckpointManager, student: Mapping, trainable: Mapping, opt_state, config) -> tuple:
@@ -93,8 +93,8 @@ def restore(manager: ocp.CheckpointManager, student: Mapping, trainable: Mapping
     step = manager.latest_step()
     meta = manager.restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore())).meta
     where = f"{manager.directory}/{step}"
-    refuse_other_model(meta["config"], config, where)
-    refuse_other_weights(ocp.StandardCheckpointHandler().metadata(Path(where) / "student"), student, where)
+    check_model(meta["config"], config, where)
+    check_weights(ocp.StandardCheckpointHandler().metadata(Path(where) / "student"), student, where)
     restored = manager.restore(
         step,
         args=ocp.args.Composite(
@@ -106,7 +106,7 @@ def restore(manager: ocp.CheckpointManager, student: Mapping, trainable: Mapping
     return restored.student, {k: v for k, v in restored.trainable.items() if k in trainable}, restored.opt_state, meta
 
 
-def refuse_other_model(saved: Mapping, config: ConfigDict, where: str, keys=RUN_KEYS) -> None:
+def check_model(saved: Mapping, config: ConfigDict, where: str, keys=RUN_KEYS) -> None:
     """UserError naming the first key in which the saved config describes another model than `config`."""
     current = json.loads(config.to_json())
     for group in keys:
@@ -122,7 +122,7 @@ def refuse_other_model(saved: Mapping, config: ConfigDict, where: str, keys=RUN_
             )
 
 
-def refuse_other_weights(saved: Iterable[str], needed: Iterable[str], where: str) -> None:
+def check_weights(saved: Iterable[str], needed: Iterable[str], where: str) -> None:
     """UserError naming the first path that a saved student does not share with what this version needs."""
     needed = set(needed)
     for path in sorted(needed.symmetric_difference(saved)):
@@ -161,7 +161,7 @@ def load_student(directory: str | Path) -> tuple[ConfigDict, weights.Params, dic
     with ocp.Checkpointer(ocp.JsonCheckpointHandler()) as reader:
         meta = reader.restore(step / "meta")
     config, student = ConfigDict(meta["config"]), load_weights(step / "student")
-    refuse_other_weights(student, [f"student/{path}" for path in student_shapes(config)], str(step))
+    check_weights(student, [f"student/{path}" for path in student_shapes(config)], str(step))
     return config, student, meta
 
 

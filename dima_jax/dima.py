@@ -16,9 +16,9 @@ from flax import nnx
 from jax import lax
 from ml_collections import ConfigDict
 
-from dima_jax.student import student as student_room
+from dima_jax.student import student as student_lib
 from dima_jax.student.student import Student
-from dima_jax.teacher import teacher as teacher_room
+from dima_jax.teacher import teacher as teacher_lib
 from dima_jax.teacher.teacher import Teacher
 from dima_jax.types import Batch, Frame, StudentOutput, TeacherOutput
 
@@ -44,14 +44,14 @@ class DiMA(nnx.Module):
         """
         student_key, teacher_key = jax.random.split(key)
         size = len(batch.frame_mask)
-        before, after = self._look_around(batch, history)
+        before, after = self._encode_other_frames(batch, history)
         nothing = (self.student.empty_bev(size), jnp.zeros(size, bool))
-        (bev, has_bev), _ = self._follow(before, nothing)
+        (bev, has_bev), _ = self._scan_bev(before, nothing)
         current = Frame(batch.images[:, history], batch.lidar2img[:, history], batch.can_bus[:, history], batch.command)
         output = self.student(current, bev, has_bev, is_training=is_training, key=student_key)
         if not hasattr(self, "teacher"):
             return DiMAOutput(output, None, None)
-        _, future_bevs = self._follow(after, (output.tokens.bev, jnp.ones(size, bool)))
+        _, future_bevs = self._scan_bev(after, (output.tokens.bev, jnp.ones(size, bool)))
         taught = self.teacher(
             output.tokens,
             output,
@@ -64,7 +64,7 @@ class DiMA(nnx.Module):
         )
         return DiMAOutput(output, taught, jnp.moveaxis(future_bevs, 0, 1))
 
-    def _look_around(self, batch: Batch, history: int):
+    def _encode_other_frames(self, batch: Batch, history: int):
         """What the BEV encoder reads of the frames before and of those after the current one: [T, B, ...] each, or None.
 
         All images go through the backbone in one pass. Frames after are for the teacher; without one there are none.
@@ -83,7 +83,7 @@ class DiMA(nnx.Module):
         before, after = (jax.tree.map(lambda x, part=part: x[part], steps) for part in np.s_[:history, history:])
         return before if history else None, after if last > history + 1 else None
 
-    def _follow(self, steps, start: tuple[jax.Array, jax.Array]):
+    def _scan_bev(self, steps, start: tuple[jax.Array, jax.Array]):
         """Frames one after the other, as at inference and without gradient: ((last BEV, has one), all BEVs [T, B, ...]).
 
         start: (BEV before the first frame, whether there is one).
@@ -99,13 +99,13 @@ class DiMA(nnx.Module):
         return lax.stop_gradient(lax.scan(encode, start, steps))
 
 
-def build(config: ConfigDict, seed: int, *, draw_base: bool = True) -> DiMA:
+def build(config: ConfigDict, seed: int, *, init_llm: bool = True) -> DiMA:
     """The whole model of a config with fresh weights (call under `nnx.eval_shape` or `jax.jit` for large ones).
 
-    draw_base: False leaves the LLM's base as shapes, for a caller who loads it.
+    init_llm: False leaves the LLM's base as shapes, for a caller who loads it.
     """
     rngs = nnx.Rngs(jax.random.key(seed, impl="rbg"))  # compiles several times faster than threefry
-    student = student_room.build(config, rngs)
+    student = student_lib.build(config, rngs)
     if not config.teacher.enabled:
         return DiMA(student, None)
-    return DiMA(student, teacher_room.build(config, config.student.width, rngs, draw_base=draw_base))
+    return DiMA(student, teacher_lib.build(config, config.student.width, rngs, init_llm=init_llm))

@@ -14,8 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 from ml_collections import ConfigDict
 
-from dima_jax import checkpoints
-from dima_jax import params as weights
+from dima_jax import checkpoints, weights
 from dima_jax.dima import DiMA
 from dima_jax.errors import UserError
 from dima_jax.train_step import Setup
@@ -35,14 +34,14 @@ class Dual:
                 f"{run} was trained without a teacher, which DiMA-Dual needs beside the student; leave --dual out, or "
                 "give the --checkpoint of a joint run (configs/demo.py, configs/base.py)"
             )
-        checkpoints.refuse_other_model(meta["config"], config, str(run), ("teacher",))
+        checkpoints.check_model(meta["config"], config, str(run), ("teacher",))
         setup = Setup(config, steps_per_epoch=1)
         self.params = setup.load(run)
-        self.teacher_weights = weights.count(weights.under(self.params, "teacher/"))
+        self.teacher_weights = weights.count(weights.with_prefix(self.params, "teacher/"))
         self._plan = jax.jit(lambda params, output: plan(weights.bind(setup.graph, params), output))
 
     def __call__(self, output: StudentOutput) -> dict[str, Float[Array, "B R F 2"]]:
-        """{planner: ego offsets in metres per step} of the frame that the student saw."""
+        """{planner: ego offsets in meters per step} of the frame that the student saw."""
         return self._plan(self.params, output)
 
 

@@ -24,21 +24,20 @@ from rich.console import Console
 from rich.table import Table
 from tqdm import tqdm
 
-from dima_jax import checkpoints, entry, figures
-from dima_jax import params as weights
-from dima_jax.data import drives
+from dima_jax import checkpoints, cli, figures, weights
+from dima_jax.data import sequences
 from dima_jax.errors import UserError
 from dima_jax.metrics import decode, perception, planning
-from dima_jax.student import student as student_room
+from dima_jax.student import student as student_lib
 from dima_jax.types import CAMERAS, COMMANDS, StudentOutput
 
 STEP_SECONDS = 0.5
 
 
 class Drive(NamedTuple):
-    """One driven frame. plans: [F, 2] metres by planner; recorded: the recorded path; seen, recorded_seen: (agents, lines)."""
+    """One driven frame. plans: [F, 2] meters by planner; recorded: the recorded path; seen, recorded_seen: (agents, lines)."""
 
-    frame: drives.DriveFrame
+    frame: sequences.DriveFrame
     plans: dict[str, np.ndarray]
     recorded: np.ndarray
     seen: tuple[decode.Agents, decode.Lines]
@@ -49,7 +48,7 @@ def main() -> None:
     run = Path(CHECKPOINT.value) if CHECKPOINT.value else checkpoints.latest_run()
     saved, params, meta = checkpoints.load_student(run)
     config = CONFIG.value or saved
-    checkpoints.refuse_other_model(meta["config"], config, str(run), checkpoints.STUDENT_KEYS)
+    checkpoints.check_model(meta["config"], config, str(run), checkpoints.STUDENT_KEYS)
     split = SPLIT.value or config.data.val_split
     dual = load_dual(run, config) if DUAL.value else None
     folder = run / "figures"
@@ -108,7 +107,7 @@ def load_dual(run: Path, config: ConfigDict):
 
 def run_students(config: ConfigDict, params: weights.Params, split: str, students: dict[str, Callable], dual=None):
     """Yields a Drive per key frame. students: {name: what happens to the images first}. dual: as in `evaluate`."""
-    graph, _ = student_room.abstract(config)
+    graph, _ = student_lib.abstract(config)
     params = {path.removeprefix("student/"): value for path, value in params.items()}
 
     @jax.jit
@@ -118,8 +117,8 @@ def run_students(config: ConfigDict, params: weights.Params, split: str, student
     shape = (1, config.student.bev_shape[0] * config.student.bev_shape[1], config.student.width)
     empty = jax.device_put(np.zeros(shape, np.float32), next(iter(params.values())).sharding)  # where later ones are
     bevs, previous = dict.fromkeys(students, empty), None
-    frames = drives.Drives(config, split)
-    for frame in tqdm(drives.iterate_scenes(config, split), total=len(frames), unit="frame", dynamic_ncols=True):
+    frames = sequences.Drives(config, split)
+    for frame in tqdm(sequences.iterate_scenes(config, split), total=len(frames), unit="frame", dynamic_ncols=True):
         plans, outputs = {}, {}
         for name, change in students.items():
             seen = frame.frame.replace(images=change(frame.frame.images))
@@ -136,7 +135,7 @@ def run_students(config: ConfigDict, params: weights.Params, split: str, student
 
 
 def path_of(offsets, command: int) -> np.ndarray:
-    """Positions [F, 2] in metres for a command, of offsets [1, R, F, 2]."""
+    """Positions [F, 2] in meters for a command, of offsets [1, R, F, 2]."""
     return np.cumsum(np.asarray(offsets)[0, command], axis=0)
 
 
@@ -151,11 +150,11 @@ def decode_student(output: StudentOutput, pc_range) -> tuple[decode.Agents, deco
     return agents, decode.decode_lines(output.map_logits[-1, 0], output.map_points[-1, 0], pc_range)
 
 
-def recorded_seen(frame: drives.DriveFrame) -> tuple[decode.Agents, decode.Lines]:
+def recorded_seen(frame: sequences.DriveFrame) -> tuple[decode.Agents, decode.Lines]:
     return decode.recorded_agents(frame.agents, 0), decode.recorded_lines(frame.map, 0)
 
 
-def control_plans(frame: drives.DriveFrame, previous, recorded: np.ndarray) -> dict[str, np.ndarray]:
+def control_plans(frame: sequences.DriveFrame, previous, recorded: np.ndarray) -> dict[str, np.ndarray]:
     """Plans that need no camera: {name: [F, 2]}.
 
     Velocity is the move since the previous key frame; in the first frame of a scene, the CAN bus speed straight ahead.
@@ -172,14 +171,14 @@ def control_plans(frame: drives.DriveFrame, previous, recorded: np.ndarray) -> d
     }
 
 
-def agents_of(frame: drives.DriveFrame) -> tuple:
+def agents_of(frame: sequences.DriveFrame) -> tuple:
     """Real agents as `planning.occupancy` wants them."""
     agents, mask = frame.agents, frame.agents.mask[0]
     fields = (agents.boxes, agents.category, agents.future_offsets, agents.future_mask, agents.future_yaw)
     return tuple(np.asarray(field[0])[mask] for field in fields)
 
 
-def mark_subsets(subsets: dict[str, list[bool]], frame: drives.DriveFrame) -> None:
+def mark_subsets(subsets: dict[str, list[bool]], frame: sequences.DriveFrame) -> None:
     """Appends whether the frame belongs to each subset; a tag seen for the first time starts a subset of its own."""
     seen = len(subsets["all frames"])
     for tag in frame.tags:
@@ -246,7 +245,7 @@ def print_tables(result: dict) -> None:
 
 
 if __name__ == "__main__":  # flags belong to the command: several commands may be imported side by side
-    CONFIG = entry.define_config()
+    CONFIG = cli.define_config()
     CHECKPOINT = flags.DEFINE_string(
         "checkpoint", None, "Folder of a run, or of one of its steps; default: the last run."
     )
@@ -257,4 +256,4 @@ if __name__ == "__main__":  # flags belong to the command: several commands may 
     )
     FIGURES = flags.DEFINE_integer("figures", 0, "Draw one frame of each of the first N scenes.")
     OUT = flags.DEFINE_string("out", None, "JSON of all tables; default: evaluation.json in the checkpoint's folder.")
-    entry.run(main)
+    cli.run(main)

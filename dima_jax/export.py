@@ -2,7 +2,7 @@
 
     python -m dima_jax.export --checkpoint=runs/base --out=student.onnx [--config=configs/base.py]
 
-Standard operators only, opset 18, for plain onnxruntime; normalisation is inside. Inputs and outputs by name are in
+Standard operators only, opset 18, for plain onnxruntime; normalization is inside. Inputs and outputs by name are in
 `INPUTS` and `Exported` (design section 8). Reads the items `student` and `meta` of a checkpoint, nothing else: this
 file reaches the student, never the teacher. Prints the largest differences over several frames, each fed with the
 previous BEV of its own runtime, and the file's size; exit status 1 if the waypoints differ by more than 1e-4 m.
@@ -22,25 +22,24 @@ from flax import nnx
 from jaxtyping import Array, Float
 from ml_collections import ConfigDict
 
-from dima_jax import checkpoints, entry, geometry
-from dima_jax import params as weights
+from dima_jax import checkpoints, cli, geometry, weights
 from dima_jax.errors import UserError
-from dima_jax.student import student as student_room
+from dima_jax.student import student as student_lib
 from dima_jax.types import CAMERAS, Frame, StudentOutput
 
 OPSET = 18
 REPEATED_BYTES = 16384  # larger constants of one repeated value are not stored
-TOLERANCE = 1e-4  # metres, of the waypoints
+TOLERANCE = 1e-4  # meters, of the waypoints
 FRAMES = 4  # compared one after the other
 INPUTS = ("images", "lidar2img", "can_bus", "command", "prev_bev", "has_prev_bev")
 CAMERA_YAWS_DEG = (0.0, -55.0, 55.0, 180.0, 110.0, -110.0)  # of the made-up rig, in the order of CAMERAS
 
 
 class Exported(NamedTuple):
-    """Outputs of the exported model, decoded; LiDAR frame, metres.
+    """Outputs of the exported model, decoded; LiDAR frame, meters.
 
     waypoints: of the commanded mode; waypoints_all: of every command [right, left, straight]. Positions 0.5 s apart.
-    bev: feed it as `prev_bev` of the next frame. agent_boxes: (cx, cy, cz, w, l, h, yaw_box, vx, vy), centre of
+    bev: feed it as `prev_bev` of the next frame. agent_boxes: (cx, cy, cz, w, l, h, yaw_box, vx, vy), center of
     gravity. agent_futures: positions of every motion mode. Scores lie in (0, 1); nothing is thresholded.
     """
 
@@ -56,7 +55,7 @@ class Exported(NamedTuple):
 
 
 def decoded(output: StudentOutput, command: Float[Array, "B 3"], pc_range) -> Exported:
-    """The last decoder layer's predictions in metres and scores."""
+    """The last decoder layer's predictions in meters and scores."""
     waypoints = geometry.offsets_to_waypoints(output.ego_offsets)
     boxes = geometry.decode_boxes(output.agent_codes[-1])
     futures = geometry.offsets_to_waypoints(output.agent_future_offsets) + boxes[:, :, None, None, :2]
@@ -236,8 +235,8 @@ def main() -> None:
     run = Path(CHECKPOINT.value) if CHECKPOINT.value else checkpoints.latest_run()
     saved, params, meta = checkpoints.load_student(run)
     config = CONFIG.value or saved
-    checkpoints.refuse_other_model(meta["config"], config, str(run), checkpoints.STUDENT_KEYS)
-    graph, _ = student_room.abstract(config)
+    checkpoints.check_model(meta["config"], config, str(run), checkpoints.STUDENT_KEYS)
+    graph, _ = student_lib.abstract(config)
     student = weights.bind(graph, {path.removeprefix("student/"): value for path, value in params.items()})
     file = export_student(student, config, OUT.value, BATCH_SIZE.value)
     size = file.stat().st_size / 2**20
@@ -252,8 +251,8 @@ def main() -> None:
 
 
 if __name__ == "__main__":  # flags belong to the command: several commands may be imported side by side
-    CONFIG = entry.define_config()
+    CONFIG = cli.define_config()
     CHECKPOINT = flags.DEFINE_string("checkpoint", None, "Folder of a run or of one of its steps; default: last run.")
     OUT = flags.DEFINE_string("out", "student.onnx", "The file to write.")
     BATCH_SIZE = flags.DEFINE_integer("batch_size", 1, "Batch size of the exported model, which is fixed.")
-    entry.run(main)
+    cli.run(main)

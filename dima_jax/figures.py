@@ -3,7 +3,7 @@
     draw_scene("scene.png", images=..., lidar2img=..., plans={"student": waypoints}, ...)
 
 Solid is what the student predicts, thin and pale is what was recorded. Everything is in the LiDAR frame of the frame
-(x right, y forward, metres) until it is projected.
+(x right, y forward, meters) until it is projected.
 """
 
 from collections.abc import Mapping
@@ -36,9 +36,9 @@ PLAN_COLORS = ("#12b76a", "#e8590c", "#1098ad", "#d6336c")  # of the first, seco
 RECORDED_COLOR = "#57606a"
 PAPER, ROAD, INK = "#ffffff", "#f6f8fa", "#24292f"
 SHOWN_SCORE = 0.3  # predictions below are not drawn
-GROUND_Z = -1.84  # metres, the road under nuScenes' LIDAR_TOP
-EGO_LENGTH, EGO_WIDTH, EGO_FORWARD = 4.084, 1.85, 0.5  # metres; the box lies 0.5 m ahead of the LiDAR
-NEAR = 0.3  # metres of depth at which lines are cut
+GROUND_Z = -1.84  # meters, the road under nuScenes' LIDAR_TOP
+EGO_LENGTH, EGO_WIDTH, EGO_FORWARD = 4.084, 1.85, 0.5  # meters; the box lies 0.5 m ahead of the LiDAR
+NEAR = 0.3  # meters of depth at which lines are cut
 EDGES = np.array(
     [(i, (i + 1) % 4) for i in range(4)] + [(i + 4, (i + 1) % 4 + 4) for i in range(4)] + [(i, i + 4) for i in range(4)]
 )
@@ -232,7 +232,7 @@ def _draw_paths(axes: Axes, plans, recorded_path, pc_range):
     axes.tick_params(labelsize=7.5, colors=RECORDED_COLOR, length=0)
     axes.yaxis.tick_right()
     axes.spines[:].set_color("#d0d7de")
-    axes.set_title("from above (metres)", fontsize=9, color=RECORDED_COLOR, pad=4)
+    axes.set_title("from above (meters)", fontsize=9, color=RECORDED_COLOR, pad=4)
 
 
 def _draw_legend(figure: Figure, plans, agents, recorded_agents, lines, recorded_lines):

@@ -1,19 +1,19 @@
 """Frames, projections and codes, as pure functions of arrays with any leading axes.
 
-LiDAR frame: x right, y forward, z up, metres. `pc_range` = (x0, y0, z0, x1, y1, z1), metres (vad-spec 1 and 2).
+LiDAR frame: x right, y forward, z up, meters. `pc_range` = (x0, y0, z0, x1, y1, z1), meters (vad-spec 1 and 2).
 """
 
 import jax.numpy as jnp
 
 
 def normalize_xy(xy, pc_range):
-    """Metres [..., 2] to [0, 1] inside pc_range."""
+    """Meters [..., 2] to [0, 1] inside pc_range."""
     low, high = jnp.asarray(pc_range[:2]), jnp.asarray(pc_range[3:5])
     return (xy - low) / (high - low)
 
 
 def denormalize_xy(xy, pc_range):
-    """[0, 1] [..., 2] to metres."""
+    """[0, 1] [..., 2] to meters."""
     low, high = jnp.asarray(pc_range[:2]), jnp.asarray(pc_range[3:5])
     return xy * (high - low) + low
 
@@ -32,7 +32,7 @@ def encode_boxes(boxes):
 
 
 def decode_boxes(codes):
-    """Regression code [..., 10] to boxes [..., 9] (centre of gravity)."""
+    """Regression code [..., 10] to boxes [..., 9] (center of gravity)."""
     cx, cy, log_w, log_l, cz, log_h, sin, cos, vx, vy = jnp.moveaxis(codes, -1, 0)
     yaw = jnp.arctan2(sin, cos)
     parts = [cx, cy, cz, jnp.exp(log_w), jnp.exp(log_l), jnp.exp(log_h), yaw, vx, vy]
@@ -45,7 +45,7 @@ def offsets_to_waypoints(offsets):
 
 
 def project(points, lidar2img):
-    """LiDAR points [..., P, 3] by matrices [..., 4, 4] to pixels [..., P, 2] and depth [..., P] (metres).
+    """LiDAR points [..., P, 3] by matrices [..., 4, 4] to pixels [..., P, 2] and depth [..., P] (meters).
 
     Depth is clamped to 1e-5 in the division only, as VAD does; the caller masks depth <= 1e-5.
     """

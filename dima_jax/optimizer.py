@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from dima_jax import params as weights
+from dima_jax import weights
 
 
 def learning_rate(
@@ -44,7 +44,7 @@ def build(
     clip_norm: float,
     accumulate: int,
 ) -> optax.GradientTransformation:
-    """The optimiser of the trainable weights {path: array}. accumulate: steps whose mean gradient makes one update."""
+    """The optimizer of the trainable weights {path: array}. accumulate: steps whose mean gradient makes one update."""
 
     def scale_groups(updates, _):
         multiplier = weights.match(groups, updates)

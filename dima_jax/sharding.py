@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from dima_jax import params as weights
+from dima_jax import weights
 from dima_jax.errors import UserError
 
 AXES = ("data", "fsdp", "model")
@@ -51,7 +51,7 @@ def batch_sharding(mesh: Mesh) -> NamedSharding:
 
 
 def on_mesh(function: Callable, mesh: Mesh) -> Callable:
-    """The function with `mesh` known to what it traces: `keep_rows` acts there and nowhere else."""
+    """The function with `mesh` known to what it traces: `constrain_batch` acts there and nowhere else."""
 
     @functools.wraps(function)
     def traced(*arguments):
@@ -61,7 +61,7 @@ def on_mesh(function: Callable, mesh: Mesh) -> Callable:
     return traced
 
 
-def keep_rows(x: jax.Array, *rest: str | None) -> jax.Array:
+def constrain_batch(x: jax.Array, *rest: str | None) -> jax.Array:
     """x with its first axis over data and fsdp and the others as given. Left to itself the compiler may spread an
     activation like a weight it meets, and send activations where it should gather the weight.
     """

@@ -18,8 +18,7 @@ from ml_collections import ConfigDict
 from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
-from dima_jax import checkpoints, entry, optimizer, sharding
-from dima_jax import params as weights
+from dima_jax import checkpoints, cli, optimizer, sharding, weights
 from dima_jax.data import loader
 from dima_jax.errors import UserError
 from dima_jax.train_step import Setup, TrainState
@@ -61,13 +60,13 @@ def train(config: ConfigDict, workdir: str) -> TrainState:
             state, log = step_function(state, frozen, batch, key)
             position += config.data.batch_size
             if previous is not None:
-                refuse_non_finite(step, previous)
+                check_finite(step, previous)
             previous = log
             bar.update()
             if (step + 1) % config.train.log_every == 0 or step == int(total_steps) - 1:
                 report(events, bar, step + 1, jax.device_get(log))
             if (step + 1) % config.train.save_every == 0 or step + 1 == total_steps or stop.requested:
-                refuse_non_finite(step + 1, log)
+                check_finite(step + 1, log)
                 save(manager, state, frozen, position, config)
             if stop.requested:
                 break
@@ -87,7 +86,7 @@ def start(setup: Setup, manager, config: ConfigDict) -> tuple[TrainState, weight
             state, frozen = replace_weights(setup, state, frozen, student, source)
         return state, frozen, 0
     abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), (state, frozen))
-    student = weights.under(abstract[0].params, "student/") | weights.under(abstract[1], "student/")
+    student = weights.with_prefix(abstract[0].params, "student/") | weights.with_prefix(abstract[1], "student/")
     trainable = {path: leaf for path, leaf in abstract[0].params.items() if path not in student}
     student, trainable, opt_state, meta = checkpoints.restore(
         manager, student, trainable, abstract[0].opt_state, config
@@ -106,7 +105,7 @@ def earlier_weights(config: ConfigDict) -> dict[str, weights.Params]:
     if source := config.train.init_from:
         _, student, meta = checkpoints.load_student(source)
         image_keys = tuple(f"data.{key}" for key in checkpoints.IMAGE_KEYS)
-        checkpoints.refuse_other_model(meta["config"], config, f"train.init_from={source}", image_keys)
+        checkpoints.check_model(meta["config"], config, f"train.init_from={source}", image_keys)
         return {f"train.init_from={source}": student}
     if source := config.train.backbone:
         if not Path(source).is_dir():
@@ -136,7 +135,7 @@ def replace_weights(setup: Setup, state: TrainState, frozen: weights.Params, stu
 
 
 def save(manager, state: TrainState, frozen: weights.Params, position: int, config: ConfigDict) -> None:
-    student = weights.under(state.params, "student/") | weights.under(frozen, "student/")
+    student = weights.with_prefix(state.params, "student/") | weights.with_prefix(frozen, "student/")
     trainable = {path: value for path, value in state.params.items() if path not in student}
     checkpoints.save(manager, int(state.step), student, trainable, state.opt_state, position, config)
 
@@ -149,7 +148,7 @@ def report(events: SummaryWriter, bar: tqdm, step: int, log: dict) -> None:
     bar.set_postfix_str(" ".join(f"{name}={terms[name]:.3g}" for name in ["total", *largest]), refresh=False)
 
 
-def refuse_non_finite(step: int, log: dict) -> None:
+def check_finite(step: int, log: dict) -> None:
     """UserError that names the first loss term that is not finite."""
     if np.isfinite(float(log["loss/total"])):
         return
@@ -161,7 +160,7 @@ def refuse_non_finite(step: int, log: dict) -> None:
 
 def describe(state: TrainState, frozen: weights.Params, setup: Setup, windows: int) -> None:
     trained, fixed = weights.count(state.params), weights.count(frozen)
-    student = weights.count(weights.under(setup.abstract, "student/"))
+    student = weights.count(weights.with_prefix(setup.abstract, "student/"))
     print(
         f"{windows} windows; {trained:,} trained weights, {fixed:,} frozen; the student has {student:,}; "
         f"mesh {dict(setup.mesh.shape)} on {setup.mesh.devices.flat[0].platform}"
@@ -180,6 +179,6 @@ class StopOnSignal:
 
 
 if __name__ == "__main__":  # flags belong to the command: several commands may be imported side by side
-    CONFIG = entry.define_config()
+    CONFIG = cli.define_config()
     WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run; default runs/<name of the config file>.")
-    entry.run(main)
+    cli.run(main)

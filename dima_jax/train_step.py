@@ -1,7 +1,7 @@
-"""One optimisation step: forward, the DiMA loss, gradients, update. The same step serves every stage, by config.
+"""One optimization step: forward, the DiMA loss, gradients, update. The same step serves every stage, by config.
 
 The weights are in three parts. `state.params` are trained; `frozen` (the LLM base, frozen stem and norms) is an argument
-of its own: not differentiated, not optimised, not donated.
+of its own: not differentiated, not optimized, not donated.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,8 +14,7 @@ from flax import nnx, struct
 from jaxtyping import Array, Int
 from ml_collections import ConfigDict
 
-from dima_jax import checkpoints, dima, optimizer, sharding
-from dima_jax import params as weights
+from dima_jax import checkpoints, dima, optimizer, sharding, weights
 from dima_jax.convert import llm_folder
 from dima_jax.losses import dima_loss
 from dima_jax.types import Batch, Term
@@ -29,7 +28,7 @@ class TrainState:
 
 
 class Setup:
-    """Everything a run derives from its config: structure of the model, optimiser, mesh, shardings."""
+    """Everything a run derives from its config: structure of the model, optimizer, mesh, shardings."""
 
     def __init__(self, config: ConfigDict, steps_per_epoch: int, devices=None):
         self.config = config
@@ -72,8 +71,10 @@ class Setup:
         Weight by weight, not as one jitted function: hundreds of random draws in one program compile for a minute.
         """
         source = self.config.teacher.weights if self.config.teacher.enabled else ""
-        params = weights.split(dima.build(self.config, self.config.seed, draw_base=not source))[1]
-        base = weights.under(params, "teacher/llm/") if source else {}  # shapes: no device ever holds a drawn base
+        params = weights.split(dima.build(self.config, self.config.seed, init_llm=not source))[1]
+        base = (
+            weights.with_prefix(params, "teacher/llm/") if source else {}
+        )  # shapes: no device ever holds a drawn base
         drawn = {
             path: jax.device_put(value, self.shardings[path]) for path, value in params.items() if path not in base
         }
@@ -102,7 +103,7 @@ class Setup:
         return TrainState(step=step, params=dict(trainable), opt_state=opt_state)
 
     def moments(self, trainable: Mapping) -> optax.OptState:
-        """Where the optimiser's state lives: what belongs to a weight beside that weight, counters everywhere."""
+        """Where the optimizer's state lives: what belongs to a weight beside that weight, counters everywhere."""
         return optax.tree.map_params(
             self.optimizer,
             lambda _, place: place,
@@ -145,7 +146,7 @@ def loss_terms(output: dima.DiMAOutput, batch: Batch, config: ConfigDict) -> dic
 
 
 def make_step(
-    graph: nnx.GraphDef, optimiser: optax.GradientTransformation, schedule, config: ConfigDict, places: Mapping
+    graph: nnx.GraphDef, optimizer: optax.GradientTransformation, schedule, config: ConfigDict, places: Mapping
 ) -> Callable:
     """(state, frozen, batch, key) -> (state, log). places: {path: sharding} of the trained weights and their gradients."""
     loss_weights = config.loss.to_dict()
@@ -160,7 +161,7 @@ def make_step(
 
         (total, means), gradients = jax.value_and_grad(objective, has_aux=True)(state.params)
         gradients = jax.lax.with_sharding_constraint(gradients, dict(places))
-        updates, opt_state = optimiser.update(gradients, state.opt_state, state.params)
+        updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
         log = {
             "loss/total": total,
             **{f"loss/{name}": value for name, value in means.items()},

@@ -4,7 +4,7 @@ Axis letters (the whole project): B batch, T frames, N cameras, H W image, C cha
 queries, G padded ground-truth agents, M map queries, L padded map targets, O vertex orders of a map target, P points of
 a line, K motion modes, F future steps, R commands, S text tokens, V vocabulary, D student width, E LLM width,
 Z decoder layers, Q scene-edit texts. Masks: True = real.
-Frames: LiDAR frame of the current key frame unless said otherwise: x right, y forward, z up; metres, seconds, radians.
+Frames: LiDAR frame of the current key frame unless said otherwise: x right, y forward, z up; meters, seconds, radians.
 """
 
 from typing import NamedTuple
@@ -47,7 +47,7 @@ class Term(NamedTuple):
 class Frame:
     """What the student sees of one key frame; also the inputs of the exported ONNX (plus `prev_bev`).
 
-    images: resized, colour order and padding (right, bottom) as the config says; normalised inside the student.
+    images: resized, color order and padding (right, bottom) as the config says; normalized inside the student.
     lidar2img: LiDAR frame of *this* frame to pixels of the resized image.
     can_bus: VAD's 18 numbers with position [0:3] and yaw [17, degrees] as deltas to the previous frame.
     command: one-hot [right, left, straight].
@@ -63,7 +63,7 @@ class Frame:
 class AgentTargets:
     """Ground-truth agents of the current frame.
 
-    boxes: (cx, cy, cz, w, l, h, yaw_box, vx, vy), centre of gravity; yaw_box = -heading - pi/2 (mmdet3d 0.17).
+    boxes: (cx, cy, cz, w, l, h, yaw_box, vx, vy), center of gravity; yaw_box = -heading - pi/2 (mmdet3d 0.17).
     category: index in the 32-entry lidarseg category table (quirk Q2), for the collision metric.
     future_yaw: per-step heading differences, radians.
     """
@@ -79,7 +79,7 @@ class AgentTargets:
 
 @struct.dataclass
 class MapTargets:
-    """Ground-truth map lines around the ego: every equivalent vertex order of each line, in metres."""
+    """Ground-truth map lines around the ego: every equivalent vertex order of each line, in meters."""
 
     points: Float[Array, "B L O P 2"]
     order_mask: Bool[Array, "B L O"]
@@ -140,7 +140,7 @@ class Batch:
 
 @struct.dataclass
 class SceneTokens:
-    """BEAM: the tokens that student and teacher share. Positions are normalised to [0, 1] by pc_range.
+    """BEAM: the tokens that student and teacher share. Positions are normalized to [0, 1] by pc_range.
 
     bev: flattened row-major, index = row * X + col, row ~ y (0 = behind), col ~ x (0 = left).
     ego: the learned ego query, before it attends to agents and map.
@@ -156,11 +156,11 @@ class SceneTokens:
 
 @struct.dataclass
 class StudentOutput:
-    """Everything the student predicts for the current frame (raw: logits, codes, normalised points).
+    """Everything the student predicts for the current frame (raw: logits, codes, normalized points).
 
-    agent_codes: (cx, cy, log w, log l, cz, log h, sin yaw_box, cos yaw_box, vx, vy), metres.
-    agent_future_offsets, ego_offsets: metres per 0.5 s step.
-    map_points: normalised by pc_range to [0, 1].
+    agent_codes: (cx, cy, log w, log l, cz, log h, sin yaw_box, cos yaw_box, vx, vy), meters.
+    agent_future_offsets, ego_offsets: meters per 0.5 s step.
+    map_points: normalized by pc_range to [0, 1].
     ego_feature: input of the planner's last Linear (2D wide), what distillation compares (D6).
     """
 
@@ -187,7 +187,7 @@ def edited_samples(x: Array, count: int) -> Array:
 class EditOutput:
     """The edited pass (D10), for the share of the batch that was edited: B' samples, see `edited_samples`.
 
-    agent_centers/agent_future_offsets/agent_mask: the vehicles that remain or were added, metres; one motion mode each;
+    agent_centers/agent_future_offsets/agent_mask: the vehicles that remain or were added, meters; one motion mode each;
     A1 = A + 1, the last is the added one.
     touches_path: True where the edit changes what the recorded path meets, so imitation does not apply.
     edited: False where nothing could be edited, so no term of the edit applies (answer_mask is False there already).

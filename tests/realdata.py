@@ -1,6 +1,6 @@
 """Real nuScenes and DriveLM pieces as records of this project, for tests.
 
-The pieces are not part of the project (their licence forbids it): they are looked for in $DIMA_REALDATA, else beside the
+The pieces are not part of the project (their license forbids it): they are looked for in $DIMA_REALDATA, else beside the
 repository in ../shared/realdata, and tests that need them skip without them. Each adapter returns one key frame as the
 dict of `dima_jax/data/features.py`; `write_split` puts key frames through the same writer as `data_prep.build` does.
 
@@ -51,7 +51,7 @@ def mmdet3d_info() -> dict:
 
 
 def mmdet3d_key_frame() -> dict:
-    """Six real images, calibration and 69 boxes (mmdet3d 1.x: centre, l, w, h, heading)."""
+    """Six real images, calibration and 69 boxes (mmdet3d 1.x: center, l, w, h, heading)."""
     info = mmdet3d_info()
     images = [info["images"][camera] for camera in CAMERAS]
     instances = info["instances"]

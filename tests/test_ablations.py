@@ -9,9 +9,8 @@ import jax
 import numpy as np
 import pytest
 
-from dima_jax import params as weights
-from dima_jax import train_step
-from dima_jax.data import example, loader
+from dima_jax import train_step, weights
+from dima_jax.data import fake_batch, loader
 from dima_jax.teacher.teacher import PARTS, Teacher
 from dima_jax.train_step import Setup
 from tests.mini import mini_config
@@ -63,7 +62,7 @@ def test_a_row_has_its_losses_and_no_other(row):
         return train_step.loss_terms(model(batch, history=1, key=key, is_training=True), batch, config)
 
     key = jax.eval_shape(lambda: jax.random.key(0))
-    assert set(jax.eval_shape(terms, state.params | frozen, example.spec(config), key)) == expected
+    assert set(jax.eval_shape(terms, state.params | frozen, fake_batch.spec(config), key)) == expected
     assert any(path.startswith("teacher/") for path in setup.abstract) == config.teacher.enabled
 
 
@@ -80,7 +79,7 @@ def answer_to():
     def scene(visible, tokens):
         teacher = weights.bind(setup.graph, params).teacher
         teacher.tokens = visible
-        seen = teacher.seen(tokens)
+        seen = teacher.mask_inputs(tokens)
         return teacher.read_scene(seen, np.zeros((1, 8), bool))
 
     return scene
@@ -118,7 +117,7 @@ def test_the_teacher_sees_the_parts_it_is_given_and_no_other(answer_to, visible)
 def test_what_is_hidden_is_zero_and_what_is_seen_is_untouched(visible):
     """Places too: where the agents are would tell the teacher about them."""
     tokens = scene_tokens(0)
-    seen = Teacher.seen(SimpleNamespace(tokens=visible), tokens)
+    seen = Teacher.mask_inputs(SimpleNamespace(tokens=visible), tokens)
     fields = {
         "ego": "ego",
         "bev": "bev",

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dima_jax import ask, checkpoints, train
-from dima_jax.data import drives
+from dima_jax.data import sequences
 from dima_jax.errors import UserError
 from dima_jax.train_step import Setup
 from tests import tiny_root
@@ -39,7 +39,7 @@ def asker(run):
 
 @pytest.fixture(scope="module")
 def frames(asker):
-    return drives.Drives(asker.config, "train")
+    return sequences.Drives(asker.config, "train")
 
 
 def test_the_trained_weights_are_the_checkpoints(run, asker):
@@ -51,7 +51,7 @@ def test_the_trained_weights_are_the_checkpoints(run, asker):
 
 def test_streamed_and_batched_answers_agree(asker, frames):
     """An untrained teacher talks nonsense, but the same nonsense."""
-    tokens = asker.look(frames, 2)
+    tokens = asker.encode(frames, 2)
     questions = ["What is ahead?", "A much longer question about what the ego vehicle should do now?"]
     batched = asker.answers(tokens, questions)
     assert ["".join(asker.stream(tokens, question)).strip() for question in questions] == batched
@@ -65,7 +65,7 @@ def test_a_long_question_makes_room(asker):
 
 def test_the_history_counts(asker, frames):
     """The BEV of the frame before is seen, as in training."""
-    after_history = asker.look(frames, 3)
+    after_history = asker.encode(frames, 3)
     alone = asker._see(asker.params, frames[3].frame, np.zeros_like(after_history.bev), np.array([False]))
     assert float(np.abs(np.asarray(after_history.bev) - np.asarray(alone.bev)).max()) > 1e-4
 
@@ -102,7 +102,7 @@ def test_refusals(run, asker, frames, tmp_path):
     with pytest.raises(UserError, match=r"absent.*no such sample"):
         ask.answer_one(asker, frames, "absent", "What is ahead?")
     with pytest.raises(UserError, match="holds no questions"):
-        ask.answer_split(asker, drives.Drives(asker.config, "val"), tmp_path / "none.json", None, 0)
+        ask.answer_split(asker, sequences.Drives(asker.config, "val"), tmp_path / "none.json", None, 0)
     config = asker.config.copy_and_resolve_references()
     config.teacher.enabled = False
     with pytest.raises(UserError, match="without a teacher"):

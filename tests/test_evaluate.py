@@ -6,9 +6,8 @@ import jax
 import numpy as np
 import pytest
 
-from dima_jax import checkpoints, evaluate, train
-from dima_jax import params as weights
-from dima_jax.data import example
+from dima_jax import checkpoints, evaluate, train, weights
+from dima_jax.data import fake_batch
 from dima_jax.errors import UserError
 from dima_jax.train_step import Setup
 from tests import tiny_root
@@ -63,7 +62,7 @@ def run(tmp_path_factory):
     setup = Setup(config, steps_per_epoch=1, devices=jax.devices()[:1])
     state, frozen = setup.init()
     rng = np.random.default_rng(0)
-    for path, value in weights.under(state.params, "teacher/").items():
+    for path, value in weights.with_prefix(state.params, "teacher/").items():
         state.params[path] = np.asarray(value) + rng.normal(size=value.shape, scale=0.1).astype(np.float32)
     manager = checkpoints.open_manager(str(folder / "run"), keep=1)
     train.save(manager, state, frozen, 0, config)
@@ -79,7 +78,7 @@ def dual(run):
 def test_dual_is_the_maximum_of_both_features_through_each_head(run, dual):
     """The features come from the pass of training, which reads text too; the last Linears are written out."""
     _, config, params, graph = run
-    batch = example.example(config)
+    batch = fake_batch.example(config)
 
     @jax.jit
     def both(params):
@@ -106,7 +105,9 @@ def test_dual_adds_rows_and_changes_none(run, dual, tmp_path, capsys):
         evaluate.evaluate(config, params, "val", blank=False, num_figures=0, folder=tmp_path, dual=given)
         for given in (None, dual)
     )
-    assert "dual" not in alone and beside["dual"]["teacher_weights"] == weights.count(weights.under(run[2], "teacher/"))
+    assert "dual" not in alone and beside["dual"]["teacher_weights"] == weights.count(
+        weights.with_prefix(run[2], "teacher/")
+    )
     for subset, rows in alone["planning"].items():
         more = beside["planning"][subset]
         assert len(more) == len(rows) + 3
@@ -118,7 +119,7 @@ def test_dual_adds_rows_and_changes_none(run, dual, tmp_path, capsys):
 
 def test_dual_needs_a_teacher(run, tmp_path):
     folder, config, params, _ = run
-    checkpoints.save_student(tmp_path, weights.under(params, "student/"), config)
+    checkpoints.save_student(tmp_path, weights.with_prefix(params, "student/"), config)
     with pytest.raises(UserError, match="holds a student alone; give the folder of a whole run"):
         evaluate.load_dual(tmp_path, config)
     config = config.copy_and_resolve_references()
@@ -126,6 +127,6 @@ def test_dual_needs_a_teacher(run, tmp_path):
     with pytest.raises(UserError, match=r"teacher\.lora\.alpha was 16\.0, is 1\.0"):
         evaluate.load_dual(folder, config)
     config.teacher.enabled = False
-    checkpoints.save_student(tmp_path / "stage2", weights.under(params, "student/"), config)
+    checkpoints.save_student(tmp_path / "stage2", weights.with_prefix(params, "student/"), config)
     with pytest.raises(UserError, match=r"trained without a teacher.*leave --dual out"):
         evaluate.load_dual(tmp_path / "stage2", config)

@@ -58,7 +58,7 @@ def test_box_corners_face_the_heading():
 def test_segments_are_cut_at_the_camera():
     through = np.array([[[0.0, 10, 0], [0.0, -10, 0]], [[0.0, -1, 0], [0.0, -2, 0]]])
     (pixels,) = figures._project(through, FRONT)
-    np.testing.assert_allclose(pixels, [[80, 60], [80, 60]], atol=1e-6)  # straight ahead is the image centre
+    np.testing.assert_allclose(pixels, [[80, 60], [80, 60]], atol=1e-6)  # straight ahead is the image center
     side = np.array([[[1.0, 2, 0], [1.0, -2, 0]]])
     assert figures._project(side, FRONT)[0, 1, 0] == pytest.approx(80 + 100 / figures.NEAR)
 

@@ -46,11 +46,11 @@ def importing(room: str, *forbidden: str) -> list[str]:
         ("dima_jax/metrics/", ("dima_jax.student", "dima_jax.teacher", "dima_jax.data")),
         ("dima_jax/data/", ("dima_jax.student", "dima_jax.teacher", "dima_jax.losses", "tensorflow")),
         ("dima_jax/convert/", ("dima_jax.student", "dima_jax.teacher", "dima_jax.losses", "dima_jax.data")),
-        ("dima_jax/world/", ("dima_jax.student", "dima_jax.teacher", "dima_jax.losses", "dima_jax.data", "jax")),
+        ("data_prep/miniworld/", ("dima_jax.student", "dima_jax.teacher", "dima_jax.losses", "dima_jax.data", "jax")),
         ("dima_jax/evaluate.py", ("dima_jax.dima", "dima_jax.teacher", "dima_jax.losses", "dima_jax.train_step")),
         ("dima_jax/export.py", ("dima_jax.dima", "dima_jax.teacher", "dima_jax.losses", "dima_jax.data")),
-        ("dima_jax/", ("nuscenes", "data_prep", "configs")),
-        ("configs/", ("dima_jax",)),
+        ("dima_jax/", ("nuscenes", "data_prep")),
+        ("configs/", ("dima_jax.student", "dima_jax.teacher")),
     ],
 )
 def test_rooms_keep_apart(room, forbidden):

@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from dima_jax import evaluate, export
-from dima_jax import params as weights
-from dima_jax.data import drives
-from dima_jax.student import student as student_room
+from dima_jax import evaluate, export, weights
+from dima_jax.data import sequences
+from dima_jax.student import student as student_lib
 from tests import realdata
 from tests.mini import mini_config
 
@@ -21,7 +20,7 @@ def config(tmp_path_factory):
 
 
 def test_real_frames_drive_student_and_onnx_alike_and_are_drawn(config, tmp_path):
-    student = student_room.build(config, nnx.Rngs(0))
+    student = student_lib.build(config, nnx.Rngs(0))
     _, params = weights.split(student)
     params = {f"student/{path}": value for path, value in params.items()}
     driven = list(evaluate.run_students(config, params, "val", {"student": lambda images: images}))
@@ -39,9 +38,9 @@ def test_real_frames_drive_student_and_onnx_alike_and_are_drawn(config, tmp_path
 
 def test_a_blank_image_changes_the_plan(config):
     """The control of `--blank_images` is really another input."""
-    student = student_room.build(config, nnx.Rngs(0))
+    student = student_lib.build(config, nnx.Rngs(0))
     params = {f"student/{path}": value for path, value in weights.split(student)[1].items()}
     changes = {"student": lambda images: images, "student, blank images": np.zeros_like}
     drive = next(iter(evaluate.run_students(config, params, "val", changes)))
     assert np.abs(drive.plans["student"] - drive.plans["student, blank images"]).max() > 1e-4
-    assert isinstance(drive.frame, drives.DriveFrame)
+    assert isinstance(drive.frame, sequences.DriveFrame)

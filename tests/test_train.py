@@ -99,7 +99,7 @@ def test_load_student_reads_a_run_a_step_and_a_copied_item(config, straight, tmp
     saved, params, meta = checkpoints.load_student(workdir)
     assert meta["step"] == 5 and meta["position"] == 10
     assert saved.student.width == config.student.width
-    assert meta["normalisation"]["color_order"] == config.data.color_order
+    assert meta["normalization"]["color_order"] == config.data.color_order
     copy = tmp_path / "student"
     (Path(workdir) / "checkpoints" / "5" / "student").rename(copy)
     try:
@@ -123,9 +123,9 @@ def test_weights_of_another_version_are_named(config, straight, tmp_path):
         checkpoints.load_student(tmp_path / "renamed")
     del renamed["student/planner/ego_query"]
     with pytest.raises(UserError, match="unknown weight"):
-        checkpoints.refuse_other_weights(renamed, params, "here")
+        checkpoints.check_weights(renamed, params, "here")
     with pytest.raises(UserError, match="here lacks weight student/planner/ego_query"):
-        checkpoints.refuse_other_weights(params.keys() - {"student/planner/ego_query"}, params, "here")
+        checkpoints.check_weights(params.keys() - {"student/planner/ego_query"}, params, "here")
 
 
 def test_a_start_from_elsewhere_is_checked(tmp_path):
@@ -147,7 +147,7 @@ def test_a_start_from_elsewhere_is_checked(tmp_path):
 def test_a_non_finite_loss_names_its_term():
     log = {"loss/total": np.float32("nan"), "loss/language": np.float32("nan"), "loss/future": np.float32(1)}
     with pytest.raises(UserError, match="loss/language"):
-        train.refuse_non_finite(7, log)
+        train.check_finite(7, log)
 
 
 def test_missing_checkpoint_and_wrong_folder_are_user_errors(tmp_path):

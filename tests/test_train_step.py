@@ -5,8 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dima_jax import dima, train_step
-from dima_jax import params as weights
+from dima_jax import dima, train_step, weights
 from dima_jax.convert import llm_folder
 from dima_jax.convert.hf_llama import Place
 from dima_jax.data import loader
@@ -92,9 +91,10 @@ def test_a_base_from_a_folder_is_never_drawn(setup, state, tmp_path):
             slot = shape if layer is None else shape[1:]
             writer.write(Place(path, layer, False), np.full(slot, i + 0.25 * (layer or 0), np.float32))
     writer.close()
-    undrawn = weights.split(dima.build(config, config.seed, draw_base=False))[1]
+    abstract_llm = weights.split(dima.build(config, config.seed, init_llm=False))[1]
     assert all(
-        isinstance(value, jax.ShapeDtypeStruct) == path.startswith("teacher/llm/") for path, value in undrawn.items()
+        isinstance(value, jax.ShapeDtypeStruct) == path.startswith("teacher/llm/")
+        for path, value in abstract_llm.items()
     )
     loaded = Setup(config, steps_per_epoch=10).fresh()
     drawn = state[0] | state[1]

@@ -127,7 +127,7 @@ def write_records(root: Path, out: Path, drivelm_path: str = "") -> Path:
 
 def small_config(records: Path | str):
     """configs/demo.py on these records."""
-    from configs import demo
+    from dima_jax.configs import demo
 
     config = demo.get_config()
     config.data.path = str(records)

@@ -7,7 +7,7 @@ python -m dima_jax.convert resnet --checkpoint=resnet50.pth --out=weights/resnet
 
 from absl import flags
 
-from dima_jax import entry
+from dima_jax import cli
 from dima_jax.convert import llama_command, vad_command
 from dima_jax.errors import UserError
 
@@ -15,7 +15,7 @@ SOURCE = flags.DEFINE_string("source", None, "llama: folder of a Hugging Face LL
 CHECKPOINT = flags.DEFINE_string("checkpoint", None, "vad, resnet: the .pth file.")
 OUT = flags.DEFINE_string("out", None, "Folder to write.")
 DTYPE = flags.DEFINE_enum("dtype", "bfloat16", ["bfloat16", "float32"], "llama: dtype of the matrices on disk.")
-CONFIG = entry.define_config("configs/base.py")
+CONFIG = cli.define_config("configs/base.py")
 IMAGES = flags.DEFINE_enum(
     "images",
     "released",
@@ -63,4 +63,4 @@ def say(report) -> None:
 COMMANDS = {"llama": llama, "vad": vad, "resnet": resnet}
 
 if __name__ == "__main__":
-    entry.run(main, words="COMMAND")
+    cli.run(main, words="COMMAND")

@@ -1,4 +1,4 @@
-"""A LLaMA from a GGUF file (llama.cpp): its weights dequantised, its sizes, its tokenizer.
+"""A LLaMA from a GGUF file (llama.cpp): its weights dequantized, its sizes, its tokenizer.
 
 GGUF renames the weights and stores the rows of q and k reordered, so that rotary pairs lie next to each other; both are
 undone here, and from then on the weights go the way of `hf_llama.py`.

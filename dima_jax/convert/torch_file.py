@@ -2,7 +2,7 @@
 
 A `.pth` file is a pickle beside raw numbers: a zip since torch 1.6, one stream before (torchvision's older ResNets). The
 unpickler here knows a dozen names (containers, tensors, storages) and refuses every other; arrays are read only when
-they are asked for, so an optimiser's state that lies in the same file costs nothing.
+they are asked for, so an optimizer's state that lies in the same file costs nothing.
 """
 
 import pickle

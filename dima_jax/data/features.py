@@ -1,7 +1,7 @@
 """The record contract: what one key frame is, for the writer (`data_prep`) and the reader alike.
 
 A record holds everything the project ever needs of one nuScenes key frame, in the LiDAR frame of that key frame (x right,
-y forward, z up; metres, seconds, radians) unless said otherwise. A window of several records of one scene makes a
+y forward, z up; meters, seconds, radians) unless said otherwise. A window of several records of one scene makes a
 training sample; nothing here depends on a config.
 
 The schema is tensorflow-datasets', so the files open anywhere with `tfds.builder_from_directory`. Two of its habits
@@ -99,7 +99,7 @@ def features():
 def encode(frame: dict) -> bytes:
     """One key frame (nested dict of the fields above, strings as `str` or `bytes`) to the bytes of a record.
 
-    Protobuf's map order differs between processes, so the message is serialised again in key order.
+    Protobuf's map order differs between processes, so the message is serialized again in key order.
     """
     from tensorflow_datasets.proto import tf_example_pb2
 

@@ -14,7 +14,7 @@ import numpy as np
 from absl import logging
 
 from dima_jax.data import questions, targets, transforms, windows
-from dima_jax.data.example import example, spec
+from dima_jax.data.fake_batch import example, spec
 from dima_jax.data.frames import Frames, KeyFrame
 from dima_jax.data.prompts import edit_texts, load_tokenizer
 from dima_jax.data.records import Records

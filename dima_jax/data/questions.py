@@ -1,7 +1,7 @@
 """Which question a window asks: one of DriveLM's about its current frame, or one made by rule (D12).
 
 Rule-made questions are about motion (how does the nearest agent move), position (where is it), relation (where is one
-agent seen from another) and ego behaviour (what will the ego do). They need nothing but the record's boxes and path.
+agent seen from another) and ego behavior (what will the ego do). They need nothing but the record's boxes and path.
 """
 
 import math
@@ -11,14 +11,14 @@ import numpy as np
 from dima_jax.data.prompts import Tokens, tokenize
 from dima_jax.data.targets import CLASS_OF_CATEGORY
 
-NEAR = 30.0  # metres: agents further away are not asked about
-SLOW, FAST = 0.5, 6.0  # metres per second: below, something stands; above, it is fast
+NEAR = 30.0  # meters: agents further away are not asked about
+SLOW, FAST = 0.5, 6.0  # meters per second: below, something stands; above, it is fast
 TURN = math.radians(20)  # heading change over the known future that makes a turn
-BRAKE = 1.5  # metres per second lost or won over the known future
+BRAKE = 1.5  # meters per second lost or won over the known future
 
 
 def choose(record: dict, tokenizer, max_text: int, rng) -> Tokens:
-    """A question about the frame with its answer, tokenised; by chance among those that fit into max_text.
+    """A question about the frame with its answer, tokenized; by chance among those that fit into max_text.
 
     DriveLM's come first. If nothing fits, the shortest is cut and says so (`Tokens.cut`).
     """

@@ -6,7 +6,7 @@ Padding that is too short for a frame keeps what is nearest to the ego and says 
 
 import numpy as np
 
-from dima_jax.data.example import NUM_ORDERS
+from dima_jax.data.fake_batch import NUM_ORDERS
 from dima_jax.types import AGENT_CLASSES, AgentTargets, EgoTargets, MapTargets
 
 # Quirk Q2: the planning metric knows road users by their index in the 32-row category table of nuScenes-lidarseg. The
@@ -84,7 +84,7 @@ def visible(agents: dict, split: str) -> np.ndarray:
 
 
 def agent_targets(agents: dict, split: str, pc_range, max_agents: int) -> tuple[AgentTargets, int]:
-    """The frame's agents of the ten classes with their centre strictly inside pc_range (x, y), without batch axis.
+    """The frame's agents of the ten classes with their center strictly inside pc_range (x, y), without batch axis.
 
     agents: the record's group. Returns targets padded to max_agents rows and the number of agents that did not fit.
     """

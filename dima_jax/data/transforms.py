@@ -1,7 +1,7 @@
 """From JPEG files to the images the student reads: decode, scale, pad; and VAD's photometric distortion
 (vad-spec 3; GridMask is the student's).
 
-Images are uint8 [H, W, 3] in the config's colour order; the student normalises them. numpy and OpenCV only.
+Images are uint8 [H, W, 3] in the config's color order; the student normalizes them. numpy and OpenCV only.
 """
 
 import cv2
@@ -21,7 +21,7 @@ def decode(data: bytes, where: str) -> np.ndarray:
 def resize_pad(image: np.ndarray, scale: float, valid_shape, shape, color_order: str) -> np.ndarray:
     """[H, W, 3] BGR to [*shape, 3] in `color_order` ("rgb" or "bgr"): bilinear scaling, zeros to the right and below.
 
-    Interpolated in float and rounded once, so it stays within half a grey level of VAD, which never rounds.
+    Interpolated in float and rounded once, so it stays within half a gray level of VAD, which never rounds.
     Raises UserError unless the scaled image is `valid_shape` (rows, columns): what the student takes for image.
     """
     height, width = (int(side * scale + 0.5) for side in image.shape[:2])

@@ -51,7 +51,7 @@ def agent_terms(output: StudentOutput, targets: AgentTargets, query_of_target) -
 def motion_term(future_offsets, targets: AgentTargets, query_of_target) -> Term:
     """L1 of the winning mode's per-step offsets over the real steps of the matched targets.
 
-    future_offsets [B, A, K, F, 2] metres per step, query_of_target [B, G] (the last layer's match).
+    future_offsets [B, A, K, F, 2] meters per step, query_of_target [B, G] (the last layer's match).
     """
     offsets = matching.gather_queries(future_offsets, query_of_target)  # [B, G, K, F, 2]
     winner = winning_mode(offsets, targets)

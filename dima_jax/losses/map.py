@@ -30,7 +30,7 @@ def assign(output: StudentOutput, targets: MapTargets, pc_range, *, class_weight
 
 
 def map_terms(output: StudentOutput, targets: MapTargets, pc_range, query_of_target, order_of_target):
-    """The terms map_class, map_points (normalised units) and map_direction (1 - cosine per segment, in metres).
+    """The terms map_class, map_points (normalized units) and map_direction (1 - cosine per segment, in meters).
 
     query_of_target, order_of_target [Z, B, L]: from `assign`. Returns dict[str, Term].
     """
@@ -52,7 +52,7 @@ def map_terms(output: StudentOutput, targets: MapTargets, pc_range, query_of_tar
 
 
 def _order_distances(map_points, targets: MapTargets, pc_range):
-    """L1 over the 2P normalised numbers between every target order and every query: [Z, B, L, M, O]."""
+    """L1 over the 2P normalized numbers between every target order and every query: [Z, B, L, M, O]."""
     orders = geometry.normalize_xy(targets.points, pc_range)
     flat_targets = orders.reshape(*orders.shape[:3], -1)[:, :, None]  # [B, L, 1, O, 2P]
     flat_points = map_points.reshape(*map_points.shape[:3], -1)[:, :, None, :, None]  # [Z, B, 1, M, 1, 2P]

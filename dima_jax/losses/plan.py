@@ -14,19 +14,19 @@ from dima_jax import geometry
 from dima_jax.types import StudentOutput, Term
 
 SCORE_THRESHOLD = 0.5  # of a map line or an agent to count at all
-BOUNDARY_DISTANCE = 1.0  # metres kept to the road boundary
-DIVIDER_DISTANCE = 2.0  # metres within which a divider gives the direction
-STATIC_TRAVEL = 1.0  # metres between first and last waypoint below which a plan has no direction
-COLLISION_RADIUS = 3.0  # metres within which an agent matters at all
-COLLISION_LATERAL = 1.5  # metres kept in x
-COLLISION_LONGITUDINAL = 3.0  # metres kept in y
+BOUNDARY_DISTANCE = 1.0  # meters kept to the road boundary
+DIVIDER_DISTANCE = 2.0  # meters within which a divider gives the direction
+STATIC_TRAVEL = 1.0  # meters between first and last waypoint below which a plan has no direction
+COLLISION_RADIUS = 3.0  # meters within which an agent matters at all
+COLLISION_LATERAL = 1.5  # meters kept in x
+COLLISION_LONGITUDINAL = 3.0  # meters kept in y
 NUM_VEHICLE_CLASSES = 5  # car, truck, construction_vehicle, bus, trailer
 DIVIDER, BOUNDARY = 0, 2  # map classes
-FAR = 1e6  # metres; where lines and agents that do not count are put
+FAR = 1e6  # meters; where lines and agents that do not count are put
 
 
 class Surroundings(NamedTuple):
-    """What the constraints see, in metres in the LiDAR frame."""
+    """What the constraints see, in meters in the LiDAR frame."""
 
     map_points: jax.Array  # [B, M, P, 2]
     divider_mask: jax.Array  # [B, M] True: a divider by its score
@@ -54,7 +54,7 @@ def surroundings(output: StudentOutput, pc_range) -> Surroundings:
 def plan_terms(ego_offsets, command, target_offsets, target_mask, scene: Surroundings) -> dict[str, Term]:
     """The terms imitation, boundary, collision and direction of a plan.
 
-    ego_offsets [B, R, F, 2] metres per step, command [B, R] one-hot, target_offsets [B, F, 2], target_mask [B, F].
+    ego_offsets [B, R, F, 2] meters per step, command [B, R] one-hot, target_offsets [B, F, 2], target_mask [B, F].
     """
     commanded = jnp.einsum("brft,br->bft", ego_offsets, command)
     return {
@@ -78,7 +78,7 @@ def imitation(ego_offsets, command, target_offsets, target_mask) -> Term:
 def boundary(ego_offsets, ego_mask, map_points, boundary_mask) -> Term:
     """How much nearer than BOUNDARY_DISTANCE each waypoint comes to a point of a road boundary.
 
-    ego_offsets [B, F, 2], ego_mask [B, F], map_points [B, M, P, 2] metres, boundary_mask [B, M].
+    ego_offsets [B, F, 2], ego_mask [B, F], map_points [B, M, P, 2] meters, boundary_mask [B, M].
     From the step on whose move crosses the nearest boundary the loss is 0: it would push the wrong way.
     """
     waypoints = geometry.offsets_to_waypoints(ego_offsets)
@@ -92,7 +92,7 @@ def boundary(ego_offsets, ego_mask, map_points, boundary_mask) -> Term:
 def collision(ego_offsets, ego_mask, vehicle_waypoints, vehicle_mask) -> Term:
     """How much less than the kept distances in x and in y (taken independently) to vehicles within COLLISION_RADIUS.
 
-    ego_offsets [B, F, 2], ego_mask [B, F], vehicle_waypoints [B, A, F, 2] metres, vehicle_mask [B, A].
+    ego_offsets [B, F, 2], ego_mask [B, F], vehicle_waypoints [B, A, F, 2] meters, vehicle_mask [B, A].
     """
     apart = geometry.offsets_to_waypoints(ego_offsets)[:, None] - vehicle_waypoints  # [B, A, F, 2]
     near = vehicle_mask[..., None] & (jnp.square(apart).sum(-1) <= COLLISION_RADIUS**2)
@@ -106,7 +106,7 @@ def collision(ego_offsets, ego_mask, vehicle_waypoints, vehicle_mask) -> Term:
 def direction(ego_offsets, ego_mask, map_points, divider_mask) -> Term:
     """Angle (0 to pi/2) between each step and the nearest divider, if it is within DIVIDER_DISTANCE.
 
-    ego_offsets [B, F, 2], ego_mask [B, F], map_points [B, M, P, 2] metres, divider_mask [B, M]. A step's heading is
+    ego_offsets [B, F, 2], ego_mask [B, F], map_points [B, M, P, 2] meters, divider_mask [B, M]. A step's heading is
     that of the move to the next waypoint; the last step repeats it. 0 for a plan that hardly moves.
     """
     waypoints = geometry.offsets_to_waypoints(ego_offsets)

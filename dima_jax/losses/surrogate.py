@@ -94,7 +94,7 @@ def warp_bev(
 ) -> tuple[Float[Array, "B YX D"], Bool[Array, "B YX"]]:
     """Another frame's BEV as seen from the current frame, and which cells that frame covers.
 
-    Each cell centre of the current frame (at height 0) is found in the other frame and read bilinearly.
+    Each cell center of the current frame (at height 0) is found in the other frame and read bilinearly.
     """
     rows, columns = bev_shape
     x, y = (jnp.arange(columns) + 0.5) / columns, (jnp.arange(rows) + 0.5) / rows
@@ -104,12 +104,12 @@ def warp_bev(
     there = jnp.einsum("bij,nj->bni", jnp.linalg.inv(frame_to_current), here)[..., :2]
     there = geometry.normalize_xy(there, pc_range)
     inside = jnp.all((there >= 0.0) & (there <= 1.0), axis=-1)
-    place = there * jnp.array([columns, rows]) - 0.5  # in cells: 0 = centre of the first
+    place = there * jnp.array([columns, rows]) - 0.5  # in cells: 0 = center of the first
     return jax.vmap(_bilinear, in_axes=(0, 0, None))(bev, place, bev_shape), inside
 
 
 def _bilinear(bev: Float[Array, "YX D"], place: Float[Array, "n 2"], bev_shape: tuple[int, int]):
-    """Values at places (column, row) in cells; beyond the outermost centres the edge value."""
+    """Values at places (column, row) in cells; beyond the outermost centers the edge value."""
     limit = jnp.array([bev_shape[1] - 1, bev_shape[0] - 1])
     place = jnp.clip(place, 0.0, limit)
     low = jnp.minimum(jnp.floor(place).astype(jnp.int32), jnp.maximum(limit - 1, 0))

@@ -8,27 +8,27 @@ from dima_jax import geometry
 
 MAX_AGENTS = 100  # the best of all (query, class) pairs
 MAX_LINES = 50
-AGENT_RANGE = (-20.0, -35.0, -10.0, 20.0, 35.0, 10.0)  # metres; centres outside are dropped
-LINE_RANGE = (-20.0, -35.0, 20.0, 35.0)  # metres; lines that leave it are dropped
+AGENT_RANGE = (-20.0, -35.0, -10.0, 20.0, 35.0, 10.0)  # meters; centers outside are dropped
+LINE_RANGE = (-20.0, -35.0, 20.0, 35.0)  # meters; lines that leave it are dropped
 
 
 class Agents(NamedTuple):
     """n predicted or recorded agents, best first if predicted.
 
-    boxes: (cx, cy, cz, w, l, h, yaw_box, vx, vy), centre of gravity, LiDAR frame, metres. A recorded agent has one
+    boxes: (cx, cy, cz, w, l, h, yaw_box, vx, vy), center of gravity, LiDAR frame, meters. A recorded agent has one
     mode (K = 1) and future_mask; a predicted one has K modes with scores, and all its steps are real.
     """
 
     boxes: np.ndarray  # [n, 9]
     labels: np.ndarray  # [n] index in types.AGENT_CLASSES
     scores: np.ndarray  # [n] in (0, 1)
-    future_offsets: np.ndarray  # [n, K, F, 2] metres per step
+    future_offsets: np.ndarray  # [n, K, F, 2] meters per step
     mode_scores: np.ndarray  # [n, K] in (0, 1)
     future_mask: np.ndarray  # [n, F] bool
 
 
 class Lines(NamedTuple):
-    """n map lines, best first if predicted. points: one array [P, 2] in metres per line; P may differ."""
+    """n map lines, best first if predicted. points: one array [P, 2] in meters per line; P may differ."""
 
     points: list[np.ndarray]
     labels: np.ndarray  # [n] index in types.MAP_CLASSES
@@ -57,12 +57,12 @@ def decode_agents(logits, codes, future_offsets, mode_logits, max_agents=MAX_AGE
 
 
 def decode_lines(logits, points, pc_range, max_lines=MAX_LINES) -> Lines:
-    """Last-layer logits [M, 3] and normalised points [M, P, 2] to Lines."""
+    """Last-layer logits [M, 3] and normalized points [M, P, 2] to Lines."""
     scores, query, labels = _best(logits, max_lines)
-    metres = np.asarray(geometry.denormalize_xy(np.asarray(points, np.float32)[query], pc_range))
+    meters = np.asarray(geometry.denormalize_xy(np.asarray(points, np.float32)[query], pc_range))
     low, high = np.array(LINE_RANGE[:2]), np.array(LINE_RANGE[2:])
-    keep = ((metres >= low) & (metres <= high)).all((-1, -2))
-    return Lines(points=list(metres[keep]), labels=labels[keep], scores=scores[keep])
+    keep = ((meters >= low) & (meters <= high)).all((-1, -2))
+    return Lines(points=list(meters[keep]), labels=labels[keep], scores=scores[keep])
 
 
 def recorded_agents(targets, sample) -> Agents:

@@ -1,6 +1,6 @@
-"""Average precision of agents by centre distance, after nuScenes detection, in the student's own rectangle.
+"""Average precision of agents by center distance, after nuScenes detection, in the student's own rectangle.
 
-What is as in nuScenes (detection_cvpr_2019): greedy matching by score with the distance of centres in the ground plane,
+What is as in nuScenes (detection_cvpr_2019): greedy matching by score with the distance of centers in the ground plane,
 thresholds 0.5, 1, 2 and 4 m, precision read at 101 recalls, the part below 10 % recall and precision cut off.
 What is not: both sides are cut to the rectangle of pc_range in the LiDAR frame (VAD's is partly in global axes, quirk
 Q8), agents are not dropped for having no LiDAR points, and there is no NDS. So the protocol has its own name and its
@@ -16,7 +16,7 @@ from dima_jax.metrics.decode import Agents
 from dima_jax.types import AGENT_CLASSES
 
 PROTOCOL = "center-distance AP (0.5/1/2/4 m, pc_range rectangle)"
-THRESHOLDS = (0.5, 1.0, 2.0, 4.0)  # metres
+THRESHOLDS = (0.5, 1.0, 2.0, 4.0)  # meters
 RECALLS = np.linspace(0, 1, 101)
 MIN_RECALL, MIN_PRECISION = 0.1, 0.1
 

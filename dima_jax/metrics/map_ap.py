@@ -15,9 +15,9 @@ from scipy.spatial.distance import cdist
 from dima_jax.metrics.decode import Lines
 from dima_jax.types import MAP_CLASSES
 
-THRESHOLDS = (0.5, 1.0, 1.5)  # metres
+THRESHOLDS = (0.5, 1.0, 1.5)  # meters
 SAMPLES = 100
-BUFFER = 2.0  # metres on each side
+BUFFER = 2.0  # meters on each side
 APART = 100.0  # the error of lines that were not compared
 
 
@@ -75,7 +75,7 @@ def _class_matches(predicted: Lines, recorded: Lines) -> FrameMatches:
 
 
 def _errors(predicted, recorded):
-    """Chamfer error [n, m] in metres; APART where the buffered lines do not touch."""
+    """Chamfer error [n, m] in meters; APART where the buffered lines do not touch."""
     lines, truth = ([_resample(points) for points in group] for group in (predicted, recorded))
     near = shapely.intersects(_buffered(lines)[:, None], _buffered(truth)[None])
     errors = np.full(near.shape, APART)
@@ -94,7 +94,7 @@ def _resample(points):
 
 
 def _buffered(lines):
-    """GEOS divides by zero, without harm, at the mitre of a line that folds back onto itself."""
+    """GEOS divides by zero, without harm, at the miter of a line that folds back onto itself."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return shapely.buffer(shapely.linestrings(np.stack(lines)), BUFFER, cap_style="flat", join_style="mitre")
 

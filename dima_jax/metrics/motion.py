@@ -1,8 +1,8 @@
 """Motion metrics as VAD reports them, after ViP3D: minADE, minFDE, miss rate, EPA (vad-spec 12.2).
 
-Only agents that are both detected (score above 0.6) and matched (centres within 2 m) have an error; what was missed or
+Only agents that are both detected (score above 0.6) and matched (centers within 2 m) have an error; what was missed or
 invented shows in EPA alone, end-to-end prediction accuracy: (hits - 0.5 * false positives) / recorded agents.
-Metres; counts are summed over frames and divided once.
+Meters; counts are summed over frames and divided once.
 """
 
 from collections import Counter
@@ -14,8 +14,8 @@ from scipy.optimize import linear_sum_assignment
 from dima_jax.metrics.decode import Agents
 
 MIN_SCORE = 0.6
-MATCH_DISTANCE = 2.0  # metres between centres
-HIT_DISTANCE = 2.0  # metres at the last step
+MATCH_DISTANCE = 2.0  # meters between centers
+HIT_DISTANCE = 2.0  # meters at the last step
 DYNAMIC = (0, 1, 3, 4, 6, 7, 8)  # classes that may be matched: no construction vehicles, barriers, cones
 KINDS = {0: "car", 1: "car", 3: "car", 4: "car", 8: "pedestrian"}  # truck, bus and trailer count as car; others do not
 FALSE_POSITIVE_COST = 0.5
@@ -69,7 +69,7 @@ def match_agents(predicted: Agents, recorded: Agents) -> np.ndarray:
 
 
 def _agent_counts(predicted, recorded, agent, index, kind):
-    """Counts of one recorded agent; its error runs over as many first steps as are real, from each box's own centre."""
+    """Counts of one recorded agent; its error runs over as many first steps as are real, from each box's own center."""
     steps = int(recorded.future_mask[agent].sum())
     complete = steps == recorded.future_mask.shape[1]
     counts = Counter({f"gt_{kind}": int(complete)})

@@ -4,7 +4,7 @@ Per frame: the distance of each waypoint to the recorded path, and whether the e
 of 0.5 m. The reference's ways, each named where it lives, because the published numbers were measured with them:
 the ego box never turns, agents are those seen at the current frame, road users are picked by raw category index (Q2),
 steps at which the recorded path itself collides count as free, the point collision looks at the wrong place (Q7).
-Distances in metres in the LiDAR frame of the current key frame (x right, y forward), steps of 0.5 s.
+Distances in meters in the LiDAR frame of the current key frame (x right, y forward), steps of 0.5 s.
 """
 
 from collections.abc import Sequence
@@ -15,10 +15,10 @@ import numpy as np
 
 HUMAN_CATEGORIES = range(2, 9)  # quirk Q2: rows of the 32-entry lidarseg category table
 VEHICLE_CATEGORIES = range(14, 24)
-CELL = 0.5  # metres
+CELL = 0.5  # meters
 GRID = 200  # cells per side
-HALF = GRID * CELL / 2  # metres from the centre to the border
-EGO_FRONT, EGO_REAR, EGO_SIDE = 4.084 / 2 + 0.5, 4.084 / 2 - 0.5, 1.85 / 2  # metres from the LiDAR
+HALF = GRID * CELL / 2  # meters from the center to the border
+EGO_FRONT, EGO_REAR, EGO_SIDE = 4.084 / 2 + 0.5, 4.084 / 2 - 0.5, 1.85 / 2  # meters from the LiDAR
 STEPS_PER_SECOND = 2
 HORIZONS = (1, 2, 3)  # seconds
 PROTOCOLS = {"stp3-vad": "mean of the steps up to the horizon", "at-horizon": "value at the horizon, grid of stp3-vad"}
@@ -27,7 +27,7 @@ PROTOCOLS = {"stp3-vad": "mean of the steps up to the horizon", "at-horizon": "v
 class FrameScore(NamedTuple):
     """What one plan did at one frame. Collisions leave out steps at which the recorded path collides itself.
 
-    l2: metres to the recorded waypoint. recorded_collision: raw. counted: the whole recorded future exists; only such
+    l2: meters to the recorded waypoint. recorded_collision: raw. counted: the whole recorded future exists; only such
     frames enter a mean (`fut_valid_flag`).
     """
 
@@ -39,7 +39,7 @@ class FrameScore(NamedTuple):
 
 
 def score_frame(waypoints, recorded_waypoints, occupied, *, counted: bool) -> FrameScore:
-    """Scores a plan: waypoints, recorded_waypoints [F, 2] metres, occupied [F, 200, 200] from `occupancy`."""
+    """Scores a plan: waypoints, recorded_waypoints [F, 2] meters, occupied [F, 200, 200] from `occupancy`."""
     waypoints, recorded = np.asarray(waypoints, np.float32), np.asarray(recorded_waypoints, np.float32)
     recorded_collision = box_collision(recorded, occupied)
     return FrameScore(
@@ -54,7 +54,7 @@ def score_frame(waypoints, recorded_waypoints, occupied, *, counted: bool) -> Fr
 def summarize(scores: Sequence[FrameScore], subset=None) -> dict[str, dict[str, float]]:
     """{protocol: {"frames", "l2_1s" ... "l2_avg", "collision_1s" ... "collision_avg", "point_collision_..."}}.
 
-    subset: mask [frames] of the frames to use. Metres, and shares of 1 (published tables: percent). Without a counted
+    subset: mask [frames] of the frames to use. Meters, and shares of 1 (published tables: percent). Without a counted
     frame in the subset every mean is NaN.
     """
     chosen = [s for i, s in enumerate(scores) if s.counted and (subset is None or subset[i])]
@@ -84,7 +84,7 @@ def occupancy(boxes, category, future_offsets, future_mask, future_yaw, categori
     """Grids [F, 200, 200] bool (row 0 = 50 m ahead, column 0 = 50 m left) of where road users will be.
 
     boxes [G, 9] (cx, cy, cz, w, l, h, yaw_box, vx, vy) of real agents, category [G] lidarseg indices, future_offsets
-    [G, F, 2] metres per step, future_mask [G, F], future_yaw [G, F] radians per step. categories: the indices that
+    [G, F, 2] meters per step, future_mask [G, F], future_yaw [G, F] radians per step. categories: the indices that
     count, by default humans and vehicles.
     """
     categories = [*HUMAN_CATEGORIES, *VEHICLE_CATEGORIES] if categories is None else list(categories)
@@ -98,7 +98,7 @@ def occupancy(boxes, category, future_offsets, future_mask, future_yaw, categori
 
 
 def _future_corners(box, offsets, yaw_steps):
-    """Corners [F, 4, 2] in metres of a box moved along its per-step offsets and turns."""
+    """Corners [F, 4, 2] in meters of a box moved along its per-step offsets and turns."""
     centers = box[:2] + np.cumsum(offsets, axis=0)
     heading = -(box[6] + np.pi / 2) + np.cumsum(yaw_steps)
     width, length = box[3], box[4]
@@ -109,13 +109,13 @@ def _future_corners(box, offsets, yaw_steps):
 
 
 def _pixels(corners):
-    """Metres [4, 2] to integer (column, row), halves to even."""
+    """Meters [4, 2] to integer (column, row), halves to even."""
     return np.round(np.stack([corners[:, 0] + HALF, HALF - corners[:, 1]], -1) / CELL).astype(np.int32)
 
 
 def _ego_cells():
     """(rows, columns) offsets of the cells under the ego box, counted from the grid's lower left corner."""
-    first = HALF - CELL / 2  # metres from the LiDAR to the centre of cell 0
+    first = HALF - CELL / 2  # meters from the LiDAR to the center of cell 0
     low, high = np.ceil((first - EGO_REAR) / CELL), np.floor((first + EGO_FRONT) / CELL)
     left, right = np.ceil((first - EGO_SIDE) / CELL), np.floor((first + EGO_SIDE) / CELL)
     rows, columns = np.meshgrid(np.arange(low, high + 1), np.arange(left, right + 1), indexing="ij")

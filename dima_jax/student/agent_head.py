@@ -10,8 +10,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from dima_jax.depth import stacked
 from dima_jax.geometry import denormalize_xy
+from dima_jax.scan_layers import stack_layers
 from dima_jax.student.layers import (
     PRIOR_BIAS,
     AttentionBlock,
@@ -19,7 +19,7 @@ from dima_jax.student.layers import (
     Mlp,
     allowed,
     linear,
-    split_rng,
+    split_dropout_keys,
     table,
     xavier,
     zeros,
@@ -58,13 +58,13 @@ class MapInteraction(nnx.Module):
         query: Float[Array, "B A K D"],
         positions: Float[Array, "B A 2"],
         lines: MapOutput,
-        rng: jax.Array | None = None,
+        dropout_keys: jax.Array | None = None,
     ) -> Float[Array, "B A K D"]:
-        """Lines with score <= threshold or farther than the threshold (normalised units, quirk Q5) are not seen.
+        """Lines with score <= threshold or farther than the threshold (normalized units, quirk Q5) are not seen.
 
         One more key is always seen: a zero line at relative position (1, 1).
         """
-        attn, rng_attn, rng_ffn = self.block.attn, *split_rng(rng, 2)
+        attn, keys_attn, keys_ffn = self.block.attn, *split_dropout_keys(dropout_keys, 2)
         batch, agents, modes, width = query.shape
         relative = lines.positions[:, None] - positions[:, :, None]  # B A M 2
         confident = jax.nn.sigmoid(lines.logits[-1]).max(axis=-1) > self.score_threshold
@@ -83,8 +83,8 @@ class MapInteraction(nnx.Module):
 
         pairs = (batch, agents * modes)
         scores = scores.reshape(batch, attn.heads, agents * modes, -1)
-        attended = attn.mix(scores, attn.split(attn.v(tokens)), rng_attn)
-        return self.block.finish(query.reshape(*pairs, width), attended, rng_ffn).reshape(query.shape)
+        attended = attn.mix(scores, attn.split(attn.v(tokens)), keys_attn)
+        return self.block.add_and_norm(query.reshape(*pairs, width), attended, keys_ffn).reshape(query.shape)
 
 
 class AgentHead(nnx.Module):
@@ -121,7 +121,7 @@ class AgentHead(nnx.Module):
         )
         sizes = (width, width, width, num_classes)
         prior = nnx.initializers.constant(PRIOR_BIAS)
-        self.classes = stacked([Mlp(sizes, rngs, norm=True, last_bias=prior) for _ in range(decoder_layers)])
+        self.classes = stack_layers([Mlp(sizes, rngs, norm=True, last_bias=prior) for _ in range(decoder_layers)])
         self.mode_queries = table(num_modes, width, rngs, nnx.initializers.orthogonal())
         self.position = linear(2, width, rngs, xavier, zeros)
         self.agents = AttentionBlock(width, ffn_width, num_heads, dropout, rngs)
@@ -133,37 +133,37 @@ class AgentHead(nnx.Module):
         self.token = Mlp((num_modes * wide, width, width), rngs, norm=True)
 
     def __call__(
-        self, bev: Float[Array, "B YX D"], bev_shape: tuple[int, int], lines: MapOutput, rng=None
+        self, bev: Float[Array, "B YX D"], bev_shape: tuple[int, int], lines: MapOutput, dropout_keys=None
     ) -> AgentOutput:
-        rng_decoder, rng_agents, rng_map = split_rng(rng, 3)
+        keys_decoder, keys_agents, keys_map = split_dropout_keys(dropout_keys, 3)
         rows = self.queries[...]
         query_pos, query = halves(jnp.broadcast_to(rows, (bev.shape[0], *rows.shape)))
-        layers = self.decoder(query, query_pos, bev, bev_shape, rng_decoder)
+        layers = self.decoder(query, query_pos, bev, bev_shape, keys_decoder)
         logits = each_by_its_own(self.classes, layers.state)
         positions = jax.lax.stop_gradient(layers.points[-1, ..., :2])
-        motion = self.interact(layers.state[-1], positions, lines, rng_agents, rng_map)
+        motion = self.interact(layers.state[-1], positions, lines, keys_agents, keys_map)
         offsets = self.motion(motion)
         return AgentOutput(
             logits=logits,
-            codes=self.metres(layers.codes, layers.points),
+            codes=self.meters(layers.codes, layers.points),
             future_offsets=offsets.reshape(*offsets.shape[:-1], self.num_future, 2),
             mode_logits=self.modes(motion)[..., 0],
             tokens=self.token(motion.reshape(*motion.shape[:2], -1)),
             positions=positions,
         )
 
-    def metres(self, codes: Float[Array, "Z B A 10"], points: Float[Array, "Z B A 3"]) -> Float[Array, "Z B A 10"]:
-        """Codes with the centre replaced by the refined reference points in metres."""
+    def meters(self, codes: Float[Array, "Z B A 10"], points: Float[Array, "Z B A 3"]) -> Float[Array, "Z B A 10"]:
+        """Codes with the center replaced by the refined reference points in meters."""
         xy = denormalize_xy(points[..., :2], self.pc_range)
         z = points[..., 2:] * (self.pc_range[5] - self.pc_range[2]) + self.pc_range[2]
         return jnp.concatenate([xy, codes[..., 2:4], z, codes[..., 5:]], axis=-1)
 
-    def interact(self, state, positions, lines: MapOutput, rng_agents, rng_map) -> Float[Array, "B A K D2"]:
+    def interact(self, state, positions, lines: MapOutput, keys_agents, keys_map) -> Float[Array, "B A K D2"]:
         """Motion features: after attending to all agents' motions, and after attending to the map as well."""
         batch, agents, width = state.shape
         queries = state[:, :, None] + self.mode_queries[...]
         modes = queries.shape[2]
         queries = queries.reshape(batch, agents * modes, width)
         placed = jnp.repeat(self.position(positions), modes, axis=1)
-        queries = self.agents(queries, placed, queries, placed, rng_agents).reshape(batch, agents, modes, width)
-        return jnp.concatenate([queries, self.map(queries, positions, lines, rng_map)], axis=-1)
+        queries = self.agents(queries, placed, queries, placed, keys_agents).reshape(batch, agents, modes, width)
+        return jnp.concatenate([queries, self.map(queries, positions, lines, keys_map)], axis=-1)

@@ -12,17 +12,17 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float
 
-from dima_jax.depth import count, over_layers, stacked
+from dima_jax.scan_layers import num_layers, scan_layers, stack_layers
 from dima_jax.student.bev_geometry import cell_centers, ego_shift, pillars, project_pillars, rotate_bev
 from dima_jax.student.deformable_attention import Projections, Shapes, around, sample, sample_grids
 from dima_jax.student.layers import (
     FeedForward,
     Keys,
     dropout,
+    dropout_keys_per_layer,
     layer_norm,
     linear,
-    split_keys,
-    split_rng,
+    split_dropout_keys,
     table,
     xavier,
     zeros,
@@ -47,7 +47,7 @@ class TemporalAttention(nnx.Module):
         current: Float[Array, "B YX D"],
         references: Float[Array, "B 2 YX 2"],
         bev_shape: tuple[int, int],
-        rng: jax.Array | None = None,
+        dropout_keys: jax.Array | None = None,
     ) -> Float[Array, "B YX D"]:
         """`references`: where each query looks, (x, y) in [0, 1], in the previous BEV and in the current one."""
         offsets, weights = self.maps.points(jnp.concatenate([previous, query + query_pos], axis=-1))
@@ -58,7 +58,7 @@ class TemporalAttention(nnx.Module):
         # A sample's two maps stay side by side: a batch that is split over a mesh is not moved.
         values, locations, weights = (x.reshape(-1, *x.shape[2:]) for x in (values, locations, weights))
         sampled = sample(values, shapes, locations, weights).reshape(len(query), 2, *query.shape[1:])
-        return query + dropout(self.maps.output(0.5 * (sampled[:, 0] + sampled[:, 1])), self.rate, rng)
+        return query + dropout(self.maps.output(0.5 * (sampled[:, 0] + sampled[:, 1])), self.rate, dropout_keys)
 
 
 class SpatialAttention(nnx.Module):
@@ -75,7 +75,7 @@ class SpatialAttention(nnx.Module):
         shapes: Shapes,
         references: Float[Array, "B N YX Z 2"],
         visible: Bool[Array, "B N YX Z"],
-        rng: jax.Array | None = None,
+        dropout_keys: jax.Array | None = None,
     ) -> Float[Array, "B YX D"]:
         """A camera counts if it sees any point of the pillar; then all points are sampled, the unseen too."""
         hits = visible.any(axis=-1)
@@ -84,7 +84,7 @@ class SpatialAttention(nnx.Module):
         summed = sample_grids(values, shapes, references, hits, offsets[:, :, :, 0], weights[:, :, :, 0])
         cameras = jnp.maximum(hits.sum(axis=1), 1).astype(jnp.float32)
         out = self.maps.output(summed / cameras[..., None])
-        return query + dropout(out, self.rate, rng)
+        return query + dropout(out, self.rate, dropout_keys)
 
 
 class EncoderLayer(nnx.Module):
@@ -98,12 +98,12 @@ class EncoderLayer(nnx.Module):
         self.ffn = FeedForward(width, hidden, rate, rngs)
         self.norm3 = layer_norm(width, rngs)
 
-    def __call__(self, query, query_pos, previous, current, temporal_references, bev_shape, cameras, rng=None):
+    def __call__(self, query, query_pos, previous, current, temporal_references, bev_shape, cameras, dropout_keys=None):
         """The next query [B, YX, D]. cameras: arguments of `SpatialAttention` from `features` to `visible`."""
-        rng_temporal, rng_spatial, rng_ffn = split_rng(rng, 3)
-        query = self.temporal(query, query_pos, previous, current, temporal_references, bev_shape, rng_temporal)
-        query = self.norm2(self.spatial(self.norm1(query), *cameras, rng_spatial))
-        return self.norm3(self.ffn(query, rng_ffn))
+        keys_temporal, keys_spatial, keys_ffn = split_dropout_keys(dropout_keys, 3)
+        query = self.temporal(query, query_pos, previous, current, temporal_references, bev_shape, keys_temporal)
+        query = self.norm2(self.spatial(self.norm1(query), *cameras, keys_spatial))
+        return self.norm3(self.ffn(query, keys_ffn))
 
 
 class BevEncoder(nnx.Module):
@@ -140,7 +140,7 @@ class BevEncoder(nnx.Module):
         self.can_bus2 = linear(width // 2, width, rngs, xavier, zeros)
         self.can_bus_norm = layer_norm(width, rngs)
         sizes = (width, ffn_width, num_heads, num_levels, dropout)
-        self.layers = stacked([EncoderLayer(*sizes, rngs) for _ in range(encoder_layers)])
+        self.layers = stack_layers([EncoderLayer(*sizes, rngs) for _ in range(encoder_layers)])
 
     def __call__(
         self,
@@ -149,7 +149,7 @@ class BevEncoder(nnx.Module):
         can_bus: Float[Array, "B 18"],
         prev_bev: Float[Array, "B YX D"],
         has_prev_bev: Bool[Array, " B"],
-        rng: jax.Array | None = None,
+        dropout_keys: jax.Array | None = None,
     ) -> Float[Array, "B YX D"]:
         """The BEV of the current frame; `prev_bev` is that of the previous frame in its own LiDAR frame.
 
@@ -169,15 +169,15 @@ class BevEncoder(nnx.Module):
         has_prev = has_prev_bev[:, None, None]
         cameras = (tokens, shapes, references, visible)
 
-        def step(query, layer, rng_layer):
+        def step(query, layer, keys_layer):
             previous = jnp.where(has_prev, rotated, query)
             current = jnp.where(has_prev, start, query)
-            query = layer(query, query_pos, previous, current, temporal_references, self.bev_shape, cameras, rng_layer)
+            query = layer(query, query_pos, previous, current, temporal_references, self.bev_shape, cameras, keys_layer)
             return query, None
 
-        keys = split_keys(rng, count(self.layers))
+        keys = dropout_keys_per_layer(dropout_keys, num_layers(self.layers))
         # A layer's sampling points are many times its queries.
-        return over_layers(step, query, self.layers, keys, remat=True)[0]
+        return scan_layers(step, query, self.layers, keys, remat=True)[0]
 
     def camera_tokens(self, features: list[Float[Array, "B N h w D"]]) -> Float[Array, "B N c D"]:
         """All levels of a camera in one row of cells, with camera and level embeddings."""

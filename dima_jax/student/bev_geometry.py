@@ -1,6 +1,6 @@
 """Where BEV cells are: pillars, their projections into the cameras, the ego motion between two frames.
 
-BEV cells are row-major, row ~ y (row 0 behind), column ~ x (column 0 left), both normalised to [0, 1] over pc_range.
+BEV cells are row-major, row ~ y (row 0 behind), column ~ x (column 0 left), both normalized to [0, 1] over pc_range.
 Pure functions of arrays.
 """
 
@@ -15,7 +15,7 @@ from dima_jax.geometry import project
 
 
 def cell_centers(bev_shape: tuple[int, int]) -> np.ndarray:
-    """(x, y) of the cell centres in [0, 1], [YX, 2]."""
+    """(x, y) of the cell centers in [0, 1], [YX, 2]."""
     rows, columns = bev_shape
     y = np.linspace(0.5, rows - 0.5, rows, dtype=np.float32) / np.float32(rows)
     x = np.linspace(0.5, columns - 0.5, columns, dtype=np.float32) / np.float32(columns)
@@ -23,7 +23,7 @@ def cell_centers(bev_shape: tuple[int, int]) -> np.ndarray:
 
 
 def pillars(bev_shape: tuple[int, int], pc_range, count: int) -> np.ndarray:
-    """`count` points over every cell, normalised to pc_range: [Z, YX, 3]. Heights lie 0.5 m inside the range."""
+    """`count` points over every cell, normalized to pc_range: [Z, YX, 3]. Heights lie 0.5 m inside the range."""
     depth = pc_range[5] - pc_range[2]
     z = np.linspace(0.5, depth - 0.5, count, dtype=np.float32) / np.float32(depth)
     xy = cell_centers(bev_shape)
@@ -40,9 +40,9 @@ def project_pillars(
     (VAD modules/encoder.py, `point_sampling`).
     """
     low, high = np.asarray(pc_range[:3], np.float32), np.asarray(pc_range[3:], np.float32)
-    metres = points * (high - low) + low
+    meters = points * (high - low) + low
     count, cells, _ = points.shape
-    pixels, depth = project(metres.reshape(1, 1, -1, 3), lidar2img)
+    pixels, depth = project(meters.reshape(1, 1, -1, 3), lidar2img)
     uv = pixels / jnp.asarray([image_shape[1], image_shape[0]], jnp.float32)
     visible = (depth > 1e-5) & ((uv > 0.0) & (uv < 1.0)).all(axis=-1)
     lead = lidar2img.shape[:2]
@@ -66,7 +66,7 @@ def rotate_bev(
 ) -> Float[Array, "B YX D"]:
     """The BEV image rotated counter-clockwise (as displayed with row 0 on top) about pixel `center` (x, y).
 
-    Nearest neighbour, zero fill: torchvision's `rotate` on tensors, in its order of float32 operations. Quirk Q1: VAD
+    Nearest neighbor, zero fill: torchvision's `rotate` on tensors, in its order of float32 operations. Quirk Q1: VAD
     always rotates about (100, 100), the middle of Base's 200 x 200 grid but the far corner of Tiny's 100 x 100.
     """
     rows, columns = bev_shape

@@ -1,6 +1,6 @@
 """Multi-scale deformable attention without a compiled op: bilinear sampling at predicted points, weighted and summed.
 
-Samples outside a level are zero and pixel centres lie at (i + 0.5) / size (grid_sample with align_corners=False).
+Samples outside a level are zero and pixel centers lie at (i + 0.5) / size (grid_sample with align_corners=False).
 A sample is four rows of the value table (a row: one head's channels of one cell) with four factors. `summed_samples`
 walks over the points of all levels and adds four rows per query and head at a time, so nothing of the size
 queries x points x channels is ever in memory, and the program does not grow with levels and points.
@@ -187,14 +187,14 @@ def corners(location: Float[Array, "... 2"], weight: Float[Array, "..."], level:
     """The four cells around a sample: factors [..., 4], zero outside the level, and a list of their indices [...]."""
     rows, columns, start = level[0], level[1], level[2]
     factors, cells = [], []
-    for y, share_y in neighbours(location[..., 1], rows):
-        for x, share_x in neighbours(location[..., 0], columns):
+    for y, share_y in neighbors(location[..., 1], rows):
+        for x, share_x in neighbors(location[..., 0], columns):
             cells.append(start + y * columns + x)
             factors.append(weight * share_y * share_x)
     return jnp.stack(factors, axis=-1), cells
 
 
-def neighbours(location: Float[Array, "..."], size: Int[Array, ""]) -> list[tuple[Int[Array, "..."], Array]]:
+def neighbors(location: Float[Array, "..."], size: Int[Array, ""]) -> list[tuple[Int[Array, "..."], Array]]:
     """The two cells around a sample along one axis of `size` cells, with their shares, which are 0 outside."""
     size = size.astype(jnp.float32)
     position = jnp.clip(location * size - 0.5, -1.0, size)  # beyond, both cells are outside anyway
@@ -225,11 +225,11 @@ class DeformableAttention(nnx.Module):
         value: Float[Array, "B YX D"],
         reference: Float[Array, "B Q 2"],
         bev_shape: tuple[int, int],
-        rng: jax.Array | None = None,
+        dropout_keys: jax.Array | None = None,
     ) -> Float[Array, "B Q D"]:
         """query + output of the attention; reference is (x, y) in [0, 1]."""
         offsets, weights = self.maps.points(query + query_pos)
         shapes = (bev_shape,)
         locations = around(reference[:, :, None], offsets[:, :, :, 0], shapes)
         out = sample(self.maps.values(value), shapes, locations, weights[:, :, :, 0])
-        return query + dropout(self.maps.output(out), self.rate, rng)
+        return query + dropout(self.maps.output(out), self.rate, dropout_keys)

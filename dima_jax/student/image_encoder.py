@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from dima_jax.depth import over_layers, stacked
+from dima_jax.scan_layers import scan_layers, stack_layers
 from dima_jax.student.layers import Keys, xavier, zeros
 
 EXPANSION = 4  # output channels of a bottleneck over its inner width
@@ -133,7 +133,7 @@ class ImageEncoder(nnx.Module):
     """ResNet with bottlenecks and FPN.
 
     stage_blocks, stage_width: (3, 4, 6, 3) and 64 are ResNet-50. out_stages: which stages feed the pyramid.
-    Without imported weights nothing normalises the activations, so the residual branches start small enough to keep
+    Without imported weights nothing normalizes the activations, so the residual branches start small enough to keep
     their variance about constant over the whole depth (norm3 scale = 1 / sqrt(number of blocks)).
     """
 
@@ -158,11 +158,11 @@ class ImageEncoder(nnx.Module):
         for i, stage in enumerate(self.stages):
             x = stage[0](x)
             if len(stage) > 1:  # all but the first are alike
-                x, _ = over_layers(lambda x, block, _: (block(x), None), x, stacked(stage[1:]))
+                x, _ = scan_layers(lambda x, block, _: (block(x), None), x, stack_layers(stage[1:]))
             if i in self.out_stages:
                 outputs.append(x)
         return outputs
 
     def __call__(self, images: Float[Array, "n H W 3"]) -> list[Float[Array, "n h w D"]]:
-        """Normalised images to pyramid levels, finest first."""
+        """Normalized images to pyramid levels, finest first."""
         return self.fpn(self.backbone(images))

@@ -1,8 +1,8 @@
-"""Small layers that every part of the student shares: linear maps with VAD's initialisers, MLPs, attention.
+"""Small layers that every part of the student shares: linear maps with VAD's initializers, MLPs, attention.
 
-Modules hold weights only. Randomness is an argument: `rng` is a bunch of PRNG keys [n] in training, shared out by
-`split_rng`, and None in evaluation, where dropout does nothing. Attention masks are True where a key may be attended to.
-Initialisers follow PyTorch's defaults unless VAD sets its own (vad-spec 10).
+Modules hold weights only. Randomness is an argument: `dropout_keys` is a bunch of PRNG keys [n] in training, shared out by
+`split_dropout_keys`, and None in evaluation, where dropout does nothing. Attention masks are True where a key may be attended to.
+Initializers follow PyTorch's defaults unless VAD sets its own (vad-spec 10).
 """
 
 import itertools
@@ -17,12 +17,12 @@ from jaxtyping import Array, Bool, Float
 xavier = nnx.initializers.xavier_uniform()
 zeros = nnx.initializers.zeros_init()
 QUERY_BLOCK = 512  # queries whose attention scores are computed at once
-BUNCH = 1024  # keys that `key_bunch` makes
+NUM_DROPOUT_KEYS = 1024  # keys that `make_dropout_keys` makes
 PRIOR_BIAS = -math.log(99.0)  # sigmoid(PRIOR_BIAS) = 0.01: the rare positive class of focal loss
 
 
 class Keys:
-    """Fresh PRNG keys for initialisers, called like `nnx.Rngs`.
+    """Fresh PRNG keys for initializers, called like `nnx.Rngs`.
 
     The counter is a plain integer: that of `nnx.Rngs` is traced under `nnx.eval_shape`, where counting up takes time
     quadratic in the number of weights.
@@ -47,7 +47,7 @@ def torch_uniform(fan_in: int):
 
 
 def linear(d_in: int, d_out: int, rngs: Keys, kernel_init=None, bias_init=None) -> nnx.Linear:
-    """A Linear layer; initialisers that are not given are PyTorch's."""
+    """A Linear layer; initializers that are not given are PyTorch's."""
     default = torch_uniform(d_in)
     return nnx.Linear(d_in, d_out, kernel_init=kernel_init or default, bias_init=bias_init or default, rngs=rngs)
 
@@ -62,32 +62,32 @@ def table(rows: int, width: int, rngs: Keys, init=None) -> nnx.Param:
     return nnx.Param(init(rngs.params(), (rows, width), jnp.float32))
 
 
-def key_bunch(key: jax.Array | None) -> jax.Array | None:
+def make_dropout_keys(key: jax.Array | None) -> jax.Array | None:
     """As many keys [n] as a part of the student needs, of one; None stays None.
 
     They are hashed at once: hashing for every layer took a tenth of the time that the decoders take to compile.
     """
-    return None if key is None else jax.lax.optimization_barrier(jax.random.split(key, BUNCH))
+    return None if key is None else jax.lax.optimization_barrier(jax.random.split(key, NUM_DROPOUT_KEYS))
 
 
-def split_keys(rng: jax.Array | None, count: int) -> jax.Array | None:
+def dropout_keys_per_layer(dropout_keys: jax.Array | None, count: int) -> jax.Array | None:
     """A bunch in `count` equal parts [count, n]; None stays None. ValueError if there are too few."""
-    if rng is None:
+    if dropout_keys is None:
         return None
-    if not (share := len(rng) // count):
-        raise ValueError(f"{len(rng)} PRNG keys for {count} layers: raise BUNCH in {__name__}")
-    return rng[: share * count].reshape(count, share)
+    if not (share := len(dropout_keys) // count):
+        raise ValueError(f"{len(dropout_keys)} PRNG keys for {count} layers: raise NUM_DROPOUT_KEYS in {__name__}")
+    return dropout_keys[: share * count].reshape(count, share)
 
 
-def split_rng(rng: jax.Array | None, count: int) -> list[jax.Array | None]:
-    """`split_keys` as a list, or as many Nones."""
-    return [None] * count if rng is None else list(split_keys(rng, count))
+def split_dropout_keys(dropout_keys: jax.Array | None, count: int) -> list[jax.Array | None]:
+    """`dropout_keys_per_layer` as a list, or as many Nones."""
+    return [None] * count if dropout_keys is None else list(dropout_keys_per_layer(dropout_keys, count))
 
 
-def dropout(x: Array, rate: float, rng: jax.Array | None) -> Array:
-    if rng is None or rate == 0.0:
+def dropout(x: Array, rate: float, dropout_keys: jax.Array | None) -> Array:
+    if dropout_keys is None or rate == 0.0:
         return x
-    keep = jax.random.bernoulli(rng[0], 1.0 - rate, x.shape)
+    keep = jax.random.bernoulli(dropout_keys[0], 1.0 - rate, x.shape)
     return jnp.where(keep, x / (1.0 - rate), 0.0)
 
 
@@ -142,49 +142,49 @@ class Attention(nnx.Module):
         query: Float[Array, "B Q D"],
         key: Float[Array, "B S D"],
         value: Float[Array, "B S D"],
-        rng: jax.Array | None = None,
+        dropout_keys: jax.Array | None = None,
     ) -> Float[Array, "B Q D"]:
         q, k, v = self.split(self.q(query)), self.split(self.k(key)), self.split(self.v(value))
         q = q * q.shape[-1] ** -0.5
-        rng_weights, rng_out = split_rng(rng, 2)
+        keys_weights, keys_out = split_dropout_keys(dropout_keys, 2)
 
-        def attend(q, rng):
-            return weighted_mean(jnp.einsum("bqhd,bkhd->bhqk", q, k), v, self.rate, rng)
+        def attend(q, dropout_keys):
+            return weighted_mean(jnp.einsum("bqhd,bkhd->bhqk", q, k), v, self.rate, dropout_keys)
 
-        return self.project(in_blocks(attend, q, rng_weights), rng_out)
+        return self.project(in_blocks(attend, q, keys_weights), keys_out)
 
-    def mix(self, scores: Float[Array, "B h Q S"], v: Float[Array, "B S h d"], rng) -> Float[Array, "B Q D"]:
+    def mix(self, scores: Float[Array, "B h Q S"], v: Float[Array, "B S h d"], dropout_keys) -> Float[Array, "B Q D"]:
         """Attention with scores that were made elsewhere."""
-        rng_weights, rng_out = split_rng(rng, 2)
-        return self.project(weighted_mean(scores, v, self.rate, rng_weights), rng_out)
+        keys_weights, keys_out = split_dropout_keys(dropout_keys, 2)
+        return self.project(weighted_mean(scores, v, self.rate, keys_weights), keys_out)
 
-    def project(self, mixed: Float[Array, "B Q h d"], rng) -> Float[Array, "B Q D"]:
-        return dropout(self.o(mixed.reshape(*mixed.shape[:2], -1)), self.rate, rng)
+    def project(self, mixed: Float[Array, "B Q h d"], dropout_keys) -> Float[Array, "B Q D"]:
+        return dropout(self.o(mixed.reshape(*mixed.shape[:2], -1)), self.rate, dropout_keys)
 
 
 def weighted_mean(
-    scores: Float[Array, "B h Q S"], v: Float[Array, "B S h d"], rate: float, rng: jax.Array | None
+    scores: Float[Array, "B h Q S"], v: Float[Array, "B S h d"], rate: float, dropout_keys: jax.Array | None
 ) -> Float[Array, "B Q h d"]:
     """Softmax of the scores over S (with dropout) times the values; the division comes last, on fewer numbers."""
     weights = jnp.exp(scores - jax.lax.stop_gradient(scores.max(axis=-1, keepdims=True)))
     total = weights.sum(axis=-1, keepdims=True)
-    mixed = jnp.einsum("bhqk,bkhd->bhqd", dropout(weights, rate, rng), v) / total
+    mixed = jnp.einsum("bhqk,bkhd->bhqd", dropout(weights, rate, dropout_keys), v) / total
     return jnp.moveaxis(mixed, 1, 2)
 
 
-def in_blocks(attend, q: Float[Array, "B Q h d"], rng: jax.Array | None) -> Float[Array, "B Q h d"]:
-    """attend(q, rng) block by block of queries, so that the scores of a block stay in a processor's cache."""
+def in_blocks(attend, q: Float[Array, "B Q h d"], dropout_keys: jax.Array | None) -> Float[Array, "B Q h d"]:
+    """attend(q, dropout_keys) block by block of queries, so that the scores of a block stay in a processor's cache."""
     batch, queries, *rest = q.shape
     blocks = -(-queries // QUERY_BLOCK)
     if blocks == 1:
-        return attend(q, rng)
+        return attend(q, dropout_keys)
     size = -(-queries // blocks)
     padded = jnp.pad(q, ((0, 0), (0, blocks * size - queries), (0, 0), (0, 0)))
     stacked = jnp.moveaxis(padded.reshape(batch, blocks, size, *rest), 1, 0)
-    if rng is None:
+    if dropout_keys is None:
         out = jax.lax.map(lambda q: attend(q, None), stacked)
     else:
-        out = jax.lax.map(lambda block: attend(*block), (stacked, jax.random.split(rng[0], (blocks, 1))))
+        out = jax.lax.map(lambda block: attend(*block), (stacked, jax.random.split(dropout_keys[0], (blocks, 1))))
     return jnp.moveaxis(out, 0, 1).reshape(batch, blocks * size, *rest)[:, :queries]
 
 
@@ -196,10 +196,10 @@ class FeedForward(nnx.Module):
         self.up = linear(width, hidden, rngs, xavier)
         self.down = linear(hidden, width, rngs, xavier)
 
-    def __call__(self, x: Float[Array, "... D"], rng: jax.Array | None = None) -> Float[Array, "... D"]:
-        rng_up, rng_down = split_rng(rng, 2)
-        hidden = dropout(jax.nn.relu(self.up(x)), self.rate, rng_up)
-        return x + dropout(self.down(hidden), self.rate, rng_down)
+    def __call__(self, x: Float[Array, "... D"], dropout_keys: jax.Array | None = None) -> Float[Array, "... D"]:
+        keys_up, keys_down = split_dropout_keys(dropout_keys, 2)
+        hidden = dropout(jax.nn.relu(self.up(x)), self.rate, keys_up)
+        return x + dropout(self.down(hidden), self.rate, keys_down)
 
 
 class AttentionBlock(nnx.Module):
@@ -211,14 +211,14 @@ class AttentionBlock(nnx.Module):
         self.ffn = FeedForward(width, hidden, rate, rngs)
         self.norm2 = layer_norm(width, rngs)
 
-    def __call__(self, query, query_pos, key, key_pos, rng: jax.Array | None = None) -> Float[Array, "B Q D"]:
+    def __call__(self, query, query_pos, key, key_pos, dropout_keys: jax.Array | None = None) -> Float[Array, "B Q D"]:
         """query, query_pos [B, Q, D] (or broadcastable); key, key_pos [B, S, D]; values are the keys unpositioned."""
-        rng_attn, rng_ffn = split_rng(rng, 2)
-        return self.finish(query, self.attn(query + query_pos, key + key_pos, key, rng_attn), rng_ffn)
+        keys_attn, keys_ffn = split_dropout_keys(dropout_keys, 2)
+        return self.add_and_norm(query, self.attn(query + query_pos, key + key_pos, key, keys_attn), keys_ffn)
 
-    def finish(self, query, attended, rng) -> Float[Array, "B Q D"]:
+    def add_and_norm(self, query, attended, dropout_keys) -> Float[Array, "B Q D"]:
         """Residual, norm, feed-forward, norm."""
-        return self.norm2(self.ffn(self.norm1(query + attended), rng))
+        return self.norm2(self.ffn(self.norm1(query + attended), dropout_keys))
 
 
 def direction_grid(heads: int, groups: int, points: int) -> np.ndarray:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from dima_jax.depth import over_layers, stacked
+from dima_jax.scan_layers import scan_layers, stack_layers
 from dima_jax.student.layers import PRIOR_BIAS, Keys, Mlp, largest, layer_norm, linear, table, xavier
 from dima_jax.student.query_decoder import QueryDecoder, each_by_its_own, halves
 
@@ -40,15 +40,15 @@ class LaneEncoder(nnx.Module):
     """Point features of a line to one token (VectorNet's subgraph, three layers)."""
 
     def __init__(self, width: int, rngs: Keys):
-        self.layers = stacked([LaneLayer(width, width // 2, rngs) for _ in range(3)])
+        self.layers = stack_layers([LaneLayer(width, width // 2, rngs) for _ in range(3)])
 
     def __call__(self, x: Float[Array, "B M P D"]) -> Float[Array, "B M D"]:
-        x, _ = over_layers(lambda x, layer, _: (layer(x), None), x, self.layers)
+        x, _ = scan_layers(lambda x, layer, _: (layer(x), None), x, self.layers)
         return largest(x, axis=2)[:, :, 0]
 
 
 def nearest_to_corner(points: Float[Array, "B M P 2"]) -> Float[Array, "B M 2"]:
-    """Quirk Q5: a line's position is its point nearest to (0, 0) of the normalised BEV, the corner behind on the left.
+    """Quirk Q5: a line's position is its point nearest to (0, 0) of the normalized BEV, the corner behind on the left.
 
     Not the point nearest to the ego, which is at (0.5, 0.5).
     """
@@ -86,15 +86,15 @@ class MapHead(nnx.Module):
         )
         sizes = (width, width, width, num_classes)
         prior = nnx.initializers.constant(PRIOR_BIAS)
-        self.classes = stacked([Mlp(sizes, rngs, norm=True, last_bias=prior) for _ in range(decoder_layers)])
+        self.classes = stack_layers([Mlp(sizes, rngs, norm=True, last_bias=prior) for _ in range(decoder_layers)])
         self.lane_encoder = LaneEncoder(width, rngs)
 
-    def __call__(self, bev: Float[Array, "B YX D"], bev_shape: tuple[int, int], rng=None) -> MapOutput:
+    def __call__(self, bev: Float[Array, "B YX D"], bev_shape: tuple[int, int], dropout_keys=None) -> MapOutput:
         lines, points = self.line_queries[...], self.point_queries[...]
         num_map, num_points = lines.shape[0], points.shape[0]
         rows = (lines[:, None] + points).reshape(1, num_map * num_points, -1)
         query_pos, query = halves(jnp.broadcast_to(rows, (bev.shape[0], *rows.shape[1:])))
-        layers = self.decoder(query, query_pos, bev, bev_shape, rng)
+        layers = self.decoder(query, query_pos, bev, bev_shape, dropout_keys)
 
         def by_line(x):
             return x.reshape(*x.shape[:2], num_map, num_points, -1)

@@ -1,6 +1,6 @@
 """The planning transformer: a learned ego query attends to the agents, then to the map, and plans per command.
 
-VAD_head.py (planner part). Quirk Q5: the ego's position is taken as (0, 0) of the normalised BEV, which is its corner
+VAD_head.py (planner part). Quirk Q5: the ego's position is taken as (0, 0) of the normalized BEV, which is its corner
 behind on the left, not the ego's place (0.5, 0.5).
 """
 
@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from dima_jax.student.layers import AttentionBlock, Keys, Mlp, linear, split_rng, table
+from dima_jax.student.layers import AttentionBlock, Keys, Mlp, linear, split_dropout_keys, table
 from dima_jax.types import SceneTokens
 
 
@@ -27,15 +27,15 @@ class Planner(nnx.Module):
         self.waypoints = Mlp((wide, wide, wide, num_commands * num_future * 2), rngs)
 
     def __call__(
-        self, tokens: SceneTokens, rng: jax.Array | None = None
+        self, tokens: SceneTokens, dropout_keys: jax.Array | None = None
     ) -> tuple[Float[Array, "B R F 2"], Float[Array, "B D2"]]:
-        """(offsets in metres per step, the features that enter the last Linear)."""
-        rng_agent, rng_map = split_rng(rng, 2)
+        """(offsets in meters per step, the features that enter the last Linear)."""
+        keys_agent, keys_map = split_dropout_keys(dropout_keys, 2)
         corner = jnp.zeros((1, 1, 2))
         agent_pos = self.agent_position(tokens.agent_positions)
-        ego_agent = self.ego_agent(tokens.ego, self.agent_position(corner), tokens.agents, agent_pos, rng_agent)
+        ego_agent = self.ego_agent(tokens.ego, self.agent_position(corner), tokens.agents, agent_pos, keys_agent)
         map_pos = self.map_position(tokens.map_positions)
-        ego_map = self.ego_map(ego_agent, self.map_position(corner), tokens.map, map_pos, rng_map)
+        ego_map = self.ego_map(ego_agent, self.map_position(corner), tokens.map, map_pos, keys_map)
         feature = self.waypoints.features(jnp.concatenate([ego_agent, ego_map], axis=-1)[:, 0])
         return self.plan(feature), feature
 

@@ -12,18 +12,18 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from dima_jax.depth import count, over_layers, stacked
 from dima_jax.geometry import inverse_sigmoid
+from dima_jax.scan_layers import num_layers, scan_layers, stack_layers
 from dima_jax.student.deformable_attention import DeformableAttention
 from dima_jax.student.layers import (
     Attention,
     FeedForward,
     Keys,
     Mlp,
+    dropout_keys_per_layer,
     layer_norm,
     linear,
-    split_keys,
-    split_rng,
+    split_dropout_keys,
     xavier,
     zeros,
 )
@@ -50,12 +50,12 @@ class DecoderLayer(nnx.Module):
         self.ffn = FeedForward(width, hidden, rate, rngs)
         self.norm3 = layer_norm(width, rngs)
 
-    def __call__(self, query, query_pos, bev, reference, bev_shape, rng=None) -> Float[Array, "B Q D"]:
-        rng_attn, rng_cross, rng_ffn = split_rng(rng, 3)
+    def __call__(self, query, query_pos, bev, reference, bev_shape, dropout_keys=None) -> Float[Array, "B Q D"]:
+        keys_attn, keys_cross, keys_ffn = split_dropout_keys(dropout_keys, 3)
         placed = query + query_pos
-        query = self.norm1(query + self.attn(placed, placed, query, rng_attn))
-        query = self.norm2(self.cross(query, query_pos, bev, reference, bev_shape, rng_cross))
-        return self.norm3(self.ffn(query, rng_ffn))
+        query = self.norm1(query + self.attn(placed, placed, query, keys_attn))
+        query = self.norm2(self.cross(query, query_pos, bev, reference, bev_shape, keys_cross))
+        return self.norm3(self.ffn(query, keys_ffn))
 
 
 class QueryDecoder(nnx.Module):
@@ -67,8 +67,8 @@ class QueryDecoder(nnx.Module):
         self.coordinates = tuple(coordinates)
         self.reference = linear(width, len(self.coordinates), rngs, xavier, zeros)
         sizes = (width, ffn_width, num_heads, dropout)
-        self.layers = stacked([DecoderLayer(*sizes, rngs) for _ in range(layers)])
-        self.branches = stacked([Mlp((width, width, width, code_size), rngs) for _ in range(layers)])
+        self.layers = stack_layers([DecoderLayer(*sizes, rngs) for _ in range(layers)])
+        self.branches = stack_layers([Mlp((width, width, width, code_size), rngs) for _ in range(layers)])
 
     def __call__(
         self,
@@ -76,25 +76,27 @@ class QueryDecoder(nnx.Module):
         query_pos: Float[Array, "B Q D"],
         bev: Float[Array, "B YX D"],
         bev_shape: tuple[int, int],
-        rng: jax.Array | None = None,
+        dropout_keys: jax.Array | None = None,
     ) -> Refined:
         """What every layer says, stacked: a leading axis Z."""
 
-        def step(state, layer_and_branch, rng_layer):
+        def step(state, layer_and_branch, keys_layer):
             query, points = state
             layer, branch = layer_and_branch
-            query = layer(query, query_pos, bev, points[..., :2], bev_shape, rng_layer)
+            query = layer(query, query_pos, bev, points[..., :2], bev_shape, keys_layer)
             codes = branch(query)
             moved = jax.nn.sigmoid(codes[..., self.coordinates] + inverse_sigmoid(points))
             return (query, jax.lax.stop_gradient(moved)), Refined(query, codes, moved)
 
         start = (query, jax.nn.sigmoid(self.reference(query_pos)))
-        return over_layers(step, start, (self.layers, self.branches), split_keys(rng, count(self.layers)))[1]
+        return scan_layers(
+            step, start, (self.layers, self.branches), dropout_keys_per_layer(dropout_keys, num_layers(self.layers))
+        )[1]
 
 
 def each_by_its_own(heads: Mlp, states: Float[Array, "Z B Q D"]) -> Float[Array, "Z B Q C"]:
     """The state of each decoder layer through that layer's head; `heads` are stacked."""
-    return over_layers(lambda carry, head, state: (carry, head(state)), None, heads, states)[1]
+    return scan_layers(lambda carry, head, state: (carry, head(state)), None, heads, states)[1]
 
 
 def halves(rows: Float[Array, "... D2"]) -> tuple[Float[Array, "... D"], Float[Array, "... D"]]:

@@ -12,12 +12,12 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, UInt8
 from ml_collections import ConfigDict
 
-from dima_jax import params as weights
+from dima_jax import weights
 from dima_jax.student.agent_head import AgentHead
 from dima_jax.student.bev_encoder import BevEncoder
 from dima_jax.student.grid_mask import grid_mask
 from dima_jax.student.image_encoder import ImageEncoder
-from dima_jax.student.layers import Keys, key_bunch, split_rng
+from dima_jax.student.layers import Keys, make_dropout_keys, split_dropout_keys
 from dima_jax.student.map_head import MapHead
 from dima_jax.student.planner import Planner
 from dima_jax.types import AGENT_CLASSES, CAMERAS, MAP_CLASSES, Frame, SceneTokens, StudentOutput
@@ -132,8 +132,8 @@ class Student(nnx.Module):
         self, features: Levels, lidar2img, can_bus, prev_bev, has_prev_bev, *, is_training=False, key=None
     ) -> Float[Array, "B YX D"]:
         """As `encode_bev`, from image features, so that the images of a whole history can be encoded at once."""
-        rng = key_bunch(*training_keys(is_training, key, 1))
-        return self.bev_encoder(features, lidar2img, can_bus, prev_bev, has_prev_bev, rng)
+        dropout_keys = make_dropout_keys(*training_keys(is_training, key, 1))
+        return self.bev_encoder(features, lidar2img, can_bus, prev_bev, has_prev_bev, dropout_keys)
 
     def image_features(self, images: UInt8[Array, "B N H W 3"], *, key: jax.Array | None = None) -> Levels:
         """Pyramid levels of the images, finest first; B may hold several frames. With `key`, GridMask is applied."""
@@ -144,7 +144,7 @@ class Student(nnx.Module):
         return [level.reshape(*images.shape[:2], *level.shape[1:]) for level in levels]
 
     def normalize(self, images: UInt8[Array, "n H W 3"]) -> Float[Array, "n H W 3"]:
-        """(pixel - mean) / std; the padding at the right and at the bottom is 0 after normalising, as in VAD."""
+        """(pixel - mean) / std; the padding at the right and at the bottom is 0 after normalizing, as in VAD."""
         rows, columns = self.valid_shape
         valid = images[:, :rows, :columns].astype(jnp.float32)
         pixels = (valid - jnp.asarray(self.mean)) / jnp.asarray(self.std)
@@ -157,12 +157,12 @@ class Student(nnx.Module):
 
     def decode(self, bev: Float[Array, "B YX D"], *, is_training=False, key=None) -> StudentOutput:
         """BEV to agents, map and plan."""
-        rng_map, rng_agents, rng_plan = split_rng(key_bunch(*training_keys(is_training, key, 1)), 3)
-        lines = self.map_head(bev, self.bev_shape, rng_map)
-        agents = self.agent_head(bev, self.bev_shape, lines, rng_agents)
+        keys_map, keys_agents, keys_plan = split_dropout_keys(make_dropout_keys(*training_keys(is_training, key, 1)), 3)
+        lines = self.map_head(bev, self.bev_shape, keys_map)
+        agents = self.agent_head(bev, self.bev_shape, lines, keys_agents)
         ego = jnp.broadcast_to(self.planner.ego_query[...], (bev.shape[0], 1, bev.shape[-1]))
         tokens = SceneTokens(bev, ego, agents.tokens, agents.positions, lines.tokens, lines.positions)
-        offsets, feature = self.planner(tokens, rng_plan)
+        offsets, feature = self.planner(tokens, keys_plan)
         return StudentOutput(
             tokens=tokens,
             agent_logits=agents.logits,

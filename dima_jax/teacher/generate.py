@@ -26,21 +26,29 @@ class Cache(NamedTuple):
 
 
 def prefill(
-    llm: Llama, x: Float[Array, "B S E"], mask: Bool[Array, "B S"], *, prefix: int, room: int, lora: Lora | None
+    llm: Llama,
+    x: Float[Array, "B S E"],
+    mask: Bool[Array, "B S"],
+    *,
+    prefix: int,
+    max_new_tokens: int,
+    lora: Lora | None,
 ) -> tuple[Float[Array, "B V"], Cache]:
-    """Reads the prompt; returns the logits of each row's first new token and a cache with `room` free slots."""
+    """Reads the prompt; returns the logits of each row's first new token and a cache with `max_new_tokens` free slots."""
     allowed = scene_mask(mask, prefix)
 
     def attend(q, k, v, cache):
         del cache
         return jax.nn.dot_product_attention(q, k, v, mask=allowed), (k, v)
 
-    states, (keys, values) = llm.run(x, attend, positions(mask), None, lora)
+    states, (keys, values) = llm.scan_layers(x, attend, positions(mask), None, lora)
     length = mask.sum(axis=1)
     last = jnp.take_along_axis(states, (length - 1)[:, None, None], axis=1)
-    grow = functools.partial(jnp.pad, pad_width=((0, 0), (0, 0), (0, room), (0, 0), (0, 0)))
-    filled = jnp.pad(mask, ((0, 0), (0, room)))
-    return llm.logits(llm.finish(last))[:, 0], Cache(grow(keys), grow(values), filled, length, jnp.int32(mask.shape[1]))
+    grow = functools.partial(jnp.pad, pad_width=((0, 0), (0, 0), (0, max_new_tokens), (0, 0), (0, 0)))
+    filled = jnp.pad(mask, ((0, 0), (0, max_new_tokens)))
+    return llm.logits(llm.final_norm(last))[:, 0], Cache(
+        grow(keys), grow(values), filled, length, jnp.int32(mask.shape[1])
+    )
 
 
 def step(llm: Llama, tokens: Int[Array, " B"], cache: Cache, lora: Lora | None) -> tuple[Float[Array, "B V"], Cache]:
@@ -54,8 +62,8 @@ def step(llm: Llama, tokens: Int[Array, " B"], cache: Cache, lora: Lora | None) 
         return out, (keys, values)
 
     x = llm.embed_tokens(tokens[:, None])
-    states, (keys, values) = llm.run(x, attend, cache.length[:, None], (cache.keys, cache.values), lora)
-    return llm.logits(llm.finish(states))[:, 0], Cache(keys, values, filled, cache.length + 1, cache.slot + 1)
+    states, (keys, values) = llm.scan_layers(x, attend, cache.length[:, None], (cache.keys, cache.values), lora)
+    return llm.logits(llm.final_norm(states))[:, 0], Cache(keys, values, filled, cache.length + 1, cache.slot + 1)
 
 
 def greedy(
@@ -64,15 +72,15 @@ def greedy(
     mask: Bool[Array, "B S"],
     *,
     prefix: int,
-    room: int,
+    max_new_tokens: int,
     end: int,
     lora: Lora | None,
-) -> Int[Array, "B room"]:
-    """The `room` most likely next tokens of each row, one by one; after `end` a row repeats `end`.
+) -> Int[Array, "B max_new_tokens"]:
+    """The `max_new_tokens` most likely next tokens of each row, one by one; after `end` a row repeats `end`.
 
     x, mask, prefix: the prompt as in `Llama.__call__`.
     """
-    logits, cache = prefill(llm, x, mask, prefix=prefix, room=room, lora=lora)
+    logits, cache = prefill(llm, x, mask, prefix=prefix, max_new_tokens=max_new_tokens, lora=lora)
 
     def body(carry, _):
         logits, cache, ended = carry
@@ -81,5 +89,5 @@ def greedy(
         return (logits, cache, ended | (tokens == end)), tokens
 
     ended = jnp.zeros(mask.shape[0], bool)
-    _, tokens = jax.lax.scan(body, (logits, cache, ended), length=room)
+    _, tokens = jax.lax.scan(body, (logits, cache, ended), length=max_new_tokens)
     return tokens.T

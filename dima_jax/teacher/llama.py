@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
-from dima_jax.sharding import keep_rows
+from dima_jax.sharding import constrain_batch
 from dima_jax.teacher.lora import PROJECTIONS, Lora, project
 
 INIT_STD = 0.02  # initializer_range of LLaMA
@@ -114,14 +114,14 @@ class Llama(nnx.Module):
         x: embeddings; the first `prefix` positions are the scene (bidirectional), the rest causal text. mask: True =
         real; states at padded positions are meaningless. lora: None runs the frozen base alone.
         """
-        x, _ = self.run(x, masked_attention(scene_mask(mask, prefix)), positions(mask), None, lora)
-        return self.finish(x)
+        x, _ = self.scan_layers(x, masked_attention(scene_mask(mask, prefix)), positions(mask), None, lora)
+        return self.final_norm(x)
 
-    def finish(self, x: Float[Array, "B S E"]) -> Float[Array, "B S E"]:
+    def final_norm(self, x: Float[Array, "B S E"]) -> Float[Array, "B S E"]:
         """The final norm."""
         return rms_norm(x, self.norm.scale[...], self.rms_eps)
 
-    def run(
+    def scan_layers(
         self, x: Float[Array, "B S E"], attend: Callable, position: Int[Array, "B S"], cache, lora: Lora | None
     ) -> tuple[Float[Array, "B S E"], tuple]:
         """All layers, before the final norm; the loop that training and generation share.
@@ -149,7 +149,7 @@ class Llama(nnx.Module):
 
         def linear(names, x, spread):
             low_rank = None if updates is None else [updates[n] for n in names]
-            return [keep_rows(y, spread) for y in project(x, [weights[n] for n in names], low_rank)]
+            return [constrain_batch(y, spread) for y in project(x, [weights[n] for n in names], low_rank)]
 
         def split_heads(y):
             return y.reshape(*rotation[0].shape[:2], -1, self.head_width)
@@ -158,11 +158,11 @@ class Llama(nnx.Module):
         y, kept = attend(rotate(q, *rotation), rotate(k, *rotation), v, cache)
         rows = rows + linear(("o",), y.reshape(rows.shape), None)[0]
         gate, up = linear(("gate", "up"), rms_norm(rows, gains[1], self.rms_eps), "model")
-        return rows + linear(("down",), gated(gate, up), None)[0], kept
+        return rows + linear(("down",), swiglu(gate, up), None)[0], kept
 
 
 @jax.checkpoint
-def gated(gate: Float[Array, "*n F"], up: Float[Array, "*n F"]) -> Float[Array, "*n F"]:
+def swiglu(gate: Float[Array, "*n F"], up: Float[Array, "*n F"]) -> Float[Array, "*n F"]:
     """silu(gate) * up. The backward pass keeps the two factors alone, not silu's inner steps."""
     return jax.nn.silu(gate) * up
 
@@ -203,7 +203,7 @@ def scene_mask(mask: Bool[Array, "B S"], prefix: int) -> Bool[Array, "B 1 S S"]:
 
 
 def masked_attention(allowed: Bool[Array, "B 1 S S"]) -> Callable:
-    """An `attend` for `Llama.run` that keeps nothing: softmax attention under a mask, grouped key-value heads. The
+    """An `attend` for `Llama.scan_layers` that keeps nothing: softmax attention under a mask, grouped key-value heads. The
     backward pass keeps the products, q with k and weights with v, and redoes the softmax.
     """
     policy = jax.checkpoint_policies.dots_saveable

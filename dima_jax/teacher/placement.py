@@ -5,7 +5,7 @@ following the line at a constant speed. A candidate is good if it starts inside 
 its own track cross no boundary, it keeps clear of boundaries, of all predicted agents at every step, and of the ego now.
 Among the good ones, those that come into (or keep out of) the ego's way are preferred, as asked.
 
-All functions treat one scene, in the current LiDAR frame: metres, radians counter-clockwise from +x; vmap over scenes.
+All functions treat one scene, in the current LiDAR frame: meters, radians counter-clockwise from +x; vmap over scenes.
 Rectangles are compared along the added vehicle's own axes.
 """
 
@@ -22,7 +22,7 @@ STEP = 0.5  # s between the steps of a future
 EGO_SIZE = (1.85, 4.084)  # m, width and length (vad-spec 12.1)
 GAP_AHEAD, GAP_ASIDE = 0.5, 0.2  # m, least free space to other agents
 EGO_GAP = 2.0  # m, least free space ahead of or behind the ego now
-CONFLICT = 3.0  # m between centres at the same step: VAD's collision constraint acts below (vad-spec 9)
+CONFLICT = 3.0  # m between centers at the same step: VAD's collision constraint acts below (vad-spec 9)
 
 
 class Agents(NamedTuple):
@@ -51,7 +51,7 @@ class Placement(NamedTuple):
 
 
 def place(
-    luck: Float[Array, "c 5"],
+    uniforms: Float[Array, "c 5"],
     lines: Lines,
     agents: Agents,
     path: Float[Array, "F1 2"],
@@ -59,8 +59,8 @@ def place(
     pc_range: tuple[float, ...],
     want_conflict: Bool[Array, ""],
 ) -> Placement:
-    """Draws a vehicle. luck: uniform random numbers; path: where the ego will be, now and at F steps."""
-    tracks, headings, real = candidates(luck, lines, path.shape[0])
+    """Draws a vehicle. uniforms: uniform random numbers; path: where the ego will be, now and at F steps."""
+    tracks, headings, real = candidates(uniforms, lines, path.shape[0])
     good = (
         real
         & inside(tracks[:, 0], pc_range)
@@ -74,20 +74,20 @@ def place(
 
 
 def candidates(
-    luck: Float[Array, "c 5"], lines: Lines, steps: int
+    uniforms: Float[Array, "c 5"], lines: Lines, steps: int
 ) -> tuple[Float[Array, "c F1 2"], Float[Array, "c F1"], Bool[Array, " c"]]:
     """(tracks, headings, is real) of vehicles beside random lines; without a usable line none is real.
 
     A vehicle with no divider between it and the ego drives the ego's way; across a divider, either way: the lines do
     not say whether traffic keeps right or left.
     """
-    which, along, left, pace, turn = luck.T
+    which, along, left, pace, turn = uniforms.T
     usable = lines.divider | lines.boundary
     rank = jnp.floor(which * usable.sum()) + 1  # of the drawn line among the usable ones
     line = jnp.argmax(jnp.cumsum(usable) == rank[:, None], axis=1)
     points = lines.points[line]
     side = jnp.where(left < 0.5, 1.0, -1.0)
-    start, tangent = jax.vmap(beside)(points, along, side, jnp.zeros((len(luck), 1)))
+    start, tangent = jax.vmap(beside)(points, along, side, jnp.zeros((len(uniforms), 1)))
     across = crosses_any(jnp.zeros_like(start[:, 0]), start[:, 0], lines.points, lines.divider)
     turned = jnp.where(across, turn < 0.5, tangent[:, 0, 1] < 0)  # the ego looks along +y
     way = jnp.where(turned, -1.0, 1.0)
@@ -98,17 +98,17 @@ def candidates(
 
 
 def beside(
-    points: Float[Array, "P 2"], along: Float[Array, ""], side: Float[Array, ""], travelled: Float[Array, " F1"]
+    points: Float[Array, "P 2"], along: Float[Array, ""], side: Float[Array, ""], traveled: Float[Array, " F1"]
 ) -> tuple[Float[Array, "F1 2"], Float[Array, "F1 2"]]:
     """Positions half a lane beside a polyline, and its unit tangents there.
 
-    along: start, as a share of the length; travelled: metres from there (beyond the ends the line goes on straight);
+    along: start, as a share of the length; traveled: meters from there (beyond the ends the line goes on straight);
     side: +1 left of the line's direction, -1 right.
     """
     steps = jnp.diff(points, axis=0)
     lengths = jnp.maximum(jnp.linalg.norm(steps, axis=-1), 1e-3)
     starts = jnp.concatenate([jnp.zeros(1), jnp.cumsum(lengths)])
-    distance = along * starts[-1] + travelled
+    distance = along * starts[-1] + traveled
     segment = jnp.clip(jnp.searchsorted(starts, distance, side="right") - 1, 0, len(steps) - 1)
     share = (distance - starts[segment]) / lengths[segment]
     directions = steps / lengths[:, None]
@@ -186,7 +186,7 @@ def crosses_any(
 
 
 def distance_to_lines(xy: Float[Array, "n 2"], points: Float[Array, "M P 2"]) -> Float[Array, "n M"]:
-    """From each point to the nearest place of each line, metres."""
+    """From each point to the nearest place of each line, meters."""
     a, d = points[:, :-1], jnp.diff(points, axis=1)
     relative = xy[:, None, None] - a
     share = jnp.sum(relative * d, axis=-1) / jnp.maximum(jnp.sum(d * d, axis=-1), 1e-6)

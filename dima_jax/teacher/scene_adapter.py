@@ -2,7 +2,7 @@
 
 One Q-former per token type: learned queries go twice through self-attention among themselves, cross-attention to the
 tokens, and an MLP, at the student's width; a Linear takes them to the LLM's. Tokens carry a code of where they are
-(BEV cell, agent centre, map point). BEV queries are one per cell of `bev_grid` and carry the code of their cell, so that
+(BEV cell, agent center, map point). BEV queries are one per cell of `bev_grid` and carry the code of their cell, so that
 a query can find its own part of the BEV; the surrogate tasks ask it about exactly that part (D7, D9).
 """
 
@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float
 
-from dima_jax.depth import over_layers, stacked
+from dima_jax.scan_layers import scan_layers, stack_layers
 from dima_jax.types import SceneTokens
 
 FREQUENCIES = 8  # octaves of the position code: from one to 1/128 of the scene
@@ -73,7 +73,7 @@ class QFormer(nnx.Module):
         self.queries = nnx.Param(0.02 * jax.random.normal(rngs.params(), (num_queries, width)))
         self.position = PositionCode(width, rngs=rngs)
         self.token_norm = nnx.LayerNorm(width, rngs=rngs)
-        self.layers = stacked([QFormerLayer(width, heads, rngs=rngs) for _ in range(layers)])
+        self.layers = stack_layers([QFormerLayer(width, heads, rngs=rngs) for _ in range(layers)])
         self.norm = nnx.LayerNorm(width, rngs=rngs)
         self.out = nnx.Linear(width, llm_width, rngs=rngs)
 
@@ -89,7 +89,7 @@ class QFormer(nnx.Module):
         query_code = 0.0 if query_positions is None else self.position(query_positions)
         token_code = self.position(positions)
         tokens = self.token_norm(tokens)
-        x, _ = over_layers(lambda x, layer, _: (layer(x, query_code, tokens, token_code, mask), None), x, self.layers)
+        x, _ = scan_layers(lambda x, layer, _: (layer(x, query_code, tokens, token_code, mask), None), x, self.layers)
         return self.out(self.norm(x))
 
 
@@ -142,7 +142,7 @@ class SceneAdapter(nnx.Module):
 
 
 def cell_centers(shape: tuple[int, int]) -> Float[Array, "n 2"]:
-    """Centres (x, y) in [0, 1] of a row-major grid of (rows, columns)."""
+    """Centers (x, y) in [0, 1] of a row-major grid of (rows, columns)."""
     rows, columns = shape
     y, x = jnp.meshgrid((jnp.arange(rows) + 0.5) / rows, (jnp.arange(columns) + 0.5) / columns, indexing="ij")
     return jnp.stack([x, y], axis=-1).reshape(-1, 2)

@@ -4,7 +4,7 @@ Of each edited sample either one confident vehicle is deleted (the LLM does not 
 is added (`placement.py` says where; its token is a Linear of class, box code and future). The edited tokens go through
 the LLM with the edit's own question and answer, and a head of its own predicts what the ego should do now.
 
-The edit reads the student's predictions as plain numbers: it makes a new example, it is not something to optimise. The
+The edit reads the student's predictions as plain numbers: it makes a new example, it is not something to optimize. The
 tokens themselves stay connected, so the edited pass teaches the scene encoder (D11).
 """
 
@@ -33,7 +33,7 @@ class Edit(NamedTuple):
     """n edited samples; A1 = A + 1 agents, the last of which is the added one.
 
     tokens, positions (in [0, 1]), visible: the agents as the LLM sees them. centers, future_offsets, vehicles: the
-    confident vehicles that are in the edited scene, metres. row: of the edit's text. blocks: the edited vehicle is (or
+    confident vehicles that are in the edited scene, meters. row: of the edit's text. in_ego_path: the edited vehicle is (or
     was) in the ego's way. edited: False where nothing could be edited.
     """
 
@@ -44,12 +44,12 @@ class Edit(NamedTuple):
     future_offsets: Float[Array, "n A1 F 2"]
     vehicles: Bool[Array, "n A1"]
     row: Int[Array, " n"]
-    blocks: Bool[Array, " n"]
+    in_ego_path: Bool[Array, " n"]
     edited: Bool[Array, " n"]
 
 
 class Scene(NamedTuple):
-    """The student's predictions of n samples, as plain numbers in metres. confident: scored above the threshold."""
+    """The student's predictions of n samples, as plain numbers in meters. confident: scored above the threshold."""
 
     agents: Agents
     confident: Bool[Array, "n A"]
@@ -81,8 +81,8 @@ class SceneEditor(nnx.Module):
         agents, positions, command, ego, planned = jax.tree.map(lambda x: edited_samples(x, samples), batch)
         scene = read_scene(student, samples, self.pc_range, self.score_threshold)
         path = ego_path(ego, planned, command)
-        luck = jax.random.uniform(key, (samples, 3 + scene.confident.shape[1] + 5 * placement.CANDIDATES))
-        choice = jax.vmap(lambda *one: choose(*one, self.pc_range))(luck, scene, path)
+        uniforms = jax.random.uniform(key, (samples, 3 + scene.confident.shape[1] + 5 * placement.CANDIDATES))
+        choice = jax.vmap(lambda *one: choose(*one, self.pc_range))(uniforms, scene, path)
 
         feature = jax.vmap(lambda choice: added_feature(choice, self.pc_range))(choice)
         added_position = jnp.clip(geometry.normalize_xy(choice.track[:, 0], self.pc_range), 0.0, 1.0)
@@ -94,8 +94,8 @@ class SceneEditor(nnx.Module):
             centers=_append(scene.agents.track[:, :, 0], choice.track[:, 0]),
             future_offsets=_append(scene.future_offsets, jnp.diff(choice.track, axis=1)),
             vehicles=_append(scene.agents.mask & stays, choice.add),
-            row=2 * jnp.where(choice.add, 1 + choice.kind, 0) + choice.blocks,
-            blocks=choice.blocks,
+            row=2 * jnp.where(choice.add, 1 + choice.kind, 0) + choice.in_ego_path,
+            in_ego_path=choice.in_ego_path,
             edited=choice.add | choice.deleted.any(axis=1),
         )
 
@@ -108,15 +108,17 @@ class Choice(NamedTuple):
     kind: Int[Array, ""]
     track: Float[Array, "F1 2"]
     heading: Float[Array, ""]
-    blocks: Bool[Array, ""]
+    in_ego_path: Bool[Array, ""]
 
 
-def choose(luck: Float[Array, " u"], scene: Scene, path: Float[Array, "F1 2"], pc_range: tuple[float, ...]) -> Choice:
+def choose(
+    uniforms: Float[Array, " u"], scene: Scene, path: Float[Array, "F1 2"], pc_range: tuple[float, ...]
+) -> Choice:
     """Adds or deletes with equal chance, and as often in the ego's way as out of it, as far as the scene allows.
 
-    luck: uniform random numbers: 3 decisions, one for each agent, five for each candidate place.
+    uniforms: uniform random numbers: 3 decisions, one for each agent, five for each candidate place.
     """
-    decisions, who, where = jnp.split(luck, [3, 3 + len(scene.confident)])
+    decisions, agent_noise, where = jnp.split(uniforms, [3, 3 + len(scene.confident)])
     want_add, want_block = decisions[:2] < 0.5
     kind = (decisions[2] * len(ADDED_CLASSES)).astype(jnp.int32)
     size = jnp.array(ADDED_SIZES)[kind, :2]
@@ -125,17 +127,17 @@ def choose(luck: Float[Array, " u"], scene: Scene, path: Float[Array, "F1 2"], p
 
     in_way = blocks_way(scene.agents.track[:, 0], path)
     vehicles = scene.agents.mask
-    victim = jnp.argmax(jnp.where(vehicles, 1.0 + who + (in_way == want_block), 0.0))
+    deleted_index = jnp.argmax(jnp.where(vehicles, 1.0 + agent_noise + (in_way == want_block), 0.0))
 
     add = placed.found & (want_add | ~vehicles.any())
     delete = vehicles.any() & ~add
-    blocks = jnp.where(add, placement.conflicts(placed.track, path), delete & in_way[victim])
-    deleted = delete & (jnp.arange(len(vehicles)) == victim)
-    return Choice(add, deleted, kind, placed.track, placed.heading, blocks)
+    in_ego_path = jnp.where(add, placement.conflicts(placed.track, path), delete & in_way[deleted_index])
+    deleted = delete & (jnp.arange(len(vehicles)) == deleted_index)
+    return Choice(add, deleted, kind, placed.track, placed.heading, in_ego_path)
 
 
 def blocks_way(centers: Float[Array, "A 2"], path: Float[Array, "F1 2"]) -> Bool[Array, " A"]:
-    """Vehicles that stand in the ego's way: near its path or the next metres beyond the path's end."""
+    """Vehicles that stand in the ego's way: near its path or the next meters beyond the path's end."""
     step = path[-1] - path[0]
     length = jnp.linalg.norm(step)
     ahead = jnp.where(length > 1.0, step / jnp.maximum(length, 1e-3), jnp.array([0.0, 1.0]))

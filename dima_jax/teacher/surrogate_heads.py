@@ -25,7 +25,7 @@ class EgoHead(nnx.Module):
         self.out = nnx.Linear(2 * width, num_commands * num_future * 2, rngs=rngs)
 
     def __call__(self, states: Float[Array, "B e E"]) -> tuple[Float[Array, "B D2"], Float[Array, "B R F 2"]]:
-        """(teacher ego feature, ego offsets in metres per step)."""
+        """(teacher ego feature, ego offsets in meters per step)."""
         feature = self.project(states.mean(axis=1))
         for linear in self.decoder:
             feature = jax.nn.relu(linear(feature))
@@ -56,7 +56,7 @@ class AgentFutureHead(nnx.Module):
     def __call__(
         self, states: Float[Array, "B a E"], agents: Float[Array, "B A D"], positions: Float[Array, "B A 2"]
     ) -> Float[Array, "B A F 2"]:
-        """Offsets in metres per step."""
+        """Offsets in meters per step."""
         keys = self.state_norm(self.states(states))
         x = self.token_norm(agents)
         x = self.norm(x + self.attn(x + self.position(positions), keys, keys))

@@ -16,7 +16,7 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 from ml_collections import ConfigDict
 
-from dima_jax import params as weights
+from dima_jax import weights
 from dima_jax.teacher import generate
 from dima_jax.teacher.llama import Llama
 from dima_jax.teacher.lora import Lora
@@ -90,7 +90,7 @@ class Teacher(nnx.Module):
         student: its predictions place and judge the edits (D10). is_training: BEV cells are masked. key: mask and edits.
         """
         mask_key, edit_key = jax.random.split(key)
-        tokens = self.seen(tokens)
+        tokens = self.mask_inputs(tokens)
         batch = command.shape[0]
         edits = num_edits(batch, self.edit_share)
         masked = self._draw_mask(mask_key, batch) if is_training else self._no_mask(batch)
@@ -101,11 +101,11 @@ class Teacher(nnx.Module):
         question = jax.tree.map(lambda x: edit_row(edited_samples(x, edits), edit.row), edit_text)
 
         rows = (scene, text.tokens, text.mask), (edited_scene, question.tokens, question.mask)
-        states, text_logits = self.think(*jax.tree.map(interleave, *rows))
+        states, text_logits = self.run_llm(*jax.tree.map(interleave, *rows))
         now = {part: without_edits(x, edits) for part, x in states.items()}
         reconstructed = now["bev"]
         if self.separate_mask_pass and is_training:
-            reconstructed = self.think(self.read_scene(tokens, masked), *_no_text(batch))[0]["bev"]
+            reconstructed = self.run_llm(self.read_scene(tokens, masked), *_no_text(batch))[0]["bev"]
         feature, ego_offsets = self.ego_head(now["ego"])
         _, edited_offsets = self.edit_head(edits_alone(states["ego"], edits))
         return TeacherOutput(
@@ -121,7 +121,7 @@ class Teacher(nnx.Module):
                 agent_centers=edit.centers,
                 agent_future_offsets=edit.future_offsets,
                 agent_mask=edit.vehicles,
-                touches_path=edit.blocks,
+                touches_path=edit.in_ego_path,
                 edited=edit.edited,
                 text_logits=edits_alone(text_logits, edits),
                 tokens=question.tokens,
@@ -129,7 +129,7 @@ class Teacher(nnx.Module):
             ),
         )
 
-    def seen(self, tokens: SceneTokens) -> SceneTokens:
+    def mask_inputs(self, tokens: SceneTokens) -> SceneTokens:
         """The scene as far as `teacher.tokens` lets the teacher see it; what it may not see is zero, its places too."""
         places = {"agents": ("agent_positions",), "map": ("map_positions",)}
         hidden = [name for part in PARTS if part not in self.tokens for name in (part, *places.get(part, ()))]
@@ -144,7 +144,7 @@ class Teacher(nnx.Module):
             "map": self.adapter.read_map(tokens),
         }
 
-    def think(
+    def run_llm(
         self, scene: dict[str, Float[Array, "B n E"]], text: Int[Array, "B S"], text_mask: Bool[Array, "B S"]
     ) -> tuple[dict[str, Float[Array, "B n E"]], Float[Array, "B S V"]]:
         """One pass of the LLM: (float32 states of each scene part, logits at every text position)."""
@@ -158,23 +158,27 @@ class Teacher(nnx.Module):
         return parts, self.llm.logits(states[:, prefix:])
 
     def plan(self, tokens: SceneTokens) -> tuple[Float[Array, "B D2"], Float[Array, "B R F 2"]]:
-        """(teacher ego feature, ego offsets in metres per step) alone, unmasked. The scene sees no text, so none is read."""
+        """(teacher ego feature, ego offsets in meters per step) alone, unmasked. The scene sees no text, so none is read."""
         batch = tokens.bev.shape[0]
-        scene = self.read_scene(self.seen(tokens), self._no_mask(batch))
-        return self.ego_head(self.think(scene, *_no_text(batch))[0]["ego"])
+        scene = self.read_scene(self.mask_inputs(tokens), self._no_mask(batch))
+        return self.ego_head(self.run_llm(scene, *_no_text(batch))[0]["ego"])
 
-    def begin(self, tokens: SceneTokens, prompt: Text, *, room: int) -> tuple[Float[Array, "B V"], generate.Cache]:
+    def prefill(
+        self, tokens: SceneTokens, prompt: Text, *, max_new_tokens: int
+    ) -> tuple[Float[Array, "B V"], generate.Cache]:
         """Reads scene and question: logits of the answer's first token, and what `generate.step` goes on from."""
         x, mask, prefix = self._question(tokens, prompt)
-        return generate.prefill(self.llm, x, mask, prefix=prefix, room=room, lora=self.lora)
+        return generate.prefill(self.llm, x, mask, prefix=prefix, max_new_tokens=max_new_tokens, lora=self.lora)
 
-    def answer(self, tokens: SceneTokens, prompt: Text, *, room: int, end: int) -> Int[Array, "B room"]:
-        """The greedy answer to a question about the scene: at most `room` tokens, filled with `end`."""
+    def generate(
+        self, tokens: SceneTokens, prompt: Text, *, max_new_tokens: int, end: int
+    ) -> Int[Array, "B max_new_tokens"]:
+        """The greedy answer to a question about the scene: at most `max_new_tokens` tokens, filled with `end`."""
         x, mask, prefix = self._question(tokens, prompt)
-        return generate.greedy(self.llm, x, mask, prefix=prefix, room=room, end=end, lora=self.lora)
+        return generate.greedy(self.llm, x, mask, prefix=prefix, max_new_tokens=max_new_tokens, end=end, lora=self.lora)
 
     def _question(self, tokens: SceneTokens, prompt: Text):
-        scene = self.read_scene(self.seen(tokens), self._no_mask(prompt.tokens.shape[0]))
+        scene = self.read_scene(self.mask_inputs(tokens), self._no_mask(prompt.tokens.shape[0]))
         return self._sequence(scene, prompt.tokens, prompt.mask)
 
     def _sequence(self, scene, text, text_mask):
@@ -226,7 +230,7 @@ def _no_text(batch: int):
     return jnp.zeros((batch, 0), jnp.int32), jnp.zeros((batch, 0), bool)
 
 
-def undrawn(sizes: ConfigDict, rngs: nnx.Rngs) -> Llama:
+def abstract_llm(sizes: ConfigDict, rngs: nnx.Rngs) -> Llama:
     """An LLM of shapes. Its keys are used up, so that every other weight is what it is beside a drawn one."""
     llm = nnx.eval_shape(lambda: Llama(**sizes, rngs=nnx.Rngs(0)))
     for path in weights.split(llm)[1]:
@@ -235,10 +239,10 @@ def undrawn(sizes: ConfigDict, rngs: nnx.Rngs) -> Llama:
     return llm
 
 
-def build(config: ConfigDict, student_width: int, rngs: nnx.Rngs, *, draw_base: bool = True) -> Teacher:
-    """The teacher of a whole config, with fresh weights; draw_base: as in `dima.build`."""
+def build(config: ConfigDict, student_width: int, rngs: nnx.Rngs, *, init_llm: bool = True) -> Teacher:
+    """The teacher of a whole config, with fresh weights; init_llm: as in `dima.build`."""
     student, teacher = config.student, config.teacher
-    llm = Llama(**teacher.llm, rngs=rngs) if draw_base else undrawn(teacher.llm, rngs)
+    llm = Llama(**teacher.llm, rngs=rngs) if init_llm else abstract_llm(teacher.llm, rngs)
     lora = Lora(llm.shapes, layers=llm.depth, rank=teacher.lora.rank, alpha=teacher.lora.alpha, rngs=rngs)
     adapter = SceneAdapter(
         **teacher.adapter, width=student_width, llm_width=llm.width, bev_shape=student.bev_shape, rngs=rngs

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import jax
 
-from configs import base
 from dima_jax import sharding
+from dima_jax.configs import base
 from dima_jax.convert import llm_folder
 from dima_jax.convert.llama_command import convert
 

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from dima_jax.data import drives, loader
+from dima_jax.data import loader, sequences
 from dima_jax.data.prompts import ByteTokenizer
 from dima_jax.data.records import Records, shard_name, walk
 from dima_jax.errors import UserError
@@ -110,7 +110,7 @@ def test_corrupt_record_stops_training_with_its_name(config, tmp_path):
 
 
 def test_drive_is_in_order_with_sequential_can_bus(config):
-    frames = list(drives.iterate_scenes(config, "val"))
+    frames = list(sequences.iterate_scenes(config, "val"))
     assert [frame.frame_index for frame in frames] == list(range(11))
     assert [frame.is_first for frame in frames] == [True] + [False] * 10
     assert [frame.future_valid for frame in frames] == [True] * 5 + [False] * 6
@@ -126,9 +126,12 @@ def test_drive_is_in_order_with_sequential_can_bus(config):
 
 def test_drive_targets_are_never_cut(config):
     config.data.update(max_agents=1, max_map=1)
-    assert max(frame.agents.mask.sum() for frame in drives.iterate_scenes(config, "val")) > 1
+    assert max(frame.agents.mask.sum() for frame in sequences.iterate_scenes(config, "val")) > 1
 
 
 def test_scene_tags():
-    assert drives.scene_tags("The car turns left. [turn_left] tags: turn_left, overtake.") == ("turn_left", "overtake")
-    assert drives.scene_tags("Parked truck, construction") == ()
+    assert sequences.scene_tags("The car turns left. [turn_left] tags: turn_left, overtake.") == (
+        "turn_left",
+        "overtake",
+    )
+    assert sequences.scene_tags("Parked truck, construction") == ()

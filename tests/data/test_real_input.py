@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from shapely.geometry import LineString, Polygon
 
-from configs import demo
 from data_prep import ego, map_lines, validate
 from data_prep.key_frames import matrix
 from dima_jax import geometry
-from dima_jax.data import drives, features, loader
+from dima_jax.configs import demo
+from dima_jax.data import features, loader, sequences
 from dima_jax.data.prompts import ByteTokenizer
 from dima_jax.data.records import Records
 from dima_jax.types import CAMERAS
@@ -57,8 +57,8 @@ def iou(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def test_real_boxes_project_where_the_infos_2d_boxes_are(config):
-    """All 84: centres to a tenth of a pixel. The hulls overlap but for the LiDAR's tilt, which a box's yaw cannot hold."""
-    frame = drives.Drives(config, "val")[0]
+    """All 84: centers to a tenth of a pixel. The hulls overlap but for the LiDAR's tilt, which a box's yaw cannot hold."""
+    frame = sequences.Drives(config, "val")[0]
     boxes = features.decode(Records(config.data.path, "val").read(0))["agents"]["boxes"].astype(np.float64)
     overlaps = []
     for camera, lidar2img in zip(CAMERAS, frame.camera_matrices, strict=True):
@@ -75,7 +75,7 @@ def test_real_boxes_project_where_the_infos_2d_boxes_are(config):
 
 
 def test_small_images_have_small_projections(config):
-    frame = drives.Drives(config, "val")[0]
+    frame = sequences.Drives(config, "val")[0]
     point = np.array([[1.0, 20.0, -1.0]])
     full, _ = project(point, frame.camera_matrices[0])
     small, depth = geometry.project(point, frame.frame.lidar2img[0, 0])
@@ -84,7 +84,7 @@ def test_small_images_have_small_projections(config):
 
 
 def test_real_frames_reach_the_frame_of_the_student(config):
-    real, questions = list(drives.iterate_scenes(config, "val"))
+    real, questions = list(sequences.iterate_scenes(config, "val"))
     assert real.frame.images.shape == (1, 6, *SHAPE, 3)
     assert not real.frame.images[:, :, VALID_SHAPE[0] :].any()
     assert real.agents.mask.sum() >= 3 and not real.map.mask.any() and not real.future_valid

@@ -1,4 +1,4 @@
-"""Images: scale, pad, colour order, distortion; and the projection that belongs to them."""
+"""Images: scale, pad, color order, distortion; and the projection that belongs to them."""
 
 import cv2
 import numpy as np
@@ -8,7 +8,7 @@ from dima_jax.data import transforms
 from dima_jax.errors import UserError
 
 
-def test_resize_pads_right_and_below_in_the_colour_order():
+def test_resize_pads_right_and_below_in_the_color_order():
     image = np.zeros((20, 40, 3), np.uint8)
     image[..., 0] = 200  # blue, OpenCV's first channel
     bgr = transforms.resize_pad(image, 0.5, (10, 20), (32, 32), "bgr")
@@ -50,8 +50,8 @@ def test_photometric_keeps_shape_and_follows_the_rng():
     assert len({x.tobytes() for x in distorted}) > 30
 
 
-def test_photometric_does_not_depend_on_the_colour_order():
-    """The same draws distort the same colours, whichever channel comes first (without the channel shuffle)."""
+def test_photometric_does_not_depend_on_the_color_order():
+    """The same draws distort the same colors, whichever channel comes first (without the channel shuffle)."""
     image = np.random.default_rng(1).integers(30, 200, (16, 16, 3), np.uint8)
     for seed in range(20):
         if np.random.default_rng(seed).random(6)[4] < 0.5:

@@ -36,7 +36,7 @@ def test_future_ends_with_the_scene():
     assert records[1:].tolist() == [38, 39, 38]
 
 
-def test_can_bus_deltas_are_between_neighbours():
+def test_can_bus_deltas_are_between_neighbors():
     can_bus = np.arange(3 * 18, dtype=float).reshape(3, 18) ** 2
     deltas = can_bus_deltas(can_bus)
     changed = [0, 1, 2, 17]

@@ -2,7 +2,7 @@
 
     python -m tests.golden.onnx_vad_tiny --root DIR [--split dev]
 
-The golden images are numbers around 0, not pixels, so the file is written without normalisation (mean 0, std 1) and the
+The golden images are numbers around 0, not pixels, so the file is written without normalization (mean 0, std 1) and the
 type of its image input is changed from uint8 to float32; all else is what `dima_jax.export` writes.
 """
 
@@ -19,7 +19,7 @@ from tests.golden.check import close
 from tests.golden.pieces import vad_tiny_full
 from tests.golden.recipe_student import TINY, vad_config
 
-TOLERANCE = 1e-3  # metres
+TOLERANCE = 1e-3  # meters
 
 
 def check(golden_file: Path):

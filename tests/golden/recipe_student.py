@@ -11,8 +11,8 @@ import numpy as np
 from flax import nnx
 from ml_collections import ConfigDict
 
-from configs import base
-from dima_jax import params
+from dima_jax import weights
+from dima_jax.configs import base
 from dima_jax.convert import rules, torch_vad
 from dima_jax.student import student
 from tests.golden.check import recipe
@@ -72,13 +72,13 @@ def partial(config: ConfigDict, table: Iterable[rules.Rule], under: tuple[str, .
     """A student with these foreign weights below `under` (strictly converted) and zeros elsewhere."""
     graph, shapes = abstract(config)
     wanted = {path: shape for path, shape in shapes.items() if path.startswith(under)}
-    weights, _ = rules.to_ours(table, torch_vad.IGNORED, foreign, wanted)
+    params, _ = rules.to_ours(table, torch_vad.IGNORED, foreign, wanted)
     rest = {path: jnp.zeros(shape.shape) for path, shape in shapes.items() if path not in wanted}
-    return params.bind(graph, {**jax.tree.map(jnp.asarray, weights), **rest})
+    return weights.bind(graph, {**jax.tree.map(jnp.asarray, params), **rest})
 
 
-def whole(config: ConfigDict, weights: Mapping[str, np.ndarray]) -> nnx.Module:
+def whole(config: ConfigDict, params: Mapping[str, np.ndarray]) -> nnx.Module:
     """A student with the weights of a complete VAD state dict."""
     graph, shapes = abstract(config)
-    converted, _ = torch_vad.from_torch(weights, shapes)
-    return params.bind(graph, jax.tree.map(jnp.asarray, converted))
+    converted, _ = torch_vad.from_torch(params, shapes)
+    return weights.bind(graph, jax.tree.map(jnp.asarray, converted))

@@ -28,7 +28,7 @@ def agent_targets(num_real, *, padded=4, batch=1):
 
 
 def map_targets(lines, labels, *, padded=3):
-    """Lines [n, P, 2] in metres, each in both directions, plus a third order that is not real."""
+    """Lines [n, P, 2] in meters, each in both directions, plus a third order that is not real."""
     n, num_points = len(lines), np.shape(lines)[1]
     points = np.zeros((1, padded, 3, num_points, 2), np.float32)
     points[0, :n, 0], points[0, :n, 1] = lines, np.asarray(lines)[:, ::-1]

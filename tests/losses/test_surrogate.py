@@ -18,7 +18,7 @@ def pose(x=0.0, y=0.0, yaw=0.0):
 
 
 def ramp():
-    """Tokens that know where they are: channels (x, y) of the cell centre in metres [1, 24, 2]."""
+    """Tokens that know where they are: channels (x, y) of the cell center in meters [1, 24, 2]."""
     y, x = np.meshgrid(np.arange(-5, 6, 2.0), np.arange(-3, 4, 2.0), indexing="ij")
     return jnp.asarray(np.stack([x, y], axis=-1).reshape(1, -1, 2), jnp.float32)
 
@@ -43,7 +43,7 @@ def test_warp_reads_the_same_place_in_the_other_frame(frame, expected):
     warped, inside = surrogate.warp_bev(ramp(), frame, SHAPE, PC_RANGE)
     x, y = expected(*np.asarray(ramp())[0].T)
     np.testing.assert_array_equal(inside[0], (np.abs(x) <= 4) & (np.abs(y) <= 6))
-    known = (np.abs(x) <= 3) & (np.abs(y) <= 5)  # between cell centres, where a ramp is read exactly
+    known = (np.abs(x) <= 3) & (np.abs(y) <= 5)  # between cell centers, where a ramp is read exactly
     assert known.sum() >= 6
     np.testing.assert_allclose(np.asarray(warped)[0][known], np.stack([x, y], axis=-1)[known], atol=1e-4)
 

@@ -14,7 +14,7 @@ def test_cells_are_row_major_with_x_along_columns():
     np.testing.assert_allclose(centers[-1], [0.875, 0.75])
 
 
-def test_pillars_stand_half_a_metre_inside_the_range():
+def test_pillars_stand_half_a_meter_inside_the_range():
     heights = bev_geometry.pillars((1, 1), PC_RANGE, 4)[:, 0, 2] * 4.0 - 2.0
     np.testing.assert_allclose(heights, [-1.5, -0.5, 0.5, 1.5])
 

@@ -20,8 +20,8 @@ def sample_at(image, x, y, weight=1.0):
 @pytest.mark.parametrize(
     ("x", "y", "expected"),
     [
-        (0.125, 0.25, 0.0),  # centre of the first cell
-        (0.875, 0.75, 7.0),  # centre of the last cell
+        (0.125, 0.25, 0.0),  # center of the first cell
+        (0.875, 0.75, 7.0),  # center of the last cell
         (0.25, 0.25, 0.5),  # between two columns
         (0.125, 0.5, 2.0),  # between two rows
         (0.25, 0.5, 2.5),  # between four cells

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from dima_jax import export, params
+from dima_jax import export, weights
 from dima_jax.student import student
 from dima_jax.student.grid_mask import grid_mask
 from dima_jax.student.map_head import MapOutput, nearest_to_corner
@@ -20,7 +20,7 @@ CODE_WEIGHTS = 10 + 4  # VAD stores its losses' constants as weights
 def test_has_as_many_weights_as_vad(sizes, count):
     _, shapes = abstract(vad_config(**sizes))
     statistics = {path: shape for path, shape in shapes.items() if path.endswith(("/mean", "/var"))}
-    assert params.count(shapes) - params.count(statistics) + CODE_WEIGHTS == count
+    assert weights.count(shapes) - weights.count(statistics) + CODE_WEIGHTS == count
 
 
 @pytest.fixture(scope="module")
@@ -33,14 +33,14 @@ def config():
 
 @pytest.fixture(scope="module")
 def split(config):
-    return params.split(student.build(config, nnx.Rngs(0)))
+    return weights.split(student.build(config, nnx.Rngs(0)))
 
 
 @pytest.fixture(scope="module")
 def run(split):
     graph, _ = split
 
-    return jax.jit(lambda weights, *inputs: params.bind(graph, weights)(*inputs))
+    return jax.jit(lambda params, *inputs: weights.bind(graph, params)(*inputs))
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ def test_shapes(config, split, run, frame, prev_bev):
 def test_plan_is_linear_in_the_ego_feature(split, run, frame, prev_bev):
     """What distillation compares is what enters the planner's last Linear."""
     out = run(split[1], frame, prev_bev, jnp.array([True, True]))
-    last = params.bind(*split).planner.waypoints.last
+    last = weights.bind(*split).planner.waypoints.last
     np.testing.assert_allclose(last(out.ego_feature).reshape(out.ego_offsets.shape), out.ego_offsets, atol=1e-5)
 
 
@@ -87,8 +87,8 @@ def test_previous_bev_counts_per_sample(split, run, frame, prev_bev):
 
 
 def test_training_draws_from_the_key(split, prev_bev):
-    graph, weights = split
-    decode = jax.jit(lambda key: params.bind(graph, weights).decode(prev_bev, is_training=True, key=key).ego_offsets)
+    graph, params = split
+    decode = jax.jit(lambda key: weights.bind(graph, params).decode(prev_bev, is_training=True, key=key).ego_offsets)
     first, again, other = (decode(jax.random.key(seed)) for seed in (0, 0, 1))
     np.testing.assert_array_equal(first, again)
     assert float(jnp.abs(first - other).max()) > 1e-4
@@ -96,12 +96,12 @@ def test_training_draws_from_the_key(split, prev_bev):
 
 def test_training_without_key_is_refused(split, frame, prev_bev):
     with pytest.raises(ValueError, match="key"):
-        params.bind(*split)(frame, prev_bev, jnp.array([True, True]), is_training=True)
+        weights.bind(*split)(frame, prev_bev, jnp.array([True, True]), is_training=True)
 
 
-def test_padding_is_zero_after_normalising(config, split):
+def test_padding_is_zero_after_normalizing(config, split):
     rows, columns = config.data.image_shape
-    pixels = np.asarray(params.bind(*split).normalize(jnp.full((1, rows, columns, 3), 200, jnp.uint8)))
+    pixels = np.asarray(weights.bind(*split).normalize(jnp.full((1, rows, columns, 3), 200, jnp.uint8)))
     inside = (200.0 - np.array(config.data.mean)) / np.array(config.data.std)
     np.testing.assert_allclose(pixels[0, 0, 0], inside, rtol=1e-5)
     assert config.data.valid_shape[0] < rows
@@ -116,7 +116,7 @@ def test_line_position_is_nearest_to_the_corner():
 
 def test_pairwise_map_attention_equals_explicit_keys(split):
     """The keys of all (agent, line) pairs, split into lines and a rank-2 term, against VAD's per-pair keys."""
-    head = params.bind(*split).agent_head
+    head = weights.bind(*split).agent_head
     module, rng = head.map, np.random.default_rng(0)
     agents, modes, lines, width = 3, 2, 5, head.queries.shape[-1] // 2
     query = jnp.asarray(rng.normal(size=(1, agents, modes, width)), jnp.float32)

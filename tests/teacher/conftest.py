@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from configs import demo
-from dima_jax import geometry, params
-from dima_jax.data.example import example
-from dima_jax.teacher import teacher as teacher_room
+from dima_jax import geometry, weights
+from dima_jax.configs import demo
+from dima_jax.data.fake_batch import example
+from dima_jax.teacher import teacher as teacher_lib
 from dima_jax.types import AGENT_CLASSES, MAP_CLASSES, SceneTokens, StudentOutput
 
 PC_RANGE = (-15.0, -30.0, -2.0, 15.0, 30.0, 2.0)
@@ -92,7 +92,7 @@ def scene(tiny_config):
 
 
 def random_weights(abstract, seed=0) -> dict:
-    """Weights of any structure, without compiling initialisers: fan-in scaled, gains near 1, LoRA's b not zero."""
+    """Weights of any structure, without compiling initializers: fan-in scaled, gains near 1, LoRA's b not zero."""
     rng = np.random.default_rng(seed)
 
     def draw(path, shape):
@@ -106,7 +106,7 @@ def random_weights(abstract, seed=0) -> dict:
 @pytest.fixture(scope="session")
 def teacher(tiny_config):
     """(structure, weights) of the tiny teacher."""
-    graph, abstract = params.split(
-        nnx.eval_shape(lambda: teacher_room.build(tiny_config, tiny_config.student.width, nnx.Rngs(0)))
+    graph, abstract = weights.split(
+        nnx.eval_shape(lambda: teacher_lib.build(tiny_config, tiny_config.student.width, nnx.Rngs(0)))
     )
     return graph, random_weights(abstract)

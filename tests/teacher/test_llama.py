@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from configs import base
-from dima_jax import params
+from dima_jax import weights
+from dima_jax.configs import base
 from dima_jax.teacher import generate, lora
-from dima_jax.teacher import teacher as teacher_room
+from dima_jax.teacher import teacher as teacher_lib
 from dima_jax.teacher.llama import Llama
 
 PREFIX, LENGTH = 5, 12
@@ -19,20 +19,20 @@ PREFIX, LENGTH = 5, 12
 
 @pytest.fixture(scope="module")
 def llm(teacher):
-    return params.bind(*teacher).llm
+    return weights.bind(*teacher).llm
 
 
 @pytest.fixture(scope="module")
 def update(teacher):
-    return params.bind(*teacher).lora
+    return weights.bind(*teacher).lora
 
 
 @pytest.fixture(scope="module")
 def run(teacher):
-    """jitted (weights, embeddings, mask) -> states, with LoRA."""
+    """jitted (params, embeddings, mask) -> states, with LoRA."""
 
-    def states(weights, x, mask):
-        model = params.bind(teacher[0], weights)
+    def states(params, x, mask):
+        model = weights.bind(teacher[0], params)
         return model.llm(x, mask, prefix=PREFIX, lora=model.lora)
 
     return jax.jit(states)
@@ -85,7 +85,7 @@ def test_lora_with_zero_b_is_the_base(llm, run, base_states, teacher):
 def test_a_fresh_lora_has_zero_b_and_drawn_a(llm):
     """What a run starts with is what the test above tests."""
     fresh = lora.Lora(llm.shapes, layers=llm.depth, rank=2, alpha=4.0, rngs=nnx.Rngs(0))
-    for path, value in params.split(fresh)[1].items():
+    for path, value in weights.split(fresh)[1].items():
         assert bool(value.any()) == path.endswith("/a"), path
 
 
@@ -100,15 +100,17 @@ def test_merged_lora_is_the_same_function(llm, update, run, base_states, teacher
 
 def test_cached_generation_is_rereading(llm, update):
     """Greedy with the cache equals running the whole sequence again for every token, in rows of unequal length."""
-    lengths, room = (LENGTH, 8), 5
+    lengths, max_new_tokens = (LENGTH, 8), 5
     x = embeddings(llm, seed=1)
     mask = jnp.arange(LENGTH)[None] < jnp.array(lengths)[:, None]
-    tokens = jax.jit(lambda: generate.greedy(llm, x, mask, prefix=PREFIX, room=room, end=-1, lora=update))()
+    tokens = jax.jit(
+        lambda: generate.greedy(llm, x, mask, prefix=PREFIX, max_new_tokens=max_new_tokens, end=-1, lora=update)
+    )()
     reread = jax.jit(lambda x, mask: llm.logits(llm(x, mask, prefix=PREFIX, lora=update)))
     for row, length in enumerate(lengths):
-        sequence = jnp.zeros((1, LENGTH + room, llm.width)).at[:, :length].set(x[row, :length])
-        for i in range(room):
-            logits = reread(sequence, jnp.arange(LENGTH + room)[None] < length + i)
+        sequence = jnp.zeros((1, LENGTH + max_new_tokens, llm.width)).at[:, :length].set(x[row, :length])
+        for i in range(max_new_tokens):
+            logits = reread(sequence, jnp.arange(LENGTH + max_new_tokens)[None] < length + i)
             expected = int(logits[0, length + i - 1].argmax())
             assert int(tokens[row, i]) == expected
             sequence = sequence.at[0, length + i].set(llm.embed_tokens(jnp.array(expected)))
@@ -116,7 +118,7 @@ def test_cached_generation_is_rereading(llm, update):
 
 def test_after_the_end_a_row_repeats_it(llm, update):
     x, mask = embeddings(llm, seed=1), jnp.ones((2, LENGTH), bool)
-    answer = jax.jit(lambda end: generate.greedy(llm, x, mask, prefix=PREFIX, room=5, end=end, lora=update))
+    answer = jax.jit(lambda end: generate.greedy(llm, x, mask, prefix=PREFIX, max_new_tokens=5, end=end, lora=update))
     free = answer(-1)
     end = int(free[0, 1])
     first = int(jnp.argmax(free[0] == end))
@@ -128,12 +130,12 @@ def test_after_the_end_a_row_repeats_it(llm, update):
 def test_bfloat16_base_with_remat(teacher, tiny_config, states):
     """The same function within bfloat16's precision; logits are float32; LoRA's gradient is finite and not zero."""
     sizes = {**tiny_config.teacher.llm, "dtype": "bfloat16", "remat": True}
-    graph, abstract = params.split(nnx.eval_shape(lambda: Llama(**sizes, rngs=nnx.Rngs(0))))
-    half = params.bind(graph, {path: teacher[1][f"llm/{path}"].astype(v.dtype) for path, v in abstract.items()})
+    graph, abstract = weights.split(nnx.eval_shape(lambda: Llama(**sizes, rngs=nnx.Rngs(0))))
+    half = weights.bind(graph, {path: teacher[1][f"llm/{path}"].astype(v.dtype) for path, v in abstract.items()})
     x, mask = embeddings(half), jnp.ones((2, LENGTH), bool)
 
-    def total(weights):
-        y = half(x, mask, prefix=PREFIX, lora=params.bind(teacher[0], weights).lora)
+    def total(params):
+        y = half(x, mask, prefix=PREFIX, lora=weights.bind(teacher[0], params).lora)
         return half.logits(y).mean(), y
 
     (mean, y), gradient = jax.jit(jax.value_and_grad(total, has_aux=True))(teacher[1])
@@ -146,19 +148,19 @@ def test_bfloat16_base_with_remat(teacher, tiny_config, states):
 def test_full_size_teacher_by_shape():
     """LLaVA-v1.5-7B's language model: 6,738,415,616 weights, 40 million of LoRA; each has a mesh rule and a group."""
     config = base.get_config()
-    build = lambda: teacher_room.build(config, config.student.width, nnx.Rngs(0))  # noqa: E731
-    weights = {f"teacher/{path}": value for path, value in params.split(nnx.eval_shape(build))[1].items()}
-    assert params.count(params.under(weights, "teacher/llm/")) == 6_738_415_616
-    assert params.count(params.under(weights, "teacher/lora/")) == 39_976_960
-    assert {str(v.dtype) for p, v in weights.items() if p.startswith("teacher/llm/") and "scale" not in p} == {
+    build = lambda: teacher_lib.build(config, config.student.width, nnx.Rngs(0))  # noqa: E731
+    params = {f"teacher/{path}": value for path, value in weights.split(nnx.eval_shape(build))[1].items()}
+    assert weights.count(weights.with_prefix(params, "teacher/llm/")) == 6_738_415_616
+    assert weights.count(weights.with_prefix(params, "teacher/lora/")) == 39_976_960
+    assert {str(v.dtype) for p, v in params.items() if p.startswith("teacher/llm/") and "scale" not in p} == {
         "bfloat16"
     }
-    assert {str(v.dtype) for p, v in weights.items() if not p.startswith("teacher/llm/")} == {"float32"}
-    rules = params.match(config.mesh.rules, weights)
-    large = {path for path, value in weights.items() if np.prod(value.shape) > 1e8}
+    assert {str(v.dtype) for p, v in params.items() if not p.startswith("teacher/llm/")} == {"float32"}
+    rules = weights.match(config.mesh.rules, params)
+    large = {path for path, value in params.items() if np.prod(value.shape) > 1e8}
     assert large and all("fsdp" in rules[path] for path in large)
-    groups = params.match(config.optim.groups, weights)
-    assert {path for path, value in groups.items() if value == 0.0} == set(params.under(weights, "teacher/llm/"))
+    groups = weights.match(config.optim.groups, params)
+    assert {path for path, value in groups.items() if value == 0.0} == set(weights.with_prefix(params, "teacher/llm/"))
 
 
 def test_smollm2_size_by_shape():
@@ -166,7 +168,7 @@ def test_smollm2_size_by_shape():
     make = lambda: Llama(  # noqa: E731
         **sizes, rope_theta=1e5, rms_eps=1e-5, tied=True, dtype="float32", remat=True, rngs=nnx.Rngs(0)
     )
-    assert params.count(params.split(nnx.eval_shape(make))[1]) == 134_515_008
+    assert weights.count(weights.split(nnx.eval_shape(make))[1]) == 134_515_008
 
 
 def test_heads_must_divide():

@@ -5,14 +5,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dima_jax import params
+from dima_jax import weights
 from dima_jax.teacher.scene_adapter import SceneAdapter, bev_cells, cell_centers
 from dima_jax.teacher.surrogate_heads import draw_mask
 
 
 @pytest.fixture(scope="module")
 def adapter(teacher):
-    return params.bind(*teacher).adapter
+    return weights.bind(*teacher).adapter
 
 
 def test_cells_by_hand():

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dima_jax import params
+from dima_jax import weights
 from dima_jax.data.prompts import EDIT_TEXTS
 from dima_jax.teacher import placement, scene_edit
 
@@ -14,7 +14,7 @@ DRAWS = 48
 
 @pytest.fixture(scope="module")
 def editor(teacher):
-    return params.bind(*teacher).editor
+    return weights.bind(*teacher).editor
 
 
 @pytest.fixture(scope="module")
@@ -38,8 +38,8 @@ def test_every_sample_is_edited_in_both_ways(draws):
     added = draws.visible[:, -1]
     assert draws.edited.all()
     assert 0.2 < added.mean() < 0.8
-    assert 0.2 < draws.blocks[added].mean() < 0.8  # half are asked to block
-    assert 0 < draws.blocks[~added].mean() < 1
+    assert 0.2 < draws.in_ego_path[added].mean() < 0.8  # half are asked to block
+    assert 0 < draws.in_ego_path[~added].mean() < 1
 
 
 def test_deletion_removes_exactly_one_vehicle(draws):
@@ -66,7 +66,7 @@ def test_added_vehicle_is_on_the_road(draws):
 
 
 def test_added_vehicle_is_free_of_agents(draws):
-    """No centre of an added car comes within half a car's width + length of a predicted one, at any step."""
+    """No center of an added car comes within half a car's width + length of a predicted one, at any step."""
     added = draws.visible[:, -1]
     track = _track(draws, added)
     lead = np.stack([np.zeros(7), 12.0 + np.arange(7)], axis=-1)
@@ -90,11 +90,11 @@ def test_row_and_block_follow_the_rule(draws, batch):
     path = np.tile(np.cumsum(batch.ego.future_offsets, axis=1), (DRAWS // 4, 1, 1))
     near = np.linalg.norm(_track(draws, slice(None))[:, 1:] - path, axis=-1).min(axis=1) < 3.0
     lead_deleted = ~draws.visible[:, 0]
-    np.testing.assert_array_equal(draws.blocks, np.where(added, near, lead_deleted))
-    for row, is_added, blocks in zip(draws.row, added, draws.blocks, strict=True):
+    np.testing.assert_array_equal(draws.in_ego_path, np.where(added, near, lead_deleted))
+    for row, is_added, in_ego_path in zip(draws.row, added, draws.in_ego_path, strict=True):
         question, answer = EDIT_TEXTS[row]
         assert ("added" in question) == is_added
-        assert any(word in answer for word in ("blocks", "free now")) == blocks
+        assert any(word in answer for word in ("blocks", "free now")) == in_ego_path
 
 
 def test_added_class_decides_the_row_and_the_token(editor, draws):
@@ -107,7 +107,7 @@ def test_nothing_to_edit(edit, scene, batch):
     """Without confident agents and lines nothing is edited, and everything is finite."""
     unsure = scene.replace(agent_logits=scene.agent_logits * 0 - 6, map_logits=scene.map_logits * 0 - 6)
     result = edit(unsure, batch.ego, batch.command, jax.random.key(0))
-    assert not result.edited.any() and not result.vehicles.any() and not result.blocks.any()
+    assert not result.edited.any() and not result.vehicles.any() and not result.in_ego_path.any()
     assert all(np.isfinite(x).all() for x in jax.tree.leaves(result))
     assert result.visible[:, :-1].all() and not result.visible[:, -1].any()
 

@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from dima_jax import params
+from dima_jax import weights
 from dima_jax.losses import distill, language, surrogate
-from dima_jax.teacher import teacher as teacher_room
+from dima_jax.teacher import teacher as teacher_lib
 from dima_jax.types import Term
 
 TERMS = ("ego", "agents", "language", "reconstruction", "future", "edit", "edit_language", "distill")
 
 
-def call(graph, weights, tokens, scene, batch, key, is_training=True):
-    model = params.bind(graph, weights)
+def call(graph, params, tokens, scene, batch, key, is_training=True):
+    model = weights.bind(graph, params)
     return model(tokens, scene, batch.text, batch.edit_text, batch.command, batch.ego, key=key, is_training=is_training)
 
 
@@ -53,21 +53,21 @@ def terms_of(output, tokens, scene, batch, config) -> dict[str, Term]:
 
 @pytest.fixture(scope="module")
 def gradient(teacher, scene, batch, tiny_config):
-    """jitted (weight of each term [8], key) -> ((gradient of the scene tokens, of the teacher's weights), output)."""
-    graph, weights = teacher
+    """jitted (weight of each term [8], key) -> ((gradient of the scene tokens, of the teacher's params), output)."""
+    graph, params = teacher
 
-    def objective(tokens, weights, share, key):
-        output = call(graph, weights, tokens, scene, batch, key)
+    def objective(tokens, params, share, key):
+        output = call(graph, params, tokens, scene, batch, key)
         terms = terms_of(output, tokens, scene, batch, tiny_config)
         return sum(share[i] * terms[name].sum / terms[name].count for i, name in enumerate(TERMS)), output
 
     compiled = jax.jit(jax.grad(objective, argnums=(0, 1), has_aux=True))
-    return lambda share, key: compiled(scene.tokens, weights, share, key)
+    return lambda share, key: compiled(scene.tokens, params, share, key)
 
 
 @pytest.fixture(scope="module")
 def gradients(gradient):
-    """{term: (gradient of the scene tokens, of the teacher's weights)}, each term alone."""
+    """{term: (gradient of the scene tokens, of the teacher's params)}, each term alone."""
     return {name: gradient(jnp.eye(len(TERMS))[i], jax.random.key(0))[0] for i, name in enumerate(TERMS)}
 
 
@@ -80,17 +80,17 @@ def forward(gradient):
 @pytest.mark.parametrize("term", [name for name in TERMS if name != "distill"])
 def test_every_term_teaches_the_scene_encoder(gradients, term):
     """D11: each teacher term alone reaches all four token types, and the LoRA."""
-    tokens, weights = gradients[term]
+    tokens, params = gradients[term]
     for name in ("bev", "agents", "map", "ego"):
         gradient = np.asarray(getattr(tokens, name))
         assert np.isfinite(gradient).all() and np.abs(gradient).max() > 0, name
-    assert np.abs(weights["lora/q/a"]).max() > 0
+    assert np.abs(params["lora/q/a"]).max() > 0
 
 
 def test_distillation_does_not_teach_the_teacher(gradients):
     """D6: with only distillation on, no weight of the teacher moves, nor the scene through it."""
-    tokens, weights = gradients["distill"]
-    assert all(not np.asarray(x).any() for x in jax.tree.leaves((tokens, weights)))
+    tokens, params = gradients["distill"]
+    assert all(not np.asarray(x).any() for x in jax.tree.leaves((tokens, params)))
 
 
 def test_surrogate_targets_carry_no_gradient(scene, batch, tiny_config):
@@ -127,7 +127,7 @@ def two_passes(tiny_config, teacher, scene, batch):
     config = tiny_config.copy_and_resolve_references()
     config.teacher.separate_mask_pass = True
     config.teacher.edit_share = 0.0
-    graph, _ = params.split(nnx.eval_shape(lambda: teacher_room.build(config, 32, nnx.Rngs(0))))
+    graph, _ = weights.split(nnx.eval_shape(lambda: teacher_lib.build(config, 32, nnx.Rngs(0))))
 
     def run(key, is_training):
         output = call(graph, teacher[1], scene.tokens, scene, batch, key, is_training)
@@ -154,12 +154,12 @@ def test_separate_mask_pass_leaves_the_plan_alone(two_passes, forward):
 
 def test_answer_is_the_next_token_of_think(teacher, scene, batch):
     """The first token of an answer is the argmax of the training pass at the prompt's end."""
-    model = params.bind(*teacher)
+    model = weights.bind(*teacher)
     prompt = jax.tree.map(lambda x: x[:, :16], batch.text)
 
     def both():
-        _, logits = model.think(model.read_scene(scene.tokens, jnp.zeros((4, 16), bool)), prompt.tokens, prompt.mask)
-        return model.answer(scene.tokens, prompt, room=2, end=2), logits[:, -1].argmax(axis=-1)
+        _, logits = model.run_llm(model.read_scene(scene.tokens, jnp.zeros((4, 16), bool)), prompt.tokens, prompt.mask)
+        return model.generate(scene.tokens, prompt, max_new_tokens=2, end=2), logits[:, -1].argmax(axis=-1)
 
     tokens, first = jax.jit(both)()
     np.testing.assert_array_equal(tokens[:, 0], first)

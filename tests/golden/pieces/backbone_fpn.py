@@ -5,7 +5,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from dima_jax import params
+from dima_jax import weights
 from dima_jax.convert import torch_vad
 from tests.golden.check import close, sym
 from tests.golden.recipe_student import partial, recipe_weights, vad_config
@@ -29,15 +29,15 @@ def _checks(d):
     under = ("image_encoder/",)
     model = partial(config, table, under, recipe_weights(config, table, under, seed))
     images = 2.0 * sym("image", shape, seed).transpose(0, 2, 3, 1)
-    graph, weights = params.split(model.image_encoder)
+    graph, params = weights.split(model.image_encoder)
 
     @jax.jit
-    def run(weights, images):
-        encoder = params.bind(graph, weights)
+    def run(params, images):
+        encoder = weights.bind(graph, params)
         stages = encoder.backbone(images)
         return stages, encoder.fpn(stages)
 
-    stages, levels = run(weights, images)
+    stages, levels = run(params, images)
     for i, stage in enumerate(stages):
         yield close(f"backbone{i}", stage.transpose(0, 3, 1, 2)[:, ::8], d[f"backbone{i}_every_8th_ch"], TOLERANCE)
     for i, level in enumerate(levels):

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from dima_jax import params
+from dima_jax import weights
 from dima_jax.convert import rules, torch_vad
 from dima_jax.student import deformable_attention as deformable
 from dima_jax.student.bev_encoder import SpatialAttention, TemporalAttention
@@ -45,21 +45,21 @@ def _core(d):
 
 def _load(module, d, prefix="", output="output_proj"):
     """The module with the file's weights; an attention without output projection gets zeros there."""
-    graph, weights = params.split(module)
+    graph, params = weights.split(module)
     table = torch_vad.deformable_rules(f"sd.{prefix}", f"sd.{output}", "maps")
     foreign = {name.replace("sd/", "sd."): value for name, value in d.items() if name.startswith("sd/")}
-    expected = {path: value for path, value in weights.items() if "output" not in path or f"sd/{output}.bias" in d}
+    expected = {path: value for path, value in params.items() if "output" not in path or f"sd/{output}.bias" in d}
     converted, _ = rules.to_ours(table, (), foreign, expected)
-    return params.bind(graph, {**weights, **jax.tree.map(jnp.asarray, converted)})
+    return weights.bind(graph, {**params, **jax.tree.map(jnp.asarray, converted)})
 
 
 def _pillar(d):
     levels = len(d["spatial_shapes"])
     maps = _load(SpatialAttention(256, 8, levels, 0.0, nnx.Rngs(0)), d).maps
-    offsets, weights = (x[:, :, :, 0] for x in maps.points(d["query"]))
+    offsets, attention = (x[:, :, :, 0] for x in maps.points(d["query"]))
     shapes = _shapes(d["spatial_shapes"])
     locations = deformable.around(d["reference_points"], offsets, shapes)
-    out = jax.jit(deformable.sample, static_argnums=1)(maps.values(d["value"]), shapes, locations, weights)
+    out = jax.jit(deformable.sample, static_argnums=1)(maps.values(d["value"]), shapes, locations, attention)
     yield close("out", out, d["out"], TOLERANCE)
 
 

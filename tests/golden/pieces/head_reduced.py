@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dima_jax import params
+from dima_jax import weights
 from dima_jax.convert import torch_vad
 from tests.golden.check import close
 from tests.golden.recipe_student import partial, state_dict, vad_config
@@ -53,11 +53,11 @@ def features(d, frame: str):
 
 
 def _checks(path: Path, d):
-    graph, weights = params.split(head(path, d))
+    graph, params = weights.split(head(path, d))
 
     @jax.jit
-    def run(weights, levels, lidar2img, can_bus, prev_bev, has_prev_bev):
-        model = params.bind(graph, weights)
+    def run(params, levels, lidar2img, can_bus, prev_bev, has_prev_bev):
+        model = weights.bind(graph, params)
         return model.decode(model.encode_bev_of(levels, lidar2img, can_bus, prev_bev, has_prev_bev))
 
     prev_bev = jnp.zeros((1, int(np.prod(d["bev_hw"])), 256))
@@ -65,7 +65,7 @@ def _checks(path: Path, d):
         lidar2img, can_bus = (
             jnp.asarray(d[f"{frame}/{name}__f64"], jnp.float32)[None] for name in ("lidar2img", "can_bus")
         )
-        out = run(weights, features(d, f"{frame}/"), lidar2img, can_bus, prev_bev, jnp.asarray([has_prev]))
+        out = run(params, features(d, f"{frame}/"), lidar2img, can_bus, prev_bev, jnp.asarray([has_prev]))
         yield from predictions(out, d, f"{frame}/")
         prev_bev = out.tokens.bev
         yield close(f"{frame} bev", prev_bev.swapaxes(0, 1), d[f"{frame}/out/bev_embed"], 1e-4)
@@ -88,5 +88,5 @@ def predictions(out, d, prefix: str, tolerance: float = 1e-4):
     }
     for name, ours in pairs.items():
         if name in golden:
-            wide = 5.0 if "bbox" in name else 1.0  # metres
+            wide = 5.0 if "bbox" in name else 1.0  # meters
             yield close(f"{prefix}{name}", ours, golden[name], tolerance * wide)

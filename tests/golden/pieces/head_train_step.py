@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dima_jax import params
+from dima_jax import weights
 from dima_jax.convert import rules, torch_vad
 from tests.golden.check import Check, close, scaled
 from tests.golden.pieces import head_loss, head_reduced
@@ -26,13 +26,13 @@ def check(folder: Path):
 def _checks(d):
     config, table = head_reduced.config_of(d), torch_vad.head_rules(PREFIX)
     foreign = recipe_weights(config, table, head_reduced.HEAD, int(d["recipe_seed"]))
-    graph, weights = params.split(partial(config, table, head_reduced.HEAD, foreign))
-    trained = {path: value for path, value in weights.items() if path.startswith(head_reduced.HEAD)}
+    graph, params = weights.split(partial(config, table, head_reduced.HEAD, foreign))
+    trained = {path: value for path, value in params.items() if path.startswith(head_reduced.HEAD)}
     targets = head_loss.targets_of(one_sample(d))
     lidar2img, can_bus = (jnp.asarray(d[f"{name}__f64"], jnp.float32)[None] for name in ("lidar2img", "can_bus"))
 
     def objective(trained, levels):
-        model = params.bind(graph, {**weights, **trained})
+        model = weights.bind(graph, {**params, **trained})
         bev = model.encode_bev_of(levels, lidar2img, can_bus, jnp.asarray(d["prev_bev"]), jnp.array([True]))
         output = model.decode(bev)
         assigned = head_loss.assign(output, targets, tuple(WEIGHTS.items()))

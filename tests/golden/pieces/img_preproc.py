@@ -1,6 +1,6 @@
-"""Golden piece `img_preproc`: scale, pad and normalise, with both published normalisations.
+"""Golden piece `img_preproc`: scale, pad and normalize, with both published normalizations.
 
-Between loader and student images are uint8, so a pixel may differ by half a grey level from VAD, which resizes floats;
+Between loader and student images are uint8, so a pixel may differ by half a gray level from VAD, which resizes floats;
 the mean over the image may not.
 """
 
@@ -16,7 +16,7 @@ NORMALIZATIONS = {
     "new": ("rgb", (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)),
     "ckpt": ("bgr", (103.53, 116.28, 123.675), (1.0, 1.0, 1.0)),
 }
-HALF_LEVEL, MEAN_LEVEL = 0.501, 0.02  # grey levels of 255
+HALF_LEVEL, MEAN_LEVEL = 0.501, 0.02  # gray levels of 255
 
 
 def check(folder):
@@ -54,7 +54,7 @@ def _preprocess(raw, golden, case):
     valid_shape = tuple(round(side * scale) for side in raw.shape[:2])
     image = transforms.resize_pad(raw, scale, valid_shape, shape, order)
     student = SimpleNamespace(valid_shape=valid_shape, mean=mean, std=std)
-    ours = np.asarray(Student.normalize(student, image[None])[0]) * std  # back to grey levels, minus the mean
+    ours = np.asarray(Student.normalize(student, image[None])[0]) * std  # back to gray levels, minus the mean
     yield close(f"{case}/sub_7_11", ours[::7, ::11], golden[f"{case}/sub_7_11"] * std, HALF_LEVEL)
     yield close(f"{case}/crop_br", ours[-40:-16, -48:-16], golden[f"{case}/crop_br"] * std, HALF_LEVEL)
     yield close(f"{case}/mean_hw", ours.mean(axis=(0, 1)), golden[f"{case}/mean_hw"] * std, MEAN_LEVEL)

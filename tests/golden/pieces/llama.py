@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from dima_jax import params as weights
+from dima_jax import weights
 from dima_jax.convert import hf_llama
 from dima_jax.losses import language
 from dima_jax.teacher import generate
@@ -39,7 +39,7 @@ def hidden_states(llm: Llama, x, mask):
     states = [x]
     for depth in range(1, llm.depth):
         first = {path: value[:depth] if path.startswith("layers/") else value for path, value in params.items()}
-        states.append(weights.bind(graph, first).run(x, attend, positions(mask), None, None)[0])
+        states.append(weights.bind(graph, first).scan_layers(x, attend, positions(mask), None, None)[0])
     return jnp.stack([*states, llm(x, mask, prefix=0, lora=None)])
 
 
@@ -59,9 +59,11 @@ def _compare(llm: Llama, golden: dict) -> list:
     term = language.next_token(logits, ids, jnp.asarray(golden["labels"] != -100))
     other = jax.jit(lambda x: llm(x, mask, prefix=0, lora=None))(jnp.asarray(golden["inputs_embeds"]))
     prompt, output = golden["greedy_prompt"], golden["greedy_output"]
-    room = output.shape[1] - prompt.shape[1]
+    max_new_tokens = output.shape[1] - prompt.shape[1]
     tokens = jax.jit(
-        lambda x: generate.greedy(llm, x, jnp.ones(prompt.shape, bool), prefix=0, room=room, end=-1, lora=None)
+        lambda x: generate.greedy(
+            llm, x, jnp.ones(prompt.shape, bool), prefix=0, max_new_tokens=max_new_tokens, end=-1, lora=None
+        )
     )(llm.embed_tokens(jnp.asarray(prompt)))
     wrong = np.sum(np.asarray(tokens) != output[:, prompt.shape[1] :])
     every = np.broadcast_to(real, (len(states), *real.shape))

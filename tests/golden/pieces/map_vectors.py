@@ -12,7 +12,7 @@ from data_prep import map_lines
 from dima_jax.data.targets import NUM_ORDERS, vertex_orders
 from tests.golden.check import Check, close
 
-RANGE = (-15.0, -30.0), (15.0, 30.0)  # metres
+RANGE = (-15.0, -30.0), (15.0, 30.0)  # meters
 
 
 def check(folder):

@@ -8,7 +8,7 @@ from dima_jax.metrics import motion
 from dima_jax.metrics.decode import Agents
 from tests.golden.check import Check, close
 
-TOLERANCE = 1e-4  # metres, summed over matches
+TOLERANCE = 1e-4  # meters, summed over matches
 
 
 def check(folder: Path):

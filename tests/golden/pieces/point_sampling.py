@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from configs import base
+from dima_jax.configs import base
 from dima_jax.student.bev_geometry import cell_centers, pillars, project_pillars
 from tests.golden.check import close
 

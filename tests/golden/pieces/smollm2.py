@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from dima_jax import params as weights
+from dima_jax import weights
 from dima_jax.convert import llm_folder
 from dima_jax.convert.llama_command import convert
 from dima_jax.data.prompts import FolderTokenizer
@@ -61,7 +61,7 @@ def _compare(llm: Llama, tokenizer: FolderTokenizer, golden: dict) -> list[Check
     at_top = np.take_along_axis(logits, golden["top5_ids"], axis=1)
     expected = golden["greedy_ids"][:, ids.shape[1] :]
     answer = generate.greedy(
-        llm, llm.embed_tokens(ids), mask, prefix=0, room=expected.shape[1], end=tokenizer.eos, lora=None
+        llm, llm.embed_tokens(ids), mask, prefix=0, max_new_tokens=expected.shape[1], end=tokenizer.eos, lora=None
     )
     encoded = tokenizer.encode(str(golden["prompt"]))
     text = tokenizer.decode(golden["greedy_ids"][0])

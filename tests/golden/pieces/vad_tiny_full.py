@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dima_jax import params
+from dima_jax import weights
 from tests.golden.check import close, sym
 from tests.golden.pieces.head_reduced import predictions
 from tests.golden.recipe_student import TINY, vad_config, vad_weights, whole
@@ -38,18 +38,18 @@ def student(config, d):
 def forward(model):
     """The jitted student on float images: (backbone stages, pyramid levels, output)."""
 
-    graph, weights = params.split(model)
+    graph, params = weights.split(model)
 
     @jax.jit
-    def run(weights, pixels, lidar2img, can_bus, prev_bev, has_prev_bev):
-        model = params.bind(graph, weights)
+    def run(params, pixels, lidar2img, can_bus, prev_bev, has_prev_bev):
+        model = weights.bind(graph, params)
         stages = model.image_encoder.backbone(pixels[0])
         levels = model.image_encoder.fpn(stages)
         features = [level[None] for level in levels]
         bev = model.encode_bev_of(features, lidar2img, can_bus, prev_bev, has_prev_bev)
         return stages, levels, model.decode(bev)
 
-    return partial(run, weights)
+    return partial(run, params)
 
 
 def _checks(d):

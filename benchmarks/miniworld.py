@@ -1,0 +1,75 @@
+"""Key frames a second of the mini world's writer.
+
+    python -m benchmarks.miniworld [--runs=3] [--scenes=4] [--workers=2]
+
+A run writes a new data set of 20 s scenes (40 key frames of six 400x224 images, tables, points, CAN bus, questions) with
+its own processes, so that start-up (imports, town, ground) counts. The CPU figures are of use where others share the
+machine: `whole` is of all processes, `steady` of a process that has already written a scene (simulation included).
+"""
+
+import resource
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+from absl import flags
+
+from benchmarks import measure
+from data_prep.miniworld import scene_recorder, writer
+from data_prep.miniworld.traffic import maneuvers
+from data_prep.miniworld.world.town import load_town
+from dima_jax import cli
+
+RUNS = flags.DEFINE_integer("runs", 3, "runs")
+SCENES = flags.DEFINE_integer("scenes", 4, "scenes in a run")
+WORKERS = flags.DEFINE_integer("workers", 2, "processes")
+
+
+def folder_sizes(root, frames):
+    """Bytes per key frame of each top folder or file."""
+    sizes = {}
+    for path in sorted(root.iterdir()):
+        files = path.rglob("*") if path.is_dir() else [path]
+        sizes[path.name] = round(sum(p.stat().st_size for p in files if p.is_file()) / frames)
+    return sizes
+
+
+def cpu_seconds():
+    """CPU time so far of this process and of those it has waited for."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used)
+
+
+def main():
+    wanted = writer.settings(SCENES.value, 0, 0, (400, 224))
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder) / "data"
+
+        def write():
+            shutil.rmtree(root, ignore_errors=True)
+            return writer.write(root, wanted, WORKERS.value)
+
+        frames = SCENES.value * 40
+        before = cpu_seconds()
+        whole = measure.seconds(write, RUNS.value)
+        cpu = (cpu_seconds() - before) / (frames * RUNS.value)
+        sizes = folder_sizes(root, frames)
+        recorder = scene_recorder.Recorder(root, load_town(), (400, 224), 0)
+        recorder.record(maneuvers.simulate(0, 0, "train"), "scene-0001", 0)
+        start = time.process_time()
+        recorder.record(maneuvers.simulate(0, 0, "train"), "scene-0001", 0)
+        steady = (time.process_time() - start) / 40
+    measure.print_json(
+        benchmark="miniworld writer",
+        key_frames=frames,
+        workers=WORKERS.value,
+        key_frames_per_s=frames / whole["median_s"],
+        cpu_ms_per_key_frame={"whole": 1e3 * cpu, "steady": 1e3 * steady},
+        bytes_per_key_frame=sizes,
+        **whole,
+    )
+
+
+if __name__ == "__main__":
+    cli.run(main)

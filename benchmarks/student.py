@@ -1,0 +1,113 @@
+"""The student alone at full size: forward in JAX and in onnxruntime, and one train step, on one and on two cores.
+
+    python -m benchmarks.student --config=configs/vad_tiny.py [--runs=5] [--parts=forward,onnx,train] [--threads=1,2]
+
+Each figure comes from a process of its own, held to its cores before JAX starts: seconds per frame (batch 1, with a
+previous BEV) or per step, and that process's largest resident memory, compilation included. JSON on stdout.
+The processes get `measure.ALLOCATOR`, as `make demo` does: huge pages, and freed memory is kept. Without, XLA's large
+temporaries are mapped and cleared again in every run.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from absl import flags
+
+from benchmarks import measure
+from dima_jax import cli
+
+CONFIG = cli.define_config("configs/vad_tiny.py")
+RUNS = flags.DEFINE_integer("runs", 5, "Timed runs.")
+PARTS = flags.DEFINE_list("parts", ["forward", "onnx", "train"], "What is measured.")
+THREADS = flags.DEFINE_list("threads", ["1", "2"], "Numbers of cores.")
+ALONE = flags.DEFINE_string("alone", None, "Internal: the one part this process measures.")
+
+
+def main() -> None:
+    if ALONE.value:
+        os.sched_setaffinity(0, set(range(int(THREADS.value[0]))))
+        print(json.dumps(MEASURES[ALONE.value](CONFIG.value) | {"peak_memory_gib": measure.peak_memory_gib()}))
+        return
+    results = {}
+    for part in PARTS.value:
+        for threads in THREADS.value:
+            arguments = [*sys.argv[1:], f"--alone={part}", f"--threads={threads}"]
+            command = [sys.executable, "-m", "benchmarks.student", *arguments]
+            environment = {"GLIBC_TUNABLES": measure.ALLOCATOR} | os.environ
+            run = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
+            lines = run.stdout.splitlines()
+            results[f"{part}, {threads} cores"] = json.loads(lines[-1])
+    measure.print_json(benchmark="student", config=flags.FLAGS["config"].config_filename, **results)
+
+
+def student_and_frame(config):
+    """(student, the inputs of a second frame), random."""
+    import numpy as np
+    from flax import nnx
+
+    from dima_jax import export
+    from dima_jax.student import student
+
+    frame = export.made_up_frames(config, 2, 1)[1]
+    shape = (1, config.student.bev_shape[0] * config.student.bev_shape[1], config.student.width)
+    bev = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    inputs = (frame.images, frame.lidar2img, frame.can_bus, frame.command, bev, np.array([True]))
+    return student.build(config, nnx.Rngs(0)), tuple(map(np.asarray, inputs))
+
+
+def forward(config) -> dict:
+    import jax
+
+    from dima_jax import export, weights
+
+    student, inputs = student_and_frame(config)
+    graph, params = weights.split(student)
+    run = jax.jit(lambda params, *inputs: export.runner(weights.bind(graph, params), config)(*inputs))
+    compiled = run.lower(params, *inputs).compile()
+    jax.block_until_ready(compiled(params, *inputs))
+    return measure.seconds(lambda: jax.block_until_ready(compiled(params, *inputs)), RUNS.value)
+
+
+def onnx(config) -> dict:
+    from dima_jax import export
+
+    student, inputs = student_and_frame(config)
+    with tempfile.TemporaryDirectory() as folder:
+        file = export.export_student(student, config, Path(folder) / "student.onnx")
+        session = export.open_session(str(file), int(THREADS.value[0]))
+    feed = dict(zip(export.INPUTS, inputs, strict=True))
+    session.run(None, feed)
+    return measure.seconds(lambda: session.run(None, feed), RUNS.value)
+
+
+def train(config) -> dict:
+    import jax
+
+    from dima_jax import sharding
+    from dima_jax.data import loader
+    from dima_jax.train_step import Setup
+
+    config.mesh.update(data=1, fsdp=1, model=1)
+    config.data.batch_size = 1
+    setup = Setup(config, steps_per_epoch=1000, devices=jax.devices()[:1])
+    state, frozen = setup.init()
+    batch = sharding.place_batch(setup.mesh, loader.example(config))
+    step = setup.train_step(state)
+
+    def run():
+        nonlocal state
+        state, log = step(state, frozen, batch, jax.random.key(0))
+        jax.block_until_ready(log)
+
+    run()
+    return measure.seconds(run, RUNS.value)
+
+
+MEASURES = {"forward": forward, "onnx": onnx, "train": train}
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,176 @@
+"""Do the teacher's tasks work, beyond running? A teacher that learns from a trained student's scenes, on unseen ones.
+
+    python -m benchmarks.surrogates --config=configs/demo.py --config.loss.edit_collision=10 --student=runs/demo_student
+
+The student is frozen, so its BEVs are computed once and the steps cost only the teacher. On the val split: masked
+reconstruction against predicting the mean of all cells, future prediction against copying the present BEV, and the
+edited plan's distance to an added vehicle against the unedited plan's, where that one conflicts with the vehicle: comes
+so near that the collision constraint speaks. Every sample is edited. JSON. About half an hour of CPU time.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from absl import flags
+from tqdm import tqdm
+
+from benchmarks import measure
+from dima_jax import checkpoints, cli, optimizer, weights
+from dima_jax.data import loader
+from dima_jax.dima import DiMAOutput
+from dima_jax.geometry import offsets_to_waypoints
+from dima_jax.losses import dima_loss, plan, surrogate
+from dima_jax.train_step import Setup, TrainState, loss_terms
+
+
+def main() -> None:
+    config, steps = CONFIG.value, STEPS.value
+    config.teacher.edit_share = 1.0
+    config.optim.groups = (("student/.*", 0.0), *config.optim.groups)
+    config.train.epochs = 10  # in which the learning rate decays
+    setup = Setup(config, steps_per_epoch=max(1, steps // config.train.epochs))
+    params = setup.fresh() | checkpoints.load_student(STUDENT.value)[1]
+    trainable, frozen = optimizer.split_frozen(params, config.optim.groups)
+    lessons = scenes(setup, params, config.data.train_split, loader.num_train_windows(config))
+    trained = train_teacher(setup, trainable, frozen, lessons, steps) | frozen
+    found = scores(setup, trained, scenes(setup, params, config.data.val_split, WINDOWS.value))
+    measure.print_json(
+        benchmark="surrogates",
+        student=STUDENT.value,
+        steps=steps,
+        batch=config.data.batch_size,
+        split=config.data.val_split,
+        windows=WINDOWS.value,
+        seed=config.seed,
+        **found,
+    )
+
+
+def scenes(setup: Setup, params: weights.Params, split: str, count: int):
+    """(batch without images, BEV, BEVs to come) of the first `count` windows of a split in the seed's order, on the host."""
+    config = setup.config.copy_and_resolve_references()
+    config.data.train_split = split
+    windows, size = loader.TrainWindows(config), config.data.batch_size
+
+    @jax.jit
+    def see(batch):
+        output = weights.bind(setup.graph, params)(
+            batch, history=config.data.history, key=jax.random.key(0), is_training=False
+        )
+        return output.student.tokens.bev, output.future_bevs
+
+    found = []
+    for i in tqdm(range(0, count, size), desc=f"scenes of {split}", unit="batch"):
+        batch = windows.batch(i, size)
+        found.append((batch.replace(images=np.zeros((size, 0))), *jax.device_get(see(batch))))
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves), *found)
+
+
+def teach(setup: Setup, params: weights.Params, scene, key: jax.Array, is_training: bool) -> DiMAOutput:
+    """Both models' output on a batch of `scenes`. is_training: BEV cells are masked."""
+    (batch, bev, future_bevs), model = scene, weights.bind(setup.graph, params)
+    output = model.student.decode(bev)
+    texts = (batch.text, batch.edit_text)
+    taught = model.teacher(output.tokens, output, *texts, batch.command, batch.ego, key=key, is_training=is_training)
+    return DiMAOutput(output, taught, future_bevs)
+
+
+def train_teacher(setup: Setup, trainable: weights.Params, frozen: weights.Params, scene, steps: int) -> weights.Params:
+    """`trainable` after `steps` on windows of `scene` in random order."""
+    config = setup.config
+
+    @jax.jit
+    def step(state, scene, key):
+        def objective(params):
+            output = teach(setup, params | frozen, scene, key, is_training=True)
+            return dima_loss.total(loss_terms(output, scene[0], config), config.loss.to_dict())[0]
+
+        loss, gradients = jax.value_and_grad(objective)(state.params)
+        updates, opt_state = setup.optimizer.update(gradients, state.opt_state, state.params)
+        return TrainState(state.step + 1, optax.apply_updates(state.params, updates), opt_state), loss
+
+    state, rng = setup.state_of(trainable), np.random.default_rng(config.seed)
+    bar = tqdm(range(steps), desc="teacher", unit="step")
+    for i in bar:
+        rows = rng.choice(len(scene[1]), config.data.batch_size, replace=False)
+        state, loss = step(state, jax.tree.map(lambda x, rows=rows: x[rows], scene), jax.random.key(i))
+        if i % 50 == 0:
+            bar.set_postfix(loss=f"{float(loss):.2f}")
+    return state.params
+
+
+def scores(setup: Setup, params: weights.Params, scene) -> dict:
+    """The figures of `main` over all windows of `scene`. Only the reconstruction is judged on masked BEVs."""
+    config, size = setup.config, setup.config.data.batch_size
+
+    @jax.jit
+    def look(params, scene, key):
+        masked, whole = (teach(setup, params, scene, key, is_training=flag) for flag in (True, False))
+        return of_bev_tasks(masked, whole, scene[0], config) | of_edits(whole, scene[0])
+
+    rows = [
+        jax.device_get(look(params, jax.tree.map(lambda x, i=i: x[i : i + size], scene), jax.random.key(i)))
+        for i in tqdm(range(0, len(scene[1]), size), desc="val", unit="batch")
+    ]
+
+    def mean(name):
+        return float(sum(row[name][0] for row in rows) / sum(row[name][1] for row in rows))
+
+    total, squares, count = (sum(row["cells"][i] for row in rows) for i in range(3))
+    added = np.concatenate([row["added"] for row in rows])
+    before, after = (np.concatenate([row["distances"][i] for row in rows])[added] for i in range(2))
+    conflict = before < plan.COLLISION_RADIUS
+    return {
+        "reconstruction_error": mean("reconstruction"),
+        "error_of_the_mean": float((squares / count - (total / count) ** 2).mean()),
+        "future_error": mean("future"),
+        "error_of_copying": mean("copy"),
+        "added_vehicles": len(before),
+        "conflicts": int(conflict.sum()),
+        "farther_after_the_edit": float((after > before)[conflict].mean()) if conflict.any() else None,
+        "distance_m": [float(x[conflict].mean()) for x in (before, after)] if conflict.any() else None,
+    }
+
+
+def of_bev_tasks(masked: DiMAOutput, whole: DiMAOutput, batch, config) -> dict:
+    """Sums and counts of the two BEV tasks' errors, of copying the present, and what the mean of all cells needs."""
+    shape, grid = tuple(config.student.bev_shape), tuple(config.teacher.adapter.bev_grid)
+    bev, ahead = whole.student.tokens.bev, slice(config.data.history + 1, None)
+    now = surrogate.layer_norm(surrogate.cell_average(bev, shape, grid))
+
+    def future(prediction):
+        frames = whole.future_bevs, batch.frame_to_current[:, ahead], batch.frame_mask[:, ahead]
+        return surrogate.future(prediction, *frames, shape, grid, tuple(config.student.pc_range))
+
+    return {
+        "reconstruction": surrogate.reconstruction(
+            masked.teacher.bev_reconstruction, bev, masked.teacher.bev_masked, shape, grid
+        ),
+        "future": future(whole.teacher.bev_future),
+        "copy": future(now[:, None]),
+        "cells": (now.sum(axis=(0, 1)), (now**2).sum(axis=(0, 1)), now.shape[0] * now.shape[1]),
+    }
+
+
+def of_edits(output: DiMAOutput, batch) -> dict:
+    """Distances [B] in meters, before and after, to the added vehicle (the last of the edit's) over the horizon."""
+    edit, command = output.teacher.edit, batch.command.argmax(axis=-1)
+    track = edit.agent_centers[:, -1, None] + offsets_to_waypoints(edit.agent_future_offsets[:, -1])
+
+    def distance(offsets):
+        path = offsets_to_waypoints(jnp.take_along_axis(offsets, command[:, None, None, None], axis=1)[:, 0])
+        return jnp.linalg.norm(path - track, axis=-1).min(axis=-1)
+
+    return {
+        "distances": tuple(map(distance, (output.teacher.ego_offsets, edit.ego_offsets))),
+        "added": edit.agent_mask[:, -1],
+    }
+
+
+if __name__ == "__main__":
+    CONFIG = cli.define_config()
+    STUDENT = flags.DEFINE_string("student", "runs/demo_student", "Run whose student makes the scenes.")
+    STEPS = flags.DEFINE_integer("steps", 3500, "Training steps of the teacher.")
+    WINDOWS = flags.DEFINE_integer("windows", 400, "Windows of the val split; a multiple of the batch.")
+    cli.run(main)

@@ -1,0 +1,54 @@
+"""Questions and answers about a key frame in DriveLM's layout and wording, written by rules from the simulation's truth.
+
+Layout of DriveLM v1.1: `{scene_token: {scene_description, key_frames: {sample_token: {key_object_infos, QA,
+image_paths}}}}`, QA in four lists (perception, prediction, planning, behavior) of `{Q, A, C, con_up, con_down, cluster,
+layer}`, the last five null as in the released sample. Objects are named `<cN,CAMERA,x,y>`: the center of their 2D box in the
+1600x900 image.
+
+The phrasing of the questions is DriveLM's own, so that one prompt builder and one metric serve both; the answers never
+need a judgment that the simulation cannot give (no weather, no opinions). What is known comes from `drivelm_facts.py`;
+the questions are in `drivelm_perception.py` (what is there) and `drivelm_reasoning.py` (what happens next, what to do).
+"""
+
+from data_prep.miniworld.drivelm.perception import perception
+from data_prep.miniworld.drivelm.reasoning import planning, prediction
+from data_prep.miniworld.drivelm.words import pair, sentence, tag
+
+
+def key_frame(facts, image_paths):
+    """One entry of `key_frames`: the key objects, all questions and answers, and the six image paths.
+
+    facts: `drivelm_facts.Facts`; image_paths: {camera: path} as it is to stand in the file.
+    """
+    named = [(tag(number, thing), thing) for number, thing in enumerate(facts.key_objects(), 1)]
+    head = facts.key_light()
+    light = (tag(len(named) + 1, head), head) if head else None
+    behavior = f"The ego vehicle is {facts.steering}. The ego vehicle is {facts.pace}."
+    infos = {name: _info(thing) for name, thing in named}
+    if light:
+        infos[light[0]] = _entry("Traffic element", None, f"{head.color} light", head.box)
+    return {
+        "key_object_infos": infos,
+        "QA": {
+            "perception": perception(facts, named, light),
+            "prediction": prediction(facts, named, light),
+            "planning": planning(facts, named, light),
+            "behavior": [pair("Predict the behavior of the ego vehicle.", behavior)],
+        },
+        "image_paths": image_paths,
+    }
+
+
+def _info(thing):
+    category = "Pedestrian" if thing.noun == "pedestrian" else "Object" if thing.is_fixed else "Vehicle"
+    status = "Moving" if thing.status == "moving" else "Stationary"
+    return _entry(category, status, thing.description, thing.box)
+
+
+def _entry(category, status, description, box):
+    return {
+        "Category": category,
+        "Status": status,
+        "Visual_description": sentence(description),
+        "2d_bbox": list(box),
+    }

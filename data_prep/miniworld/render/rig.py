@@ -1,0 +1,90 @@
+"""The recording car's sensors: six cameras and a LiDAR, in round figures of our own that resemble nuScenes' rigs.
+
+Ego frame: x forward, y left, z up, origin on the ground below the rear axle. Camera frame: x right, y down, z forward.
+LiDAR frame: x right, y forward, z up. Every camera looks along the horizon (no pitch, no roll), so a ground point's
+depth depends on its image row alone and a vertical wall's depth on its column alone; the painter builds on that.
+Five cameras see 65 degrees across and CAM_BACK 89, as nuScenes' intrinsics say: together they close the circle.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from data_prep.miniworld.world.state import Ego
+
+FULL_SIZE = (1600, 900)  # width, height that the intrinsics below refer to
+
+
+class Sensor(NamedTuple):
+    """Where a sensor sits. translation: meters in the ego frame; rotation: unit quaternion (w, x, y, z), sensor -> ego;
+    intrinsic: 3x3 for an image of FULL_SIZE, or () for the LiDAR; size: (width, height) in pixels, or ()."""
+
+    translation: tuple[float, float, float]
+    rotation: tuple[float, float, float, float]
+    intrinsic: tuple
+    size: tuple
+
+
+def _turn(yaw_deg: float, base: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
+    """The quaternion of `base` followed by a turn of yaw_deg about the vertical."""
+    half = math.radians(yaw_deg) / 2.0
+    c, s = math.cos(half), math.sin(half)
+    w, x, y, z = base
+    return (c * w - s * z, c * x - s * y, c * y + s * x, c * z + s * w)
+
+
+def _camera(translation, yaw_deg: float, focal: float) -> Sensor:
+    forward = (0.5, -0.5, 0.5, -0.5)  # camera axes (right, down, forward) to ego axes (forward, left, up)
+    intrinsic = ((focal, 0.0, 800.0), (0.0, focal, 480.0), (0.0, 0.0, 1.0))
+    return Sensor(translation, _turn(yaw_deg, forward), intrinsic, FULL_SIZE)
+
+
+RIG: dict[str, Sensor] = {
+    "CAM_FRONT": _camera((1.70, 0.0, 1.50), 0.0, 1260.0),
+    "CAM_FRONT_RIGHT": _camera((1.55, -0.50, 1.50), -55.0, 1260.0),
+    "CAM_FRONT_LEFT": _camera((1.55, 0.50, 1.50), 55.0, 1260.0),
+    "CAM_BACK": _camera((0.0, 0.0, 1.60), 180.0, 810.0),
+    "CAM_BACK_LEFT": _camera((1.05, 0.50, 1.55), 110.0, 1260.0),
+    "CAM_BACK_RIGHT": _camera((1.05, -0.50, 1.55), -110.0, 1260.0),
+    "LIDAR_TOP": Sensor((0.94, 0.0, 1.84), _turn(-90.0, (1.0, 0.0, 0.0, 0.0)), (), ()),
+}
+
+CAMERAS = tuple(channel for channel, sensor in RIG.items() if sensor.intrinsic)
+
+
+def rotation_matrix(quaternion) -> np.ndarray:
+    """Unit quaternion (w, x, y, z) to a rotation matrix [3, 3]."""
+    w, x, y, z = quaternion
+    return np.array(
+        [
+            [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
+            [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
+            [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
+        ]
+    )
+
+
+def intrinsic(channel: str, width: int, height: int) -> np.ndarray:
+    """The camera matrix [3, 3] of `channel` for an image of width x height pixels (each axis scaled on its own)."""
+    scale = np.diag([width / FULL_SIZE[0], height / FULL_SIZE[1], 1.0])
+    return scale @ np.array(RIG[channel].intrinsic)
+
+
+def sensor_to_ego(channel: str) -> np.ndarray:
+    """Transform [4, 4] from the sensor's frame to the ego frame."""
+    transform = np.eye(4)
+    transform[:3, :3] = rotation_matrix(RIG[channel].rotation)
+    transform[:3, 3] = RIG[channel].translation
+    return transform
+
+
+def ego_to_world(ego: Ego) -> np.ndarray:
+    """Transform [4, 4] from the ego frame to the world frame; the ground is z = 0."""
+    c, s = math.cos(ego.yaw), math.sin(ego.yaw)
+    return np.array([[c, -s, 0.0, ego.x], [s, c, 0.0, ego.y], [0.0, 0.0, 1.0, 0.0], [0.0, 0.0, 0.0, 1.0]])
+
+
+def sensor_to_world(channel: str, ego: Ego) -> np.ndarray:
+    """Transform [4, 4] from the sensor's frame to the world frame when the ego is at `ego`."""
+    return ego_to_world(ego) @ sensor_to_ego(channel)

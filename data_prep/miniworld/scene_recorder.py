@@ -1,0 +1,241 @@
+"""One simulated scene becomes files and table rows: images, point clouds, CAN messages, annotations, questions.
+
+All sensors fire at the instant of the key frame (nuScenes' differ by up to 50 ms), so a frame's seven ego poses are equal;
+each sample_data still has its own, as the schema wants. There are key frames only, no sweeps.
+
+An agent is annotated while the simulation reports it (within 80 m), from the first to the last key frame in which it can
+be noticed (a LiDAR point on it, or a visible part), the frames between included, as annotators do. One that leaves and
+comes back is another instance, so that an annotation's `next` is always the next key frame.
+"""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from data_prep.miniworld import nuscenes_tables as tables
+from data_prep.miniworld.can_bus import can_bus
+from data_prep.miniworld.drivelm.facts import observe
+from data_prep.miniworld.drivelm.rules import key_frame
+from data_prep.miniworld.drivelm.views import CAMERAS, views
+from data_prep.miniworld.map_expansion import LOCATION
+from data_prep.miniworld.nuscenes_tables import LIDAR, SCENE_TABLES, meters, quaternion, token, write_json
+from data_prep.miniworld.render import lidar, rig
+from data_prep.miniworld.render.painter import Painter
+from data_prep.miniworld.visibility import Boxes, count_points
+from data_prep.miniworld.world.state import KEYFRAME_RATE, STATE_RATE
+
+VEHICLE = "w001"  # nuScenes names its cars n008 and n015
+EPOCH = 1_600_000_000_000_000  # microseconds; scene after scene starts an hour later
+JPEG_QUALITY = 90
+WALL_RANGE = 100.0  # m
+NOTICED = 0.05  # visible share
+DRIVELM_FUTURE = 1.0  # s of recorded future below which nothing is asked about a key frame
+
+
+def light_seed(seed, number):
+    """The painter's seed of scene `number` of the data set with this seed."""
+    return seed * 10_007 + number
+
+
+class _Seen(NamedTuple):
+    """The agents around the ego at one key frame: points on each, and the visible share of each in the six images."""
+
+    agents: tuple
+    points: np.ndarray
+    shares: np.ndarray
+
+
+class Recorder:
+    """Writes scenes below `root`.
+
+    size: (width, height) of the images in pixels; seed: the seed of the whole data set.
+    """
+
+    def __init__(self, root, town, size, seed):
+        self.root, self.town, self.size, self.seed = Path(root), town, size, seed
+        outlines = [np.asarray(outline) for outline, _ in town.buildings]
+        walls = [np.stack([outline, np.roll(outline, -1, axis=0)], 1) for outline in outlines]
+        self.walls = np.concatenate([np.zeros((0, 2, 2)), *walls])
+        for channel in rig.RIG:
+            (self.root / "samples" / channel).mkdir(parents=True, exist_ok=True)
+
+    def record(self, scene, name, number):
+        """Writes the sensor and CAN files of a scene and returns {"tables": rows, "drivelm": entry}.
+
+        name: "scene-0001" and so on; number: its place in the data set, from 0, which sets the scene's hour and the seed of
+        its light and noise.
+        """
+        return _Recording(self, scene, name, number).run()
+
+
+class _Recording:
+    """The rows of one scene while they grow."""
+
+    def __init__(self, recorder, scene, name, number):
+        self.recorder, self.scene, self.name, self.number = recorder, scene, name, number
+        self.start = EPOCH + number * 3_600_000_000
+        self.logfile = f"{VEHICLE}-{name}"
+        self.rows = {name: [] for name in SCENE_TABLES}
+        every = STATE_RATE // KEYFRAME_RATE
+        self.keys = list(range(0, len(scene.states), every))
+        self.samples = [token("sample", name, k) for k in range(len(self.keys))]
+
+    def run(self):
+        self.painter = Painter(self.recorder.town, self.recorder.size, light_seed(self.recorder.seed, self.number))
+        frames, questions = [], {}
+        for k, state in enumerate(self.scene.states[:: STATE_RATE // KEYFRAME_RATE]):
+            frame = self._frame(k, state)
+            frames.append(frame)
+            if self.scene.states[-1].time - state.time >= DRIVELM_FUTURE - 1e-6:
+                questions[self.samples[k]] = self._questions(k, state, frame.shares)
+        self._annotations(frames)
+        self._scene_rows()
+        messages = can_bus(self.scene.states, self.start, self.recorder.town)
+        for name, content in messages.items():
+            write_json(self.recorder.root / "can_bus" / f"{self.name}_{name}.json", content)
+        drivelm = {"scene_description": self.scene.description, "key_frames": questions}
+        return {"tables": self.rows, "drivelm": {token("scene", self.name): drivelm}}
+
+    def _frame(self, k, state):
+        """Writes the files of one key frame; returns what is seen of the agents around."""
+        ego = state.ego
+        images = self.painter.paint(state)
+        points = lidar.scan(self.recorder.town, state, np.random.default_rng([self.recorder.seed, self.number, k]))
+        points = np.ascontiguousarray(points, np.float32)
+        for channel in rig.RIG:
+            path = self._sample_data(k, state, channel)
+            if channel == LIDAR:
+                points.tofile(path)
+            elif not cv2.imwrite(str(path), images[channel], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]):
+                raise OSError(f"{path}: could not be written")
+        to_world = rig.sensor_to_world(LIDAR, ego)
+        world = points[:, :3].astype(np.float64) @ to_world[:3, :3].T + to_world[:3, 3]
+        return _Seen(state.agents, count_points(Boxes(state.agents), world), self.painter.visibility(state))
+
+    def _walls_near(self, ego):
+        walls = self.recorder.walls
+        return walls[(np.hypot(*(walls - (ego.x, ego.y)).transpose(2, 0, 1)) < WALL_RANGE).any(1)]
+
+    def _sample_data(self, k, state, channel):
+        """Adds the rows of one sensor at key frame k; returns the path of its file."""
+        name = self.name
+        time = self.start + round(1e6 * (state.time - self.scene.states[0].time))
+        suffix = "pcd.bin" if channel == LIDAR else "jpg"
+        filename = f"samples/{channel}/{self.logfile}__{channel}__{time}.{suffix}"
+        width, height = (0, 0) if channel == LIDAR else self.recorder.size
+        pose = token("ego_pose", name, channel, k)
+        self.rows["ego_pose"].append(
+            {
+                "token": pose,
+                "timestamp": time,
+                "rotation": quaternion(state.ego.yaw),
+                "translation": meters(state.ego.x, state.ego.y, 0.0),
+            }
+        )
+        self.rows["sample_data"].append(
+            {
+                "token": token("sample_data", name, channel, k),
+                "sample_token": self.samples[k],
+                "ego_pose_token": pose,
+                "calibrated_sensor_token": token("calibrated_sensor", channel),
+                "timestamp": time,
+                "fileformat": "pcd" if channel == LIDAR else "jpg",
+                "is_key_frame": True,
+                "height": height,
+                "width": width,
+                "filename": filename,
+                "prev": token("sample_data", name, channel, k - 1) if k else "",
+                "next": token("sample_data", name, channel, k + 1) if k + 1 < len(self.keys) else "",
+            }
+        )
+        return self.recorder.root / filename
+
+    def _questions(self, k, state, shares):
+        """The DriveLM entry of key frame k. shares [agents]: what the images show of each."""
+        seen = views(state, shares, self._walls_near(state.ego))
+        facts = observe(self.scene.states, self.keys[k], seen, self.recorder.town)
+        files = {row["filename"].split("/")[1]: row["filename"] for row in self.rows["sample_data"][-len(rig.RIG) :]}
+        return key_frame(facts, {channel: "../nuscenes/" + files[channel] for channel in CAMERAS})
+
+    def _annotations(self, frames):
+        """Instances and annotations, each a run of key frames without a gap."""
+        runs = {}
+        for k, frame in enumerate(frames):
+            for index, agent in enumerate(frame.agents):
+                chains = runs.setdefault(agent.id, [])
+                if not chains or chains[-1][-1][0] != k - 1:
+                    chains.append([])
+                chains[-1].append((k, agent, int(frame.points[index]), float(frame.shares[index])))
+        for agent_id, chains in runs.items():
+            for run, chain in enumerate(chains):
+                noticed = [i for i, (_, _, points, share) in enumerate(chain) if points or share >= NOTICED]
+                if noticed:
+                    self._instance(token("instance", self.name, agent_id, run), chain[noticed[0] : noticed[-1] + 1])
+
+    def _instance(self, instance, chain):
+        keys = [token("sample_annotation", instance, k) for k, *_ in chain]
+        for place, (k, agent, points, share) in enumerate(chain):
+            name = tables.attribute(agent)
+            self.rows["sample_annotation"].append(
+                {
+                    "token": keys[place],
+                    "sample_token": self.samples[k],
+                    "instance_token": instance,
+                    "visibility_token": tables.visibility_token(share),
+                    "attribute_tokens": [token("attribute", name)] if name else [],
+                    "translation": meters(agent.x, agent.y, agent.height / 2),
+                    "size": meters(agent.width, agent.length, agent.height),
+                    "rotation": quaternion(agent.yaw),
+                    "prev": keys[place - 1] if place else "",
+                    "next": keys[place + 1] if place + 1 < len(keys) else "",
+                    "num_lidar_pts": points,
+                    "num_radar_pts": 0,
+                }
+            )
+        self.rows["instance"].append(
+            {
+                "token": instance,
+                "category_token": token("category", chain[0][1].category),
+                "nbr_annotations": len(chain),
+                "first_annotation_token": keys[0],
+                "last_annotation_token": keys[-1],
+            }
+        )
+
+    def _scene_rows(self):
+        name, log = self.name, token("log", self.name)
+        for k, key in enumerate(self.samples):
+            offset = self.scene.states[self.keys[k]].time - self.scene.states[0].time
+            self.rows["sample"].append(
+                {
+                    "token": key,
+                    "timestamp": self.start + round(1e6 * offset),
+                    "prev": self.samples[k - 1] if k else "",
+                    "next": self.samples[k + 1] if k + 1 < len(self.samples) else "",
+                    "scene_token": token("scene", name),
+                }
+            )
+        tags = f" tags: {', '.join(self.scene.tags)}." if self.scene.tags else ""
+        self.rows["scene"].append(
+            {
+                "token": token("scene", name),
+                "log_token": log,
+                "nbr_samples": len(self.samples),
+                "first_sample_token": self.samples[0],
+                "last_sample_token": self.samples[-1],
+                "name": name,
+                "description": self.scene.description + tags,
+            }
+        )
+        self.rows["log"].append(
+            {
+                "token": log,
+                "logfile": self.logfile,
+                "vehicle": VEHICLE,
+                "date_captured": datetime.fromtimestamp(self.start // 1_000_000, UTC).date().isoformat(),
+                "location": LOCATION,
+            }
+        )

@@ -1,0 +1,117 @@
+"""What the sensors see of a box: where it lands in each image, whether something hides it, how many points hit it.
+
+All arrays are float64 world meters unless named otherwise; the ground is z = 0. `count_points` is about
+boxes that stand on it.
+"""
+
+import numpy as np
+
+NEAR = 0.2  # m; edges are cut at this depth before they are projected
+GROUND = 0.05  # m; lower points are the road's
+EDGE = 1e-3  # m; slack for points on a box's surface
+# corners as (length, width, height) signs, and the twelve edges between them
+CORNER_SIGNS = np.array([[sx, sy, sz] for sx in (1, -1) for sy in (1, -1) for sz in (0, 1)], float)
+EDGES = np.array([(a, b) for a in range(8) for b in range(a) if (CORNER_SIGNS[a] != CORNER_SIGNS[b]).sum() == 1])
+# points over a box at which it is asked whether something stands before it: fractions of half length, half width, height
+PROBES = np.array([[sx, sy, sz] for sx in (-0.8, 0, 0.8) for sy in (-0.8, 0, 0.8) for sz in (0.25, 0.6, 0.95)], float)
+
+
+class Boxes:
+    """Upright boxes as arrays: center_xy [A, 2], axes [A, 2, 2] (rows: forward, left), half [A, 2], bottom and height [A].
+
+    things: anything with x, y, yaw, length, width, height; bottom: meters above the ground where the boxes begin, one
+    number or one for each.
+    """
+
+    def __init__(self, things, bottom=0.0):
+        agents = list(things)
+        yaw = np.array([agent.yaw for agent in agents], float)
+        forward = np.stack([np.cos(yaw), np.sin(yaw)], -1)
+        self.center_xy = np.array([(agent.x, agent.y) for agent in agents], float).reshape(-1, 2)
+        self.axes = np.stack([forward, np.stack([-forward[:, 1], forward[:, 0]], -1)], 1)
+        self.half = np.array([(agent.length, agent.width) for agent in agents], float).reshape(-1, 2) / 2
+        self.height = np.array([agent.height for agent in agents], float)
+        self.bottom = np.broadcast_to(np.asarray(bottom, float), len(agents))
+
+    def points(self, fractions):
+        """World points [A, P, 3] at fractions [P, 3] of (half length, half width, height)."""
+        local = fractions[None, :, :2] * self.half[:, None]
+        xy = self.center_xy[:, None] + np.einsum("apk,akx->apx", local, self.axes)
+        z = self.bottom[:, None] + fractions[None, :, 2] * self.height[:, None]
+        return np.concatenate([xy, z[..., None]], -1)
+
+    def to_local(self, points):
+        """World points [P, 3] in each box's own frame [A, P, 3]: forward, left of the center, above the ground."""
+        xy = np.einsum("apx,akx->apk", points[None, :, :2] - self.center_xy[:, None], self.axes)
+        return np.concatenate([xy, np.broadcast_to(points[None, :, 2:], (*xy.shape[:2], 1))], -1)
+
+
+def count_points(boxes, points):
+    """Number of points [P, 3] (world) inside each box, borders included: int [A]."""
+    points = points[points[:, 2] > GROUND]
+    points = points[np.argsort(points[:, 0], kind="stable")]
+    reach = np.hypot(*boxes.half.T) + EDGE
+    first = np.searchsorted(points[:, 0], boxes.center_xy[:, 0] - reach)
+    last = np.searchsorted(points[:, 0], boxes.center_xy[:, 0] + reach)
+    counts = np.zeros(len(boxes.height), int)
+    for index in np.flatnonzero(last > first):
+        near = points[first[index] : last[index]]
+        local = np.abs((near[:, :2] - boxes.center_xy[index]) @ boxes.axes[index].T)
+        inside = (local <= boxes.half[index] + EDGE).all(-1) & (near[:, 2] <= boxes.height[index] + EDGE)
+        counts[index] = np.count_nonzero(inside)
+    return counts
+
+
+def visible_fraction(boxes, origin, walls, blockers):
+    """Fraction [A] of each box that can be seen from `origin` [3], by rays to points spread over it.
+
+    walls [W, 2, 2] are the ground lines of buildings, taken as higher than any ray; blockers are boxes on the ground. A box
+    does not hide itself: asked is only what stands before it.
+    """
+    if not len(boxes.height):
+        return np.zeros(0)
+    probes = boxes.points(PROBES)  # A P 3
+    hidden = _behind_walls(probes[..., :2].reshape(-1, 2), origin[:2], walls).reshape(probes.shape[:2])
+    start = blockers.to_local(np.asarray(origin, float)[None])[:, 0]  # O 3
+    step = blockers.to_local(probes.reshape(-1, 3)) - start[:, None]  # O (A P) 3
+    step = np.where(np.abs(step) < 1e-9, 1e-9, step)
+    low = np.stack([-blockers.half[:, 0], -blockers.half[:, 1], np.zeros(len(start))], -1)
+    high = np.stack([blockers.half[:, 0], blockers.half[:, 1], blockers.height], -1)
+    first, second = (low - start)[:, None] / step, (high - start)[:, None] / step
+    enter, leave = np.minimum(first, second).max(-1), np.maximum(first, second).min(-1)
+    blocked = ((enter < leave) & (leave > 0) & (enter < 1)).reshape(len(start), *probes.shape[:2])
+    return 1 - (hidden | blocked.any(0)).mean(-1)
+
+
+def _behind_walls(points, origin, walls):
+    """Whether the segment from origin [2] to each point [P, 2] crosses a wall [W, 2, 2]: bool [P]."""
+    if not len(walls):
+        return np.zeros(len(points), bool)
+
+    def side(a, b, c):
+        return (b[..., 0] - a[..., 0]) * (c[..., 1] - a[..., 1]) - (b[..., 1] - a[..., 1]) * (c[..., 0] - a[..., 0])
+
+    one, two, end = walls[None, :, 0], walls[None, :, 1], points[:, None]
+    parted = side(origin, end, one) * side(origin, end, two) < 0
+    return (parted & (side(one, two, origin) * side(one, two, end) < 0)).any(-1)
+
+
+def image_boxes(boxes, world_to_image, size):
+    """Boxes in N cameras: [N, A, 4] as x1, y1, x2, y2 in pixels, cut to the image; NaN where nothing lands in it.
+
+    world_to_image: [N, 3, 4], intrinsics times world-to-camera; size: (width, height).
+    """
+    corners = boxes.points(CORNER_SIGNS)
+    corners = np.concatenate([corners, np.ones((*corners.shape[:2], 1))], -1)
+    seen = np.einsum("nij,apj->napi", world_to_image, corners)
+    a, b = seen[:, :, EDGES[:, 0]], seen[:, :, EDGES[:, 1]]
+    span = b[..., 2] - a[..., 2]
+    cut = np.clip((NEAR - a[..., 2]) / np.where(np.abs(span) < 1e-9, 1e-9, span), 0, 1)[..., None]
+    middle = a + cut * (b - a)
+    ends = np.concatenate([np.where(a[..., 2:] < NEAR, middle, a), np.where(b[..., 2:] < NEAR, middle, b)], 2)
+    in_front = ends[..., 2:] >= NEAR - 1e-6
+    pixels = ends[..., :2] / np.maximum(ends[..., 2:], NEAR)
+    low = np.clip(np.where(in_front, pixels, np.inf).min(2), 0, size)
+    high = np.clip(np.where(in_front, pixels, -np.inf).max(2), 0, size)
+    empty = (high <= low).any(-1, keepdims=True)
+    return np.where(empty, np.nan, np.concatenate([low, high], -1))

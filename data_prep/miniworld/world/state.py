@@ -1,0 +1,136 @@
+"""What the simulation hands to the painter and to the writer of the data set: plain numbers, no simulator.
+
+World frame: meters, x east, y north, z up, radians counter-clockwise from +x, seconds. The ego pose is nuScenes':
+origin on the ground below the center of the rear axle, x forward, y left.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Agent:
+    """A road user other than the ego. (x, y) is the center of its box on the ground; size is (width, length, height)."""
+
+    id: str
+    category: str  # nuScenes category name, e.g. "vehicle.car"
+    x: float
+    y: float
+    yaw: float
+    speed: float  # m/s along yaw
+    width: float
+    length: float
+    height: float
+    braking: bool
+    blinker: int  # -1 right, 0 none, 1 left
+    parked: bool
+    paint: int  # a number the painter turns into a color
+
+
+@dataclass(frozen=True)
+class Signal:
+    """One traffic-light head. yaw: the direction of travel of the traffic it controls; state: "r", "y" or "g"."""
+
+    id: str
+    x: float
+    y: float
+    yaw: float
+    state: str
+
+
+@dataclass(frozen=True)
+class Ego:
+    """The recording vehicle at one instant (rear axle)."""
+
+    x: float
+    y: float
+    yaw: float
+    speed: float
+    acceleration: float  # m/s2, along yaw
+    yaw_rate: float  # rad/s
+    steering: float  # steering wheel angle, rad, left positive
+    braking: bool
+    blinker: int
+
+
+@dataclass(frozen=True)
+class WorldState:
+    """The world at one instant: 20 of them a second, in order of time."""
+
+    time: float  # seconds since the start of the scene
+    ego: Ego
+    agents: tuple[Agent, ...]
+    signals: tuple[Signal, ...]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A recorded drive: what happened and what it is an example of.
+
+    tags: a subset of TAGS, by what really happened in `states`. description: one English sentence or two.
+    """
+
+    name: str  # scene-0001
+    split: str  # "train" or "val"
+    tags: tuple[str, ...]
+    description: str
+    states: tuple[WorldState, ...]
+
+
+TAGS = (
+    "turn_left",
+    "turn_right",
+    "stop_and_resume",
+    "yield_to_pedestrian",
+    "lead_brakes",
+    "overtake",
+    "three_point_turn",  # val only
+)
+
+STATE_RATE = 20  # states a second
+KEYFRAME_RATE = 2  # key frames a second
+
+
+@dataclass(frozen=True)
+class Polygon:
+    """An outline [n, 2] (not closed) with holes, world meters."""
+
+    exterior: np.ndarray
+    holes: tuple[np.ndarray, ...] = ()
+
+
+@dataclass(frozen=True)
+class Lane:
+    """A lane or a connector through a junction. centerline [n, 2] in driving direction; successors: lane ids."""
+
+    id: str
+    centerline: np.ndarray
+    width: float
+    polygon: Polygon
+    successors: tuple[str, ...]
+    is_connector: bool
+    road: str  # id of the road segment or junction it belongs to
+    speed_limit: float
+
+
+@dataclass(frozen=True)
+class Town:
+    """The static world: every nuScenes map layer in our own terms.
+
+    road_segments: (id, polygon, is_intersection). dividers: "road" lines part directions, "lane" lines part lanes.
+    crossings: (polygon, id of the road or junction). stop_lines: (polygon, ids of the signals it obeys).
+    buildings: (outline, height). All positions are world meters with the whole town inside [0, size].
+    """
+
+    size: tuple[float, float]
+    lanes: dict[str, Lane]
+    road_segments: tuple[tuple[str, Polygon, bool], ...]
+    road_dividers: tuple[np.ndarray, ...]
+    lane_dividers: tuple[np.ndarray, ...]
+    crossings: tuple[tuple[Polygon, str], ...]
+    walkways: tuple[Polygon, ...]
+    drivable: tuple[Polygon, ...]
+    stop_lines: tuple[tuple[Polygon, tuple[str, ...]], ...]
+    signals: tuple[Signal, ...]
+    buildings: tuple[tuple[np.ndarray, float], ...]

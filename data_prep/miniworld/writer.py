@@ -1,0 +1,194 @@
+"""Writes a whole mini world: plans the scenes, has processes write them, joins their rows. `miniworld.py` is its command.
+
+Each finished scene leaves a fragment (its table rows and questions) in `<out>/unfinished`, so that a run that was stopped
+goes on with the scenes that are missing. When all are there the fragments become the tables, and the folder goes.
+`<out>/v1.0-miniworld/miniworld.json` says with which settings, and by which code, a data set was written.
+"""
+
+import hashlib
+import json
+import multiprocessing
+import os
+import shutil
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from data_prep.miniworld import map_expansion, scene_recorder
+from data_prep.miniworld.drivelm.views import CAMERAS
+from data_prep.miniworld.nuscenes_tables import SCENE_TABLES, TABLES, fixed_tables, token, write_json
+from data_prep.miniworld.render import rig
+from data_prep.miniworld.traffic import maneuvers
+from data_prep.miniworld.world.state import KEYFRAME_RATE
+from data_prep.miniworld.world.town import load_town
+from dima_jax.errors import UserError
+
+VERSION = "v1.0-miniworld"
+NO_CAN = {*range(161, 169), *range(170, 177), *range(309, 315)}  # NuScenesCanBus refuses these scene numbers
+LARGEST_NUMBER = 9999
+
+
+class Job(NamedTuple):
+    """One scene to write. number: its place in the data set; index: its place in its split."""
+
+    name: str
+    number: int
+    split: str
+    index: int
+
+
+class Settings(NamedTuple):
+    """What decides the bytes of a data set. code: fingerprint of the programs that write it."""
+
+    scenes: int
+    val_scenes: int
+    seed: int
+    size: tuple[int, int]
+    seconds: float
+    code: str
+
+
+def settings(scenes, val_scenes, seed, size, seconds=20.0):
+    """Checked `Settings`. Raises UserError when there is no scene to write or there are too many for nuScenes' names."""
+    if not 1 <= scenes + val_scenes <= LARGEST_NUMBER - len(NO_CAN):
+        raise UserError(f"{scenes} + {val_scenes} scenes: give between 1 and {LARGEST_NUMBER - len(NO_CAN)} in all")
+    return Settings(scenes, val_scenes, seed, tuple(size), float(seconds), _code())
+
+
+def _code():
+    """A hash of everything that writes: every module of the mini world, and the town's net."""
+    here = Path(__file__).parent
+    files = sorted(path for pattern in ("*.py", "*.net.xml") for path in here.rglob(pattern))
+    return hashlib.blake2b(b"".join(path.read_bytes() for path in files), digest_size=8).hexdigest()
+
+
+def plan(wanted):
+    """The jobs of a data set: training scenes first, named by the numbers that have CAN data."""
+    numbers = (number for number in range(1, LARGEST_NUMBER + 1) if number not in NO_CAN)
+    places = [("train", i) for i in range(wanted.scenes)] + [("val", i) for i in range(wanted.val_scenes)]
+    return [
+        Job(f"scene-{name:04d}", number, split, index)
+        for number, ((split, index), name) in enumerate(zip(places, numbers, strict=False))
+    ]
+
+
+def write(out, wanted, workers=1):
+    """Writes the data set below `out`, or what is missing of it; returns the number of key frames written now.
+
+    Raises UserError for a folder that holds something else, or a scene that cannot be simulated.
+    """
+    out, jobs = Path(out), plan(wanted)
+    if _is_complete(out, wanted):
+        return 0
+    fragments = out / "unfinished"
+    try:
+        fragments.mkdir(parents=True, exist_ok=True)
+        write_json(fragments / "settings.json", wanted._asdict())
+        missing = [job for job in jobs if not _is_kept(out, job)]
+        _write_scenes(out, wanted, missing, workers, len(jobs))
+        _join(out, wanted, jobs)
+    except OSError as error:
+        where, why = error.filename or out, error.strerror or error
+        raise UserError(f"{where}: {why}; free the disk or choose another --out") from error
+    return len(missing) * _frames(wanted)
+
+
+def _frames(wanted):
+    return int(wanted.seconds * KEYFRAME_RATE)
+
+
+def _is_complete(out, wanted):
+    """Whether the data set is there already. Raises UserError when `out` holds another one, or anything else."""
+    for path, state in ((out / VERSION / "miniworld.json", True), (out / "unfinished" / "settings.json", False)):
+        if path.is_file():
+            if json.loads(path.read_text()) != json.loads(json.dumps(wanted._asdict())):
+                raise UserError(f"{path}: written with other flags or by another version; delete {out} or change --out")
+            return state
+    if out.exists() and any(out.iterdir()):
+        raise UserError(f"{out}: not empty and not a mini world; give a new folder as --out")
+    return False
+
+
+def _fragment(out, job):
+    return out / "unfinished" / f"{job.name}.json"
+
+
+def _is_kept(out, job):
+    """Whether a scene was finished by an earlier run and all its files are still there."""
+    path = _fragment(out, job)
+    if not path.is_file():
+        return False
+    rows = json.loads(path.read_text())["tables"]["sample_data"]
+    return all((out / row["filename"]).is_file() for row in rows)
+
+
+def _write_scenes(out, wanted, missing, workers, total):
+    """Writes the missing scenes, in this process or in several, with a bar."""
+    frames = _frames(wanted)
+    columns = (TextColumn("mini world"), BarColumn(), MofNCompleteColumn(), TextColumn("key frames"))
+    with Progress(*columns, TimeRemainingColumn()) as progress:
+        bar = progress.add_task("", total=total * frames, completed=(total - len(missing)) * frames)
+        for _ in _results(out, wanted, missing, min(workers, len(missing))):
+            progress.advance(bar, frames)
+
+
+def _results(out, wanted, missing, workers):
+    """Yields each job when it is done. SUMO lives in a process, so several workers are several processes."""
+    if workers <= 1:
+        for job in missing:
+            yield _write_scene(str(out), wanted, job)
+        return
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+        futures = [pool.submit(_write_scene, str(out), wanted, job) for job in missing]
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        except BaseException:
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+
+
+def _write_scene(out, wanted, job):
+    """Simulates and writes one scene; its rows wait in a fragment."""
+    cv2.setNumThreads(1)
+    recorder = scene_recorder.Recorder(out, load_town(), wanted.size, wanted.seed)
+    scene = maneuvers.simulate(job.index, wanted.seed, job.split, wanted.seconds)
+    rows = recorder.record(scene, job.name, job.number)
+    write_json(_fragment(Path(out), job), rows)
+    return job
+
+
+def _join(out, wanted, jobs):
+    """From the fragments to the tables, splits, maps and questions; the fragments go when all is written."""
+    town = load_town()
+    rows = {name: [] for name in SCENE_TABLES}
+    questions = {}
+    for job in jobs:
+        fragment = json.loads(_fragment(out, job).read_text())
+        for name in SCENE_TABLES:
+            rows[name] += fragment["tables"][name]
+        questions |= fragment["drivelm"]
+    intrinsics = {channel: rig.intrinsic(channel, *wanted.size) for channel in CAMERAS}
+    rows |= fixed_tables(rig.RIG, intrinsics)
+    rows["map"] = [
+        {
+            "category": "semantic_prior",
+            "token": token("map", map_expansion.LOCATION),
+            "filename": map_expansion.MASK_FILE,
+            "log_tokens": [row["token"] for row in rows["log"]],
+        }
+    ]
+    write_json(out / "maps" / "expansion" / f"{map_expansion.LOCATION}.json", map_expansion.expansion(town))
+    cv2.imwrite(str(out / map_expansion.MASK_FILE), map_expansion.semantic_prior(town))
+    for name in TABLES:
+        write_json(out / VERSION / f"{name}.json", rows[name])
+    splits = {f"miniworld_{split}": [job.name for job in jobs if job.split == split] for split in ("train", "val")}
+    write_json(out / VERSION / "splits.json", splits)
+    write_json(out / "drivelm.json", questions)
+    write_json(out / VERSION / "miniworld.json", wanted._asdict())
+    shutil.rmtree(out / "unfinished")
