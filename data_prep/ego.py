@@ -13,8 +13,8 @@ import math
 import numpy as np
 from pyquaternion import Quaternion
 
-EGO_LENGTH, EGO_WIDTH = 4.084, 1.85  # meters
-WHEELBASE = 2.588  # meters
+from dima_jax.constants import EGO_LENGTH, EGO_WIDTH, WHEELBASE
+
 NUM_FUTURE, NUM_HISTORY = 6, 2
 TURN = 2.0  # meters to the side after 3 s that make a turn
 RIGHT, LEFT, STRAIGHT = 0, 1, 2
@@ -63,7 +63,7 @@ def path(lidar_poses: list[np.ndarray], index: int) -> dict:
 
     lidar_poses: lidar2global [4, 4] of every key frame of the scene. Before the first frame the first known step is
     repeated; after the last one the position stays, masked.
-    Returns future_offsets [6, 2], future_mask [6], history_offsets [2, 2], command (index into types.COMMANDS).
+    Returns future_offsets [6, 2], future_mask [6], history_offsets [2, 2], command (index into constants.COMMANDS).
     """
     positions = np.array([pose[:3, 3] for pose in lidar_poses])
     last = len(positions) - 1

@@ -5,8 +5,8 @@ from pyquaternion import Quaternion
 
 from data_prep import agents, ego, jpeg, map_lines
 from data_prep.scenes import Root
+from dima_jax.constants import CAMERAS
 from dima_jax.errors import UserError
-from dima_jax.types import CAMERAS
 
 LIDAR = "LIDAR_TOP"
 

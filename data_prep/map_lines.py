@@ -1,6 +1,6 @@
 """The map around the ego as lines in its LiDAR frame (vad-spec 5), from the nuScenes map expansion.
 
-Classes (`types.MAP_CLASSES`): 0 divider, the lines of `road_divider` and `lane_divider`; 1 ped_crossing, the outlines of
+Classes (`constants.MAP_CLASSES`): 0 divider, the lines of `road_divider` and `lane_divider`; 1 ped_crossing, the outlines of
 the joined crossings; 2 boundary, the outlines of the joined `road_segment` and `lane` polygons. Outlines run clockwise,
 holes counter-clockwise; a closed line repeats its first vertex. Everything is cut to 30 m (x) by 60 m (y) around the
 LiDAR; crossings keep a rim of 0.2 m beyond that patch, boundaries stay 0.2 m inside it, so the patch's own edge is not

@@ -10,8 +10,8 @@ import json
 import re
 from pathlib import Path
 
+from dima_jax.constants import CAMERAS
 from dima_jax.errors import UserError
-from dima_jax.types import CAMERAS
 
 KINDS = ("perception", "prediction", "planning", "behavior")
 TAG = re.compile(r"<\s*c\d+\b([^<>]*)>")

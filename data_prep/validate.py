@@ -17,9 +17,9 @@ from tqdm import tqdm
 
 from data_prep import jpeg, map_lines, qa
 from dima_jax import cli
+from dima_jax.constants import CAMERAS, MAP_CLASSES
 from dima_jax.data import features, records
 from dima_jax.errors import UserError
-from dima_jax.types import CAMERAS, MAP_CLASSES
 
 MAX_SPEED = 50.0  # meters per second
 FRAME_GAP = (0.2, 1.5)  # seconds between key frames of a scene

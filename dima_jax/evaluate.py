@@ -25,13 +25,12 @@ from rich.table import Table
 from tqdm import tqdm
 
 from dima_jax import checkpoints, cli, figures, weights
+from dima_jax.constants import CAMERAS, COMMANDS, STEP_SECONDS
 from dima_jax.data import sequences
 from dima_jax.errors import UserError
 from dima_jax.metrics import decode, perception, planning
 from dima_jax.student import student as student_lib
-from dima_jax.types import CAMERAS, COMMANDS, StudentOutput
-
-STEP_SECONDS = 0.5
+from dima_jax.types import StudentOutput
 
 
 class Drive(NamedTuple):

@@ -22,17 +22,17 @@ from flax import nnx
 from jaxtyping import Array, Float
 from ml_collections import ConfigDict
 
-from dima_jax import checkpoints, cli, geometry, weights
+from dima_jax import checkpoints, cli, geometry, predictions, weights
+from dima_jax.constants import CAMERA_YAWS_DEG, CAMERAS
 from dima_jax.errors import UserError
 from dima_jax.student import student as student_lib
-from dima_jax.types import CAMERAS, Frame, StudentOutput
+from dima_jax.types import Frame, StudentOutput
 
 OPSET = 18
 REPEATED_BYTES = 16384  # larger constants of one repeated value are not stored
 TOLERANCE = 1e-4  # meters, of the waypoints
 FRAMES = 4  # compared one after the other
 INPUTS = ("images", "lidar2img", "can_bus", "command", "prev_bev", "has_prev_bev")
-CAMERA_YAWS_DEG = (0.0, -55.0, 55.0, 180.0, 110.0, -110.0)  # of the made-up rig, in the order of CAMERAS
 
 
 class Exported(NamedTuple):
@@ -57,19 +57,18 @@ class Exported(NamedTuple):
 def decoded(output: StudentOutput, command: Float[Array, "B 3"], pc_range) -> Exported:
     """The last decoder layer's predictions in meters and scores."""
     waypoints = geometry.offsets_to_waypoints(output.ego_offsets)
-    boxes = geometry.decode_boxes(output.agent_codes[-1])
-    futures = geometry.offsets_to_waypoints(output.agent_future_offsets) + boxes[:, :, None, None, :2]
     chosen = jnp.argmax(command, axis=-1)[:, None, None, None]
+    seen = predictions.decode(output, pc_range)
     return Exported(
         waypoints=jnp.take_along_axis(waypoints, chosen, axis=1)[:, 0],
         waypoints_all=waypoints,
         bev=output.tokens.bev,
-        agent_scores=jax.nn.sigmoid(output.agent_logits[-1]),
-        agent_boxes=boxes,
-        agent_futures=futures,
-        agent_mode_scores=jax.nn.sigmoid(output.agent_mode_logits),
-        map_scores=jax.nn.sigmoid(output.map_logits[-1]),
-        map_lines=geometry.denormalize_xy(output.map_points[-1], pc_range),
+        agent_scores=seen.agent_scores,
+        agent_boxes=seen.agent_boxes,
+        agent_futures=predictions.agent_futures(seen),
+        agent_mode_scores=seen.agent_mode_scores,
+        map_scores=seen.map_scores,
+        map_lines=seen.map_lines,
     )
 
 

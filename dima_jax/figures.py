@@ -17,8 +17,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import FancyBboxPatch, Patch, Polygon
 
+from dima_jax.constants import AGENT_CLASSES, EGO_CENTER_AHEAD, EGO_LENGTH, EGO_WIDTH, LIDAR_HEIGHT, MAP_CLASSES
 from dima_jax.metrics.decode import Agents, Lines
-from dima_jax.types import AGENT_CLASSES, MAP_CLASSES
 
 LAYOUT = (
     ("CAM_FRONT_LEFT", "CAM_FRONT", "CAM_FRONT_RIGHT"),
@@ -36,8 +36,6 @@ PLAN_COLORS = ("#12b76a", "#e8590c", "#1098ad", "#d6336c")  # of the first, seco
 RECORDED_COLOR = "#57606a"
 PAPER, ROAD, INK = "#ffffff", "#f6f8fa", "#24292f"
 SHOWN_SCORE = 0.3  # predictions below are not drawn
-GROUND_Z = -1.84  # meters, the road under nuScenes' LIDAR_TOP
-EGO_LENGTH, EGO_WIDTH, EGO_FORWARD = 4.084, 1.85, 0.5  # meters; the box lies 0.5 m ahead of the LiDAR
 NEAR = 0.3  # meters of depth at which lines are cut
 EDGES = np.array(
     [(i, (i + 1) % 4) for i in range(4)] + [(i + 4, (i + 1) % 4 + 4) for i in range(4)] + [(i, i + 4) for i in range(4)]
@@ -179,7 +177,7 @@ def _dense(path, count=60):
 
 
 def _on_ground(xy):
-    return np.concatenate([xy, np.full((*xy.shape[:-1], 1), GROUND_Z)], -1)
+    return np.concatenate([xy, np.full((*xy.shape[:-1], 1), -LIDAR_HEIGHT)], -1)
 
 
 # --------------------------------------------------------------------------------------------------- from above
@@ -221,7 +219,7 @@ def _draw_paths(axes: Axes, plans, recorded_path, pc_range):
     axes.plot(*_from_ego(recorded_path).T, color=RECORDED_COLOR, lw=1.6, ls=(0, (3, 2)), marker="o", ms=3, zorder=5)
     for (_, waypoints), color in reversed(list(zip(plans.items(), PLAN_COLORS, strict=False))):
         axes.plot(*_from_ego(waypoints).T, color=color, lw=2.6, marker="o", ms=4.5, mec="white", mew=0.8, zorder=6)
-    corner = (-EGO_WIDTH / 2, EGO_FORWARD - EGO_LENGTH / 2)
+    corner = (-EGO_WIDTH / 2, EGO_CENTER_AHEAD - EGO_LENGTH / 2)
     style = dict(boxstyle="round,pad=0,rounding_size=0.6", facecolor=INK, edgecolor="white", lw=1.0, zorder=7)
     axes.add_patch(FancyBboxPatch(corner, EGO_WIDTH, EGO_LENGTH, **style))
     axes.set(xlim=(pc_range[0], pc_range[3]), ylim=(pc_range[1], pc_range[4]), aspect="equal", facecolor=ROAD)

@@ -12,29 +12,6 @@ from typing import NamedTuple
 from flax import struct
 from jaxtyping import Array, Bool, Float, Int, UInt8
 
-CAMERAS = (
-    "CAM_FRONT",
-    "CAM_FRONT_RIGHT",
-    "CAM_FRONT_LEFT",
-    "CAM_BACK",
-    "CAM_BACK_LEFT",
-    "CAM_BACK_RIGHT",
-)
-AGENT_CLASSES = (
-    "car",
-    "truck",
-    "construction_vehicle",
-    "bus",
-    "trailer",
-    "barrier",
-    "motorcycle",
-    "bicycle",
-    "pedestrian",
-    "traffic_cone",
-)
-MAP_CLASSES = ("divider", "ped_crossing", "boundary")
-COMMANDS = ("right", "left", "straight")
-
 
 class Term(NamedTuple):
     """One summand of the loss, not yet divided: the division happens once, in `losses/dima_loss.py`."""

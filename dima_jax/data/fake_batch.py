@@ -7,21 +7,12 @@ outwards from one rig, boxes and lines lie inside `pc_range`, the ego drives for
 import jax
 import numpy as np
 
+from dima_jax.constants import AGENT_CLASSES, CAMERA_YAWS_DEG, MAP_CLASSES
 from dima_jax.data.features import NUM_CAMERAS
 from dima_jax.data.prompts import EDIT_TEXTS, edit_texts, load_tokenizer, tokenize
-from dima_jax.types import (
-    AGENT_CLASSES,
-    MAP_CLASSES,
-    AgentTargets,
-    Batch,
-    EditText,
-    EgoTargets,
-    MapTargets,
-    Text,
-)
+from dima_jax.types import AgentTargets, Batch, EditText, EgoTargets, MapTargets, Text
 
 NUM_ORDERS = 19  # O: vertex orders of a map line (VAD's v2 pattern; an open line has two)
-_CAMERA_YAWS = np.radians([90.0, 35.0, 145.0, 270.0, 200.0, 340.0])  # of types.CAMERAS, from +x of the LiDAR frame
 
 
 def spec(config) -> Batch:
@@ -106,7 +97,7 @@ def _rig(image_shape) -> np.ndarray:
     height, width = image_shape
     intrinsic = np.array([[0.65 * width, 0, width / 2], [0, 0.65 * width, height / 2], [0, 0, 1]])
     matrices = np.tile(np.eye(4), (NUM_CAMERAS, 1, 1))
-    for matrix, yaw in zip(matrices, _CAMERA_YAWS, strict=True):
+    for matrix, yaw in zip(matrices, np.radians(np.add(CAMERA_YAWS_DEG, 90.0)), strict=True):  # from +x
         right, down, ahead = (np.sin(yaw), -np.cos(yaw), 0), (0, 0, -1), (np.cos(yaw), np.sin(yaw), 0)
         matrix[:3, :3] = intrinsic @ np.array([right, down, ahead])
         matrix[:3, 3] = -matrix[:3, :3] @ np.array([0, 0, -0.5])

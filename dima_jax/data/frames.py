@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dima_jax.constants import CAMERAS
 from dima_jax.data import features, transforms
 from dima_jax.data.records import Records
-from dima_jax.types import CAMERAS
 
 CACHE_BYTES = 1 << 30
 

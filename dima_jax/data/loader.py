@@ -13,13 +13,14 @@ import jax
 import numpy as np
 from absl import logging
 
+from dima_jax.constants import COMMANDS
 from dima_jax.data import questions, targets, transforms, windows
 from dima_jax.data.fake_batch import example, spec
 from dima_jax.data.frames import Frames, KeyFrame
 from dima_jax.data.prompts import edit_texts, load_tokenizer
 from dima_jax.data.records import Records
 from dima_jax.errors import UserError
-from dima_jax.types import COMMANDS, Batch, EditText, Text
+from dima_jax.types import Batch, EditText, Text
 
 __all__ = ["TrainWindows", "example", "num_train_windows", "spec", "train_batches"]
 

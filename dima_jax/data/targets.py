@@ -6,8 +6,9 @@ Padding that is too short for a frame keeps what is nearest to the ego and says 
 
 import numpy as np
 
+from dima_jax.constants import AGENT_CLASSES
 from dima_jax.data.fake_batch import NUM_ORDERS
-from dima_jax.types import AGENT_CLASSES, AgentTargets, EgoTargets, MapTargets
+from dima_jax.types import AgentTargets, EgoTargets, MapTargets
 
 # Quirk Q2: the planning metric knows road users by their index in the 32-row category table of nuScenes-lidarseg. The
 # 23-row table of plain nuScenes has another order, so the index always comes from the name.

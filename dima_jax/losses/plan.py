@@ -10,7 +10,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from dima_jax import geometry
+from dima_jax import geometry, predictions
 from dima_jax.types import StudentOutput, Term
 
 SCORE_THRESHOLD = 0.5  # of a map line or an agent to count at all
@@ -20,8 +20,6 @@ STATIC_TRAVEL = 1.0  # meters between first and last waypoint below which a plan
 COLLISION_RADIUS = 3.0  # meters within which an agent matters at all
 COLLISION_LATERAL = 1.5  # meters kept in x
 COLLISION_LONGITUDINAL = 3.0  # meters kept in y
-NUM_VEHICLE_CLASSES = 5  # car, truck, construction_vehicle, bus, trailer
-DIVIDER, BOUNDARY = 0, 2  # map classes
 FAR = 1e6  # meters; where lines and agents that do not count are put
 
 
@@ -37,17 +35,14 @@ class Surroundings(NamedTuple):
 
 def surroundings(output: StudentOutput, pc_range) -> Surroundings:
     """The last decoder layer's map lines and its vehicles, each in its most likely motion mode."""
-    map_scores = jax.nn.sigmoid(output.map_logits[-1])
-    scores = jax.nn.sigmoid(output.agent_logits[-1])
-    mode = output.agent_mode_logits.argmax(-1)[..., None, None, None]
-    offsets = jnp.take_along_axis(output.agent_future_offsets, mode, axis=2)[:, :, 0]
-    centers = output.agent_codes[-1][..., :2]
+    seen = predictions.decode(output, pc_range)
+    offsets = predictions.likeliest_offsets(seen)
     return Surroundings(
-        map_points=geometry.denormalize_xy(output.map_points[-1], pc_range),
-        divider_mask=map_scores[..., DIVIDER] >= SCORE_THRESHOLD,
-        boundary_mask=map_scores[..., BOUNDARY] >= SCORE_THRESHOLD,
-        vehicle_waypoints=centers[:, :, None] + geometry.offsets_to_waypoints(offsets),
-        vehicle_mask=(scores.max(-1) >= SCORE_THRESHOLD) & (scores.argmax(-1) < NUM_VEHICLE_CLASSES),
+        map_points=seen.map_lines,
+        divider_mask=predictions.is_line(seen, "divider", SCORE_THRESHOLD),
+        boundary_mask=predictions.is_line(seen, "boundary", SCORE_THRESHOLD),
+        vehicle_waypoints=seen.agent_boxes[..., None, :2] + geometry.offsets_to_waypoints(offsets),
+        vehicle_mask=predictions.is_vehicle(seen, SCORE_THRESHOLD),
     )
 
 

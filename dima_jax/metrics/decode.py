@@ -20,7 +20,7 @@ class Agents(NamedTuple):
     """
 
     boxes: np.ndarray  # [n, 9]
-    labels: np.ndarray  # [n] index in types.AGENT_CLASSES
+    labels: np.ndarray  # [n] index in constants.AGENT_CLASSES
     scores: np.ndarray  # [n] in (0, 1)
     future_offsets: np.ndarray  # [n, K, F, 2] meters per step
     mode_scores: np.ndarray  # [n, K] in (0, 1)
@@ -31,7 +31,7 @@ class Lines(NamedTuple):
     """n map lines, best first if predicted. points: one array [P, 2] in meters per line; P may differ."""
 
     points: list[np.ndarray]
-    labels: np.ndarray  # [n] index in types.MAP_CLASSES
+    labels: np.ndarray  # [n] index in constants.MAP_CLASSES
     scores: np.ndarray  # [n] in (0, 1)
 
 

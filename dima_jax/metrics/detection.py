@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dima_jax.constants import AGENT_CLASSES
 from dima_jax.metrics.decode import Agents
-from dima_jax.types import AGENT_CLASSES
 
 PROTOCOL = "center-distance AP (0.5/1/2/4 m, pc_range rectangle)"
 THRESHOLDS = (0.5, 1.0, 2.0, 4.0)  # meters

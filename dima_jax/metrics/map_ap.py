@@ -12,8 +12,8 @@ import numpy as np
 import shapely
 from scipy.spatial.distance import cdist
 
+from dima_jax.constants import MAP_CLASSES
 from dima_jax.metrics.decode import Lines
-from dima_jax.types import MAP_CLASSES
 
 THRESHOLDS = (0.5, 1.0, 1.5)  # meters
 SAMPLES = 100

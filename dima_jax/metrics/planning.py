@@ -13,12 +13,15 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from dima_jax.constants import EGO_CENTER_AHEAD, EGO_LENGTH, EGO_WIDTH
+
 HUMAN_CATEGORIES = range(2, 9)  # quirk Q2: rows of the 32-entry lidarseg category table
 VEHICLE_CATEGORIES = range(14, 24)
 CELL = 0.5  # meters
 GRID = 200  # cells per side
 HALF = GRID * CELL / 2  # meters from the center to the border
-EGO_FRONT, EGO_REAR, EGO_SIDE = 4.084 / 2 + 0.5, 4.084 / 2 - 0.5, 1.85 / 2  # meters from the LiDAR
+EGO_FRONT, EGO_REAR = EGO_LENGTH / 2 + EGO_CENTER_AHEAD, EGO_LENGTH / 2 - EGO_CENTER_AHEAD  # meters from the LiDAR
+EGO_SIDE = EGO_WIDTH / 2
 STEPS_PER_SECOND = 2
 HORIZONS = (1, 2, 3)  # seconds
 PROTOCOLS = {"stp3-vad": "mean of the steps up to the horizon", "at-horizon": "value at the horizon, grid of stp3-vad"}

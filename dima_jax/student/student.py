@@ -13,6 +13,7 @@ from jaxtyping import Array, Bool, Float, UInt8
 from ml_collections import ConfigDict
 
 from dima_jax import weights
+from dima_jax.constants import AGENT_CLASSES, CAMERAS, MAP_CLASSES
 from dima_jax.student.agent_head import AgentHead
 from dima_jax.student.bev_encoder import BevEncoder
 from dima_jax.student.grid_mask import grid_mask
@@ -20,7 +21,7 @@ from dima_jax.student.image_encoder import ImageEncoder
 from dima_jax.student.layers import Keys, make_dropout_keys, split_dropout_keys
 from dima_jax.student.map_head import MapHead
 from dima_jax.student.planner import Planner
-from dima_jax.types import AGENT_CLASSES, CAMERAS, MAP_CLASSES, Frame, SceneTokens, StudentOutput
+from dima_jax.types import Frame, SceneTokens, StudentOutput
 
 Levels = list[Float[Array, "B N h w D"]]
 

@@ -15,11 +15,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from dima_jax.constants import EGO_LENGTH, EGO_WIDTH, STEP_SECONDS
+
 CANDIDATES = 64
 HALF_LANE = 1.75  # m, from a line to the middle of the lane beside it
 MAX_SPEED = 8.0  # m/s of a moving added vehicle
-STEP = 0.5  # s between the steps of a future
-EGO_SIZE = (1.85, 4.084)  # m, width and length (vad-spec 12.1)
 GAP_AHEAD, GAP_ASIDE = 0.5, 0.2  # m, least free space to other agents
 EGO_GAP = 2.0  # m, least free space ahead of or behind the ego now
 CONFLICT = 3.0  # m between centers at the same step: VAD's collision constraint acts below (vad-spec 9)
@@ -92,7 +92,7 @@ def candidates(
     turned = jnp.where(across, turn < 0.5, tangent[:, 0, 1] < 0)  # the ego looks along +y
     way = jnp.where(turned, -1.0, 1.0)
     speed = MAX_SPEED * jnp.maximum(0.0, 2.0 * pace - 1.0)  # half of them stand
-    tracks, tangents = jax.vmap(beside)(points, along, side, (way * speed)[:, None] * STEP * jnp.arange(steps))
+    tracks, tangents = jax.vmap(beside)(points, along, side, (way * speed)[:, None] * STEP_SECONDS * jnp.arange(steps))
     headings = jnp.arctan2(way[:, None] * tangents[..., 1], way[:, None] * tangents[..., 0])
     return tracks, headings, usable[line]
 
@@ -148,7 +148,7 @@ def free(tracks, headings, agents: Agents, size) -> Bool[Array, " c"]:
 
 def clear_of_ego(start: Float[Array, "c 2"], heading: Float[Array, " c"], size) -> Bool[Array, " c"]:
     """The ego, at the origin and looking along +y, has room now."""
-    ahead, aside = _extent(jnp.pi / 2 - heading, jnp.array(EGO_SIZE))
+    ahead, aside = _extent(jnp.pi / 2 - heading, jnp.array((EGO_WIDTH, EGO_LENGTH)))
     return ~_overlaps(-start, heading, size, ahead + EGO_GAP, aside + GAP_ASIDE)
 
 

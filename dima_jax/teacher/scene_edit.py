@@ -15,15 +15,14 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
-from dima_jax import geometry
+from dima_jax import geometry, predictions
+from dima_jax.constants import AGENT_CLASSES, LIDAR_HEIGHT, STEP_SECONDS
 from dima_jax.teacher import placement
 from dima_jax.teacher.placement import Agents, Lines
-from dima_jax.types import AGENT_CLASSES, MAP_CLASSES, EgoTargets, SceneTokens, StudentOutput, edited_samples
+from dima_jax.types import EgoTargets, SceneTokens, StudentOutput, edited_samples
 
-NUM_VEHICLE_CLASSES = 5  # car, truck, construction_vehicle, bus, trailer come first in AGENT_CLASSES
 ADDED_CLASSES = (AGENT_CLASSES.index("car"), AGENT_CLASSES.index("truck"))
 ADDED_SIZES = ((1.95, 4.6, 1.75), (2.5, 6.9, 2.8))  # m, width length height: nuScenes' means, rounded
-LIDAR_HEIGHT = 1.84  # m above the ground
 MAX_SIZE = 20.0  # m, of a predicted box
 LOOK_AHEAD = 12.0  # m beyond the end of the ego's path that still count as its way
 WAY_WIDTH = 2.0  # m, to either side of the path
@@ -154,24 +153,20 @@ def ego_path(ego: EgoTargets, planned: Float[Array, "n R F 2"], command: Float[A
 
 def read_scene(student: StudentOutput, samples: int, pc_range: tuple[float, ...], threshold: float) -> Scene:
     """Last-layer predictions of the edited samples: best mode of each agent, boxes, map lines."""
-    student = jax.lax.stop_gradient(student)
-    last = (student.agent_codes[-1], student.agent_logits[-1], student.agent_mode_logits, student.agent_future_offsets)
-    codes, logits, modes, futures = (edited_samples(x, samples) for x in last)
-    boxes, scores = geometry.decode_boxes(codes), jax.nn.sigmoid(logits)
-    confident = scores.max(axis=-1) > threshold
-    offsets = jnp.take_along_axis(futures, modes.argmax(axis=-1)[..., None, None, None], axis=2)[:, :, 0]
+    seen = predictions.decode(jax.lax.stop_gradient(student), pc_range)
+    seen = jax.tree.map(lambda x: edited_samples(x, samples), seen)
+    offsets = predictions.likeliest_offsets(seen)
     agents = Agents(
-        track=_track(boxes[..., :2], offsets),
-        heading=-boxes[..., 6] - jnp.pi / 2,
-        size=jnp.clip(boxes[..., 3:5], 0.0, MAX_SIZE),
-        mask=confident & (scores.argmax(axis=-1) < NUM_VEHICLE_CLASSES),
+        track=_track(seen.agent_boxes[..., :2], offsets),
+        heading=-seen.agent_boxes[..., 6] - jnp.pi / 2,
+        size=jnp.clip(seen.agent_boxes[..., 3:5], 0.0, MAX_SIZE),
+        mask=predictions.is_vehicle(seen, threshold),
     )
-    map_scores, points = (edited_samples(x[-1], samples) for x in (student.map_logits, student.map_points))
-    map_scores = jax.nn.sigmoid(map_scores)
+    confident = predictions.is_agent(seen, threshold)
     lines = Lines(
-        points=geometry.denormalize_xy(points, pc_range),
-        divider=map_scores[..., MAP_CLASSES.index("divider")] > threshold,
-        boundary=map_scores[..., MAP_CLASSES.index("boundary")] > threshold,
+        points=seen.map_lines,
+        divider=predictions.is_line(seen, "divider", threshold),
+        boundary=predictions.is_line(seen, "boundary", threshold),
     )
     return Scene(agents, confident, offsets, lines)
 
@@ -180,7 +175,7 @@ def added_feature(choice: Choice, pc_range: tuple[float, ...]) -> Float[Array, "
     """(class, box code, future offsets) of the added vehicle; its position in the code is scaled to [-1, 1]."""
     width, length, height = jnp.array(ADDED_SIZES)[choice.kind]
     offsets = jnp.diff(choice.track, axis=0)
-    velocity = offsets[0] / placement.STEP
+    velocity = offsets[0] / STEP_SECONDS
     yaw = -choice.heading - jnp.pi / 2
     x, y = 2.0 * geometry.normalize_xy(choice.track[0], pc_range) - 1.0
     box = jnp.stack([x, y, height / 2 - LIDAR_HEIGHT, width, length, height, yaw, *velocity])

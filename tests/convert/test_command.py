@@ -7,7 +7,7 @@ import sys
 import pytest
 from safetensors.numpy import save_file
 
-from tests.convert.test_convert_llama import HF, checkpoint
+from tests.convert.test_hf_llama import HF, checkpoint
 
 
 def run(*arguments):

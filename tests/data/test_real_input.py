@@ -12,10 +12,10 @@ from data_prep import ego, map_lines, validate
 from data_prep.key_frames import matrix
 from dima_jax import geometry
 from dima_jax.configs import demo
+from dima_jax.constants import CAMERAS
 from dima_jax.data import features, loader, sequences
 from dima_jax.data.prompts import ByteTokenizer
 from dima_jax.data.records import Records
-from dima_jax.types import CAMERAS
 from tests import realdata
 
 SCALE, VALID_SHAPE, SHAPE = 0.2, (180, 320), (192, 320)

@@ -8,9 +8,10 @@ from flax import nnx
 
 from dima_jax import geometry, weights
 from dima_jax.configs import demo
+from dima_jax.constants import AGENT_CLASSES, MAP_CLASSES
 from dima_jax.data.fake_batch import example
 from dima_jax.teacher import teacher as teacher_lib
-from dima_jax.types import AGENT_CLASSES, MAP_CLASSES, SceneTokens, StudentOutput
+from dima_jax.types import SceneTokens, StudentOutput
 
 PC_RANGE = (-15.0, -30.0, -2.0, 15.0, 30.0, 2.0)
 AGENTS = (  # class, x, y, speed along +y

@@ -12,7 +12,7 @@ from data_prep.miniworld.render.facades import walls_of
 from data_prep.miniworld.render.painter import Painter
 from data_prep.miniworld.render.sight import View, back_to_front
 from data_prep.miniworld.render.skyline import cast
-from dima_jax.types import CAMERAS
+from dima_jax.constants import CAMERAS
 from tests.data_prep.miniworld import straight_road
 
 SIZE = (400, 224)

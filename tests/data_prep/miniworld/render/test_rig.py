@@ -9,7 +9,7 @@ import pytest
 
 from data_prep.miniworld.render import rig
 from data_prep.miniworld.world.state import Ego
-from dima_jax.types import CAMERAS
+from dima_jax.constants import CAMERAS
 
 REALDATA = Path(os.environ.get("DIMA_REALDATA", Path(__file__).resolve().parents[5] / "shared" / "realdata"))
 YAWS_DEG = {
