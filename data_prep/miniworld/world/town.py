@@ -79,7 +79,7 @@ def _left_border(lane: sumolib.net.lane.Lane) -> np.ndarray:
 
 def _close(area: shapely.Geometry, reach: float = SEAM) -> shapely.Geometry:
     """The area with cracks narrower than twice `reach` meters filled; a negative reach cuts spurs off instead."""
-    return area.buffer(reach, join_style="mitre").buffer(-reach, join_style="miter")
+    return area.buffer(reach, join_style="mitre").buffer(-reach, join_style="mitre")
 
 
 def _polygons(area: shapely.Geometry, crumb: float = 1.0) -> list[Polygon]:
