@@ -40,7 +40,8 @@ def student() -> ConfigDict:
             pillar_points=4,  # z anchors per BEV cell
             rotate_center=(100, 100),  # pixel (x, y); quirk Q1
             encoder_layers=6,
-            decoder_layers=6,  # of the agent and the map decoder each
+            decoder_layers=6,  # of the agent decoder
+            map_decoder_layers=6,
             num_agents=300,
             num_map=100,
             num_points=20,  # per map line

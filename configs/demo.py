@@ -58,6 +58,7 @@ def student(student):
     student.rotate_center = (5, 10)
     student.encoder_layers = 1
     student.decoder_layers = 2
+    student.map_decoder_layers = 2
     student.num_agents = 24
     student.num_map = 24
     student.num_points = 10

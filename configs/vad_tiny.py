@@ -21,6 +21,11 @@ def get_config():
 
 def tiny(config):
     config.student.update(
-        out_stages=(3,), extra_levels=0, bev_shape=(100, 100), encoder_layers=3, decoder_layers=3
-    )  # rotate_center stays (100, 100): quirk Q1
+        out_stages=(3,),
+        extra_levels=0,
+        bev_shape=(100, 100),  # rotate_center stays (100, 100): quirk Q1
+        encoder_layers=3,
+        decoder_layers=3,
+        map_decoder_layers=3,
+    )
     config.data.update(history=2, image_scale=0.4, image_shape=(384, 640), valid_shape=(360, 640))

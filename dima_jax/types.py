@@ -1,9 +1,9 @@
-"""What passes between the rooms: the batch, the scene tokens, and what student, teacher and losses return.
+"""What passes between the parts: the batch, the scene tokens, and what student, teacher and losses return.
 
 Axis letters (the whole project): B batch, T frames, N cameras, H W image, C channels, X Y BEV columns/rows, A agent
 queries, G padded ground-truth agents, M map queries, L padded map targets, O vertex orders of a map target, P points of
 a line, K motion modes, F future steps, R commands, S text tokens, V vocabulary, D student width, E LLM width,
-Z decoder layers, Q scene-edit texts. Masks: True = real.
+Z decoder layers (Za of the agent decoder, Zm of the map decoder), Q scene-edit texts. Masks: True = real.
 Frames: LiDAR frame of the current key frame unless said otherwise: x right, y forward, z up; meters, seconds, radians.
 """
 
@@ -142,12 +142,12 @@ class StudentOutput:
     """
 
     tokens: SceneTokens
-    agent_logits: Float[Array, "Z B A 10"]
-    agent_codes: Float[Array, "Z B A 10"]
+    agent_logits: Float[Array, "Za B A 10"]
+    agent_codes: Float[Array, "Za B A 10"]
     agent_future_offsets: Float[Array, "B A K F 2"]
     agent_mode_logits: Float[Array, "B A K"]
-    map_logits: Float[Array, "Z B M 3"]
-    map_points: Float[Array, "Z B M P 2"]
+    map_logits: Float[Array, "Zm B M 3"]
+    map_points: Float[Array, "Zm B M P 2"]
     ego_offsets: Float[Array, "B R F 2"]
     ego_feature: Float[Array, "B D2"]
 

@@ -17,6 +17,7 @@ def mini_config(records="absent"):
         rotate_center=(2, 4),
         encoder_layers=1,
         decoder_layers=1,
+        map_decoder_layers=1,
         num_agents=12,
         num_map=8,
         num_points=20,

@@ -27,9 +27,9 @@ def total(terms: dict[str, Term], weights: dict[str, float]) -> tuple[jax.Array,
 class Matches(NamedTuple):
     """Which query serves which target, per decoder layer; -1 where the target is padding."""
 
-    agents: Int[Array, "Z B G"]
-    map: Int[Array, "Z B L"]
-    map_order: Int[Array, "Z B L"]  # the vertex order of the target that fits best
+    agents: Int[Array, "Za B G"]
+    map: Int[Array, "Zm B L"]
+    map_order: Int[Array, "Zm B L"]  # the vertex order of the target that fits best
 
 
 def match(output: StudentOutput, batch: Batch, weights: dict[str, float], pc_range) -> Matches:

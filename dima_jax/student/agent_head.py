@@ -33,8 +33,8 @@ CENTER = (0, 1, 4)  # cx, cy, cz in the regression code
 class AgentOutput(NamedTuple):
     """Raw predictions (see `types.StudentOutput`) and tokens; positions without gradient, in [0, 1]."""
 
-    logits: Float[Array, "Z B A 10"]
-    codes: Float[Array, "Z B A 10"]
+    logits: Float[Array, "Za B A 10"]
+    codes: Float[Array, "Za B A 10"]
     future_offsets: Float[Array, "B A K F 2"]
     mode_logits: Float[Array, "B A K"]
     tokens: Float[Array, "B A D"]
@@ -152,7 +152,7 @@ class AgentHead(nnx.Module):
             positions=positions,
         )
 
-    def meters(self, codes: Float[Array, "Z B A 10"], points: Float[Array, "Z B A 3"]) -> Float[Array, "Z B A 10"]:
+    def meters(self, codes: Float[Array, "Za B A 10"], points: Float[Array, "Za B A 3"]) -> Float[Array, "Za B A 10"]:
         """Codes with the center replaced by the refined reference points in meters."""
         xy = denormalize_xy(points[..., :2], self.pc_range)
         z = points[..., 2:] * (self.pc_range[5] - self.pc_range[2]) + self.pc_range[2]

@@ -18,8 +18,8 @@ from dima_jax.student.query_decoder import QueryDecoder, each_by_its_own, halves
 class MapOutput(NamedTuple):
     """Raw predictions of every layer and the tokens of the last one; positions without gradient, in [0, 1]."""
 
-    logits: Float[Array, "Z B M 3"]
-    points: Float[Array, "Z B M P 2"]
+    logits: Float[Array, "Zm B M 3"]
+    points: Float[Array, "Zm B M P 2"]
     tokens: Float[Array, "B M D"]
     positions: Float[Array, "B M 2"]
 

@@ -47,6 +47,7 @@ class Student(nnx.Module):
         rotate_center: tuple[int, int],
         encoder_layers: int,
         decoder_layers: int,
+        map_decoder_layers: int,
         num_agents: int,
         num_map: int,
         num_points: int,
@@ -87,7 +88,7 @@ class Student(nnx.Module):
             **shared,
         )
         self.map_head = MapHead(
-            decoder_layers=decoder_layers,
+            decoder_layers=map_decoder_layers,
             num_map=num_map,
             num_points=num_points,
             num_classes=len(MAP_CLASSES),

@@ -17,18 +17,23 @@ from dima_jax.convert import rules, torch_vad
 from dima_jax.student import student
 from tests.golden.check import recipe
 
-TINY = dict(layers=3, bev_shape=(100, 100), stages=(3,), extra_levels=0, image_shape=(384, 640))
-BASE = dict(layers=6, bev_shape=(200, 200), stages=(1, 2, 3), extra_levels=1, image_shape=(736, 1280))
+TINY = dict(layers=(3, 3, 3), bev_shape=(100, 100), stages=(3,), extra_levels=0, image_shape=(384, 640))
+BASE = dict(layers=(6, 6, 6), bev_shape=(200, 200), stages=(1, 2, 3), extra_levels=1, image_shape=(736, 1280))
 
 
-def vad_config(*, layers: int, bev_shape, stages, extra_levels: int, image_shape, **changes) -> ConfigDict:
-    """The config of a VAD at these sizes; further `changes` go to its student group."""
+def vad_config(*, layers, bev_shape, stages, extra_levels: int, image_shape, **changes) -> ConfigDict:
+    """The config of a VAD at these sizes; further `changes` go to its student group.
+
+    layers: of the BEV encoder, the agent decoder and the map decoder.
+    """
+    encoder_layers, decoder_layers, map_decoder_layers = layers
     config = base.get_config()
     config.data.image_shape = config.data.valid_shape = tuple(image_shape)
     config.student.update(
         dict(
-            encoder_layers=layers,
-            decoder_layers=layers,
+            encoder_layers=encoder_layers,
+            decoder_layers=decoder_layers,
+            map_decoder_layers=map_decoder_layers,
             bev_shape=tuple(bev_shape),
             out_stages=tuple(stages),
             extra_levels=extra_levels,

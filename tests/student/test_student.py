@@ -7,9 +7,13 @@ import pytest
 from flax import nnx
 
 from dima_jax import export, weights
+from dima_jax.convert import torch_vad
+from dima_jax.data import fake_batch
+from dima_jax.losses import dima_loss
 from dima_jax.student import student
 from dima_jax.student.grid_mask import grid_mask
 from dima_jax.student.map_head import MapOutput, nearest_to_corner
+from tests.golden.check import recipe
 from tests.golden.recipe_student import BASE, TINY, abstract, vad_config
 from tests.mini import mini_config
 
@@ -61,10 +65,72 @@ def test_shapes(config, split, run, frame, prev_bev):
     assert out.tokens.agents.shape == (2, s.num_agents, s.width)
     assert out.tokens.map.shape == (2, s.num_map, s.width)
     assert out.agent_future_offsets.shape == (2, s.num_agents, s.num_modes, s.num_future, 2)
-    assert out.map_points.shape == (s.decoder_layers, 2, s.num_map, s.num_points, 2)
+    assert out.map_points.shape == (s.map_decoder_layers, 2, s.num_map, s.num_points, 2)
     assert out.ego_offsets.shape == (2, s.num_commands, s.num_future, 2)
     assert out.ego_feature.shape == (2, 2 * s.width)
     assert all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(out))
+
+
+NUMBERED = {  # VAD's lists of layers, and which of the three counts (encoder, agents, map) is theirs
+    "pts_bbox_head.transformer.encoder.layers": 0,
+    "pts_bbox_head.transformer.decoder.layers": 1,
+    "pts_bbox_head.cls_branches": 1,
+    "pts_bbox_head.reg_branches": 1,
+    "pts_bbox_head.transformer.map_decoder.layers": 2,
+    "pts_bbox_head.map_cls_branches": 2,
+    "pts_bbox_head.map_reg_branches": 2,
+}
+
+
+def with_layers(config, layers):
+    config = config.copy_and_resolve_references()
+    config.student.update(dict(zip(("encoder_layers", "decoder_layers", "map_decoder_layers"), layers, strict=True)))
+    return config
+
+
+def vad_state_dict(config, layers):
+    """A VAD state dict with these layer counts, from the names of a VAD with one layer of each kind."""
+    one_layer = {path: np.zeros(x.shape, np.float32) for path, x in abstract(with_layers(config, (1, 1, 1)))[1].items()}
+    result = {}
+    for name, array in torch_vad.to_torch(one_layer).items():
+        module = next((module for module in NUMBERED if name.startswith(f"{module}.0.")), None)
+        for i in range(layers[NUMBERED[module]] if module else 1):
+            numbered = name.replace(f"{module}.0.", f"{module}.{i}.")
+            result[numbered] = recipe(numbered, array.shape, seed=1)
+    return result
+
+
+@pytest.mark.parametrize("layers", [(3, 3, 2), (2, 2, 3)])
+def test_encoder_and_decoders_have_layer_counts_of_their_own(config, layers, prev_bev):
+    """VAD has three numbers: a checkpoint converts, is trained and is exported with any of them."""
+    config = with_layers(config, layers)
+    graph, shapes = student.abstract(config)
+    converted, report = torch_vad.from_torch(state_dict := vad_state_dict(config, layers), shapes)
+    assert set(report.used) | set(report.ignored) == set(state_dict)
+    stacked = ("bev_encoder/layers/norm1/scale", "agent_head/classes/last/bias", "map_head/classes/last/bias")
+    assert tuple(len(converted[path]) for path in stacked) == layers
+    last = state_dict[f"pts_bbox_head.map_cls_branches.{layers[2] - 1}.6.bias"]
+    np.testing.assert_array_equal(converted["map_head/classes/last/bias"][-1], last)
+
+    batch, loss_weights, pc_range = fake_batch.example(config), config.loss.to_dict(), config.student.pc_range
+
+    def loss(params):
+        output = weights.bind(graph, params).decode(prev_bev)
+        assert len(output.agent_logits) == len(output.agent_codes) == layers[1]
+        assert len(output.map_logits) == len(output.map_points) == layers[2]
+        matches = dima_loss.match(output, batch, loss_weights, pc_range)
+        terms = dima_loss.student_terms(output, batch, matches, loss_weights, pc_range)
+        return dima_loss.total(terms, loss_weights)[0]
+
+    gradients = jax.eval_shape(jax.grad(loss), shapes)
+    assert {path: x.shape for path, x in gradients.items()} == {path: x.shape for path, x in converted.items()}
+
+    def exported(params, *inputs):
+        return export.runner(weights.bind(graph, params), config)(*inputs)
+
+    out = jax.eval_shape(exported, shapes, *export.input_specs(config, batch_size=1).values())
+    assert out.map_lines.shape == (1, config.student.num_map, config.student.num_points, 2)
+    assert out.agent_boxes.shape == (1, config.student.num_agents, 9)
 
 
 def test_plan_is_linear_in_the_ego_feature(split, run, frame, prev_bev):
@@ -135,7 +201,7 @@ def test_pairwise_map_attention_equals_explicit_keys(split):
         for k in range(modes):
             one = query[:, a, k][:, None]
             attended = attn(one + module.position(zero), keys + key_pos, keys)
-            np.testing.assert_allclose(ours[:, a, k], module.block.finish(one, attended, None)[:, 0], atol=1e-5)
+            np.testing.assert_allclose(ours[:, a, k], module.block.add_and_norm(one, attended, None)[:, 0], atol=1e-5)
 
 
 def test_grid_mask_keeps_strips():

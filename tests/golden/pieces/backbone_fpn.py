@@ -24,7 +24,7 @@ def _checks(d):
     count = sum(name.startswith("backbone") for name in d)
     extra = sum(name.startswith("fpn") for name in d) - count
     stages = range(4 - count, 4)
-    config = vad_config(layers=1, bev_shape=(2, 2), stages=stages, extra_levels=extra, image_shape=shape[2:])
+    config = vad_config(layers=(1, 1, 1), bev_shape=(2, 2), stages=stages, extra_levels=extra, image_shape=shape[2:])
     table = [*torch_vad.resnet_rules("img_backbone."), *torch_vad.fpn_rules(count, extra)]
     under = ("image_encoder/",)
     model = partial(config, table, under, recipe_weights(config, table, under, seed))

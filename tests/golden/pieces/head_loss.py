@@ -23,20 +23,14 @@ PERCEPTION = dict(
 )
 PLANNING = dict(plan_imitation=1.0, plan_boundary=1.0, plan_collision=1.0, plan_direction=0.5)
 STAGE_2 = dict(agent_class=0.8, agent_box=0.1, map_class=0.8, map_points=0.4)
-LAST_LAYER = {  # our term: the reference's entry
-    "agent_motion": "loss_traj",
-    "agent_mode": "loss_traj_cls",
+AGENT_ENTRIES = {"agent_class": "loss_cls", "agent_box": "loss_bbox"}  # our term: the reference's entry
+MAP_ENTRIES = {"map_class": "loss_map_cls", "map_points": "loss_map_pts", "map_direction": "loss_map_dir"}
+MOTION_ENTRIES = {"agent_motion": "loss_traj", "agent_mode": "loss_traj_cls"}
+PLAN_ENTRIES = {
     "plan_imitation": "loss_plan_reg",
     "plan_boundary": "loss_plan_bound",
     "plan_collision": "loss_plan_col",
     "plan_direction": "loss_plan_dir",
-}
-EVERY_LAYER = {
-    "agent_class": "loss_cls",
-    "agent_box": "loss_bbox",
-    "map_class": "loss_map_cls",
-    "map_points": "loss_map_pts",
-    "map_direction": "loss_map_dir",
 }
 GRADIENTS = {  # our field: the reference's prediction
     "agent_logits": "all_cls_scores",
@@ -61,12 +55,7 @@ def _checks(d):
     query, map_query, order = jax.jit(assign, static_argnums=2)(output, targets, tuple(weights.items()))
     yield from _assignments(d, query, map_query, order)
 
-    compute = jax.jit(means)
-    per_layer = [
-        compute(layer_of(output, layer), targets, query[layer][None], map_query[layer][None], order[layer][None])
-        for layer in range(len(output.agent_logits))
-    ]
-    yield from entries(per_layer, d, weights)
+    yield from entries(jax.jit(means_by_layer)(output, targets, query, map_query, order), d, weights)
 
     def total(output, *fixed):
         return sum(weights[name] * mean for name, mean in means(output, *fixed).items())
@@ -79,13 +68,19 @@ def _checks(d):
         yield close(f"grad/{name}", ours.reshape(golden.shape), golden, scaled(golden))
 
 
-def entries(per_layer, d, weights):
-    """Every entry of the reference's loss dictionary, from the means of each decoder layer."""
-    for layer, found in enumerate(per_layer):
-        last = layer == len(per_layer) - 1
-        for name, entry in {**EVERY_LAYER, **(LAST_LAYER if last else {})}.items():
-            golden = d[f"loss/{entry}" if last else f"loss/d{layer}.{entry}"].reshape(())
-            yield close(entry if last else f"d{layer}.{entry}", weights[name] * found[name], golden, scaled(golden))
+def entries(by_layer, d, weights):
+    """Every entry of the reference's loss dictionary, where only the layers before the last of a decoder have a number.
+
+    by_layer: from `means_by_layer`.
+    """
+    names = ((AGENT_ENTRIES, MOTION_ENTRIES), (MAP_ENTRIES, {}), ({}, PLAN_ENTRIES))
+    for layers, (in_every_layer, in_the_last) in zip(by_layer, names, strict=True):
+        for i, found in enumerate(layers):
+            last = i == len(layers) - 1
+            for name, entry in {**in_every_layer, **(in_the_last if last else {})}.items():
+                entry = entry if last else f"d{i}.{entry}"
+                golden = d[f"loss/{entry}"].reshape(())
+                yield close(entry, weights[name] * found[name], golden, scaled(golden))
 
 
 def _weights(config):
@@ -109,12 +104,43 @@ def assign(output, targets, weights):
 
 
 def means(output, targets, query, map_query, order):
+    """{term: mean}, with the layers of each decoder added up."""
     agent_targets, map_targets, ego, command = targets
     terms = agents.agent_terms(output, agent_targets, query)
     terms |= map_losses.map_terms(output, map_targets, PC_RANGE, map_query, order)
+    return _divided(terms | _plan_terms(output, ego, command))
+
+
+def means_by_layer(output, targets, query, map_query, order):
+    """{term: mean} of every layer of the agent decoder, of every layer of the map decoder, and of the plan."""
+    agent_targets, map_targets, ego, command = targets
+    of_agents = [
+        agents.agent_terms(_layer(output, i, "agent_logits", "agent_codes"), agent_targets, query[i : i + 1])
+        for i in range(len(query))
+    ]
+    of_map = [
+        map_losses.map_terms(_layer(output, i, "map_logits", "map_points"), map_targets, PC_RANGE, *matched)
+        for i, matched in enumerate(zip(map_query[:, None], order[:, None], strict=True))
+    ]
+    return (
+        [_divided(x) for x in of_agents],
+        [_divided(x) for x in of_map],
+        [_divided(_plan_terms(output, ego, command))],
+    )
+
+
+def _layer(output, i: int, *names: str):
+    """The output with layer i alone in these fields."""
+    return output.replace(**{name: getattr(output, name)[i : i + 1] for name in names})
+
+
+def _plan_terms(output, ego, command):
     scene = plan.surroundings(output, PC_RANGE)
-    planned = plan.plan_terms(output.ego_offsets, command, ego.future_offsets, ego.future_mask, scene)
-    terms |= {f"plan_{name}": term for name, term in planned.items()}
+    terms = plan.plan_terms(output.ego_offsets, command, ego.future_offsets, ego.future_mask, scene)
+    return {f"plan_{name}": term for name, term in terms.items()}
+
+
+def _divided(terms):
     return {name: term.sum / term.count for name, term in terms.items()}
 
 
@@ -140,11 +166,6 @@ def _output(d):
     fields["agent_future_offsets"] = jnp.asarray(motion.reshape(*motion.shape[:-1], steps, 2))
     fields["agent_mode_logits"] = jnp.asarray(p["all_traj_cls_scores"][-1])
     return StudentOutput(tokens=None, ego_feature=None, **fields)
-
-
-def layer_of(output, layer):
-    per_layer = ("agent_logits", "agent_codes", "map_logits", "map_points")
-    return output.replace(**{name: getattr(output, name)[layer][None] for name in per_layer})
 
 
 def targets_of(d):

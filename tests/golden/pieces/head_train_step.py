@@ -36,20 +36,14 @@ def _checks(d):
         bev = model.encode_bev_of(levels, lidar2img, can_bus, jnp.asarray(d["prev_bev"]), jnp.array([True]))
         output = model.decode(bev)
         assigned = head_loss.assign(output, targets, tuple(WEIGHTS.items()))
-        per_layer = [
-            head_loss.means(head_loss.layer_of(output, layer), targets, *(x[layer][None] for x in assigned))
-            for layer in range(len(output.agent_logits))
-        ]
-        return sum(WEIGHTS[name] * mean for name, mean in head_loss.means(output, targets, *assigned).items()), (
-            output,
-            per_layer,
-        )
+        total = sum(WEIGHTS[name] * mean for name, mean in head_loss.means(output, targets, *assigned).items())
+        return total, (output, head_loss.means_by_layer(output, targets, *assigned))
 
     levels = head_reduced.features(d, "")
     compute = jax.jit(jax.value_and_grad(objective, argnums=(0, 1), has_aux=True))
-    (total, (output, per_layer)), (gradients, level_gradients) = compute(trained, levels)
+    (total, (output, by_layer)), (gradients, level_gradients) = compute(trained, levels)
     yield from head_reduced.predictions(output, d, "")
-    yield from head_loss.entries(per_layer, d, WEIGHTS)
+    yield from head_loss.entries(by_layer, d, WEIGHTS)
     yield close("total", total, d["total"], scaled(d["total"]))
     for i, gradient in enumerate(level_gradients):
         golden = d[f"grad_feat{i}"]

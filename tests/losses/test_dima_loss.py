@@ -1,0 +1,60 @@
+"""The sum of all terms, for decoders that have layer counts of their own."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dima_jax.data import fake_batch
+from dima_jax.losses import dima_loss
+from dima_jax.types import StudentOutput
+from tests.mini import mini_config
+
+LAYERS = {"agent_logits": 0, "agent_codes": 0, "map_logits": 1, "map_points": 1}  # which of the two counts
+PER_LAYER = (("agent_class", "agent_box"), ("map_class", "map_points", "map_direction"))  # terms of the two decoders
+
+
+def random_output(config, agent_layers: int, map_layers: int) -> StudentOutput:
+    s, b, rng = config.student, config.data.batch_size, np.random.default_rng(0)
+
+    def normal(*shape):
+        return jnp.asarray(rng.normal(size=shape), jnp.float32)
+
+    return StudentOutput(
+        tokens=None,
+        agent_logits=normal(agent_layers, b, s.num_agents, 10),
+        agent_codes=normal(agent_layers, b, s.num_agents, 10),
+        agent_future_offsets=normal(b, s.num_agents, s.num_modes, s.num_future, 2),
+        agent_mode_logits=normal(b, s.num_agents, s.num_modes),
+        map_logits=normal(map_layers, b, s.num_map, 3),
+        map_points=jax.nn.sigmoid(normal(map_layers, b, s.num_map, s.num_points, 2)),
+        ego_offsets=normal(b, s.num_commands, s.num_future, 2),
+        ego_feature=None,
+    )
+
+
+def test_each_decoder_adds_up_its_own_layers():
+    config, layers = mini_config(), (3, 2)
+    batch, loss_weights, pc_range = fake_batch.example(config), config.loss.to_dict(), config.student.pc_range
+
+    @jax.jit
+    def means(output):
+        matches = dima_loss.match(output, batch, loss_weights, pc_range)
+        terms = dima_loss.student_terms(output, batch, matches, loss_weights, pc_range)
+        return dima_loss.total(terms, loss_weights)
+
+    output = random_output(config, *layers)
+    gradient, whole = jax.grad(means, has_aux=True)(output)
+    for name in LAYERS:
+        of_layer = np.abs(getattr(gradient, name)).sum(axis=(1, 2, 3))
+        assert np.isfinite(of_layer).all()
+        assert (of_layer > 0).all(), f"a layer of {name} has no loss"
+
+    def one_layer(agent_layer: int, map_layer: int):
+        index = agent_layer, map_layer
+        fields = {name: getattr(output, name)[index[which]][None] for name, which in LAYERS.items()}
+        return means(output.replace(**fields))[1]
+
+    by_layer = [[one_layer(i, 0) for i in range(layers[0])], [one_layer(0, i) for i in range(layers[1])]]
+    for names, found in zip(PER_LAYER, by_layer, strict=True):
+        for name in names:
+            np.testing.assert_allclose(whole[name], sum(means[name] for means in found), rtol=1e-5)
