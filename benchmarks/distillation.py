@@ -16,20 +16,20 @@ from benchmarks import measure
 from dima_jax import checkpoints, cli, weights
 from dima_jax.data import loader
 from dima_jax.losses import distill
-from dima_jax.train_step import Setup
+from dima_jax.sharded_model import ShardedModel
 
 
 def main() -> None:
     config, _, _ = checkpoints.load_student(RUNS.value[0])
-    setup = Setup(config, steps_per_epoch=1)
-    sides = {run: setup.load(run) for run in RUNS.value}
-    sides["start"] = setup.fresh() | checkpoints.load_student(config.train.init_from)[1]
+    model = ShardedModel(config)
+    sides = {run: model.load(run) for run in RUNS.value}
+    sides["start"] = model.init_params() | checkpoints.load_student(config.train.init_from)[1]
     found = {name: [] for name in sides}
 
     @jax.jit
     def divergence(params, batch):
-        model, key = weights.bind(setup.graph, params), jax.random.key(0)
-        output = model(batch, history=config.data.history, key=key, is_training=False)
+        dima, key = weights.bind(model.graph, params), jax.random.key(0)
+        output = dima(batch, history=config.data.history, key=key, is_training=False)
         features = output.teacher.ego_feature, output.student.ego_feature
         return distill.distillation(*features, config.loss.distill_temperature).sum
 

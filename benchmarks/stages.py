@@ -12,10 +12,10 @@ from absl import flags
 from tensorboardX.proto.event_pb2 import Event
 
 from benchmarks import measure
-from dima_jax import checkpoints, cli, evaluate, train, weights
+from dima_jax import checkpoints, cli, evaluate, train_loop, weights
 from dima_jax.configs import stage1, stage2
 from dima_jax.data import records
-from dima_jax.train_step import Setup
+from dima_jax.sharded_model import ShardedModel
 
 CONFIG = cli.define_config("configs/demo_student.py")
 WORKDIR = flags.DEFINE_string("workdir", "runs/stages", "Folder of the two runs.")
@@ -25,15 +25,15 @@ PERCEPTION = ("agent_class", "agent_box", "agent_motion", "map_class", "map_poin
 
 def main() -> None:
     config, folder = CONFIG.value, Path(WORKDIR.value)
-    state, frozen = Setup(config, steps_per_epoch=1).init()
-    checkpoints.save_student(folder / "untrained", weights.with_prefix(state.params | frozen, "student/"), config)
+    params = ShardedModel(config).init_params()
+    checkpoints.save_student(folder / "untrained", weights.with_prefix(params, "student/"), config)
     results = {"untrained": score(config, folder / "untrained")}
     start = ""
     for name, stage, epochs in zip(("stage1", "stage2"), (stage1, stage2), EPOCHS.value, strict=True):
         config.loss.update(stage.get_config().loss)
         config.train.update(epochs=int(epochs), init_from=start)
         start = str(folder / name)
-        train.train(config, start)
+        train_loop.train(config, start)
         results[name] = score(config, Path(start)) | {"losses": losses(Path(start))}
     measure.print_json(
         benchmark="stages", epochs=EPOCHS.value, seed=config.seed, split=config.data.val_split, **results

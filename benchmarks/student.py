@@ -87,16 +87,17 @@ def onnx(config) -> dict:
 def train(config) -> dict:
     import jax
 
-    from dima_jax import sharding
+    from dima_jax import optimizer, sharding
     from dima_jax.data import loader
-    from dima_jax.train_step import Setup
+    from dima_jax.sharded_model import ShardedModel
+    from dima_jax.train_step import init_train_state, make_train_step
 
     config.mesh.update(data=1, fsdp=1, model=1)
     config.data.batch_size = 1
-    setup = Setup(config, steps_per_epoch=1000, devices=jax.devices()[:1])
-    state, frozen = setup.init()
-    batch = sharding.place_batch(setup.mesh, loader.example(config))
-    step = setup.train_step(state)
+    model, optim = ShardedModel(config, jax.devices()[:1]), optimizer.build(config, steps_per_epoch=1000)
+    state, frozen = init_train_state(model, optim)
+    batch = sharding.place_batch(model.mesh, loader.example(config))
+    step = make_train_step(model, optim)
 
     def run():
         nonlocal state

@@ -21,7 +21,9 @@ from dima_jax.data import loader
 from dima_jax.dima import DiMAOutput
 from dima_jax.geometry import offsets_to_waypoints
 from dima_jax.losses import dima_loss, plan, surrogate
-from dima_jax.train_step import Setup, TrainState, loss_terms
+from dima_jax.optimizer import Optimizer
+from dima_jax.sharded_model import ShardedModel
+from dima_jax.train_step import TrainState, init_train_state, loss_terms
 
 
 def main() -> None:
@@ -29,12 +31,12 @@ def main() -> None:
     config.teacher.edit_share = 1.0
     config.optim.groups = (("student/.*", 0.0), *config.optim.groups)
     config.train.epochs = 10  # in which the learning rate decays
-    setup = Setup(config, steps_per_epoch=max(1, steps // config.train.epochs))
-    params = setup.fresh() | checkpoints.load_student(STUDENT.value)[1]
-    trainable, frozen = optimizer.split_frozen(params, config.optim.groups)
-    lessons = scenes(setup, params, config.data.train_split, loader.num_train_windows(config))
-    trained = train_teacher(setup, trainable, frozen, lessons, steps) | frozen
-    found = scores(setup, trained, scenes(setup, params, config.data.val_split, WINDOWS.value))
+    model = ShardedModel(config)
+    optim = optimizer.build(config, steps_per_epoch=max(1, steps // config.train.epochs))
+    params = model.init_params() | checkpoints.load_student(STUDENT.value)[1]
+    lessons = scenes(model, params, config.data.train_split, loader.num_train_windows(config))
+    trained = train_teacher(model, optim, params, lessons, steps)
+    found = scores(model, trained, scenes(model, params, config.data.val_split, WINDOWS.value))
     measure.print_json(
         benchmark="surrogates",
         student=STUDENT.value,
@@ -47,15 +49,15 @@ def main() -> None:
     )
 
 
-def scenes(setup: Setup, params: weights.Params, split: str, count: int):
+def scenes(model: ShardedModel, params: weights.Params, split: str, count: int):
     """(batch without images, BEV, BEVs to come) of the first `count` windows of a split in the seed's order, on the host."""
-    config = setup.config.copy_and_resolve_references()
+    config = model.config.copy_and_resolve_references()
     config.data.train_split = split
     windows, size = loader.TrainWindows(config), config.data.batch_size
 
     @jax.jit
     def see(batch):
-        output = weights.bind(setup.graph, params)(
+        output = weights.bind(model.graph, params)(
             batch, history=config.data.history, key=jax.random.key(0), is_training=False
         )
         return output.student.tokens.bev, output.future_bevs
@@ -67,46 +69,47 @@ def scenes(setup: Setup, params: weights.Params, split: str, count: int):
     return jax.tree.map(lambda *leaves: np.concatenate(leaves), *found)
 
 
-def teach(setup: Setup, params: weights.Params, scene, key: jax.Array, is_training: bool) -> DiMAOutput:
+def teach(model: ShardedModel, params: weights.Params, scene, key: jax.Array, is_training: bool) -> DiMAOutput:
     """Both models' output on a batch of `scenes`. is_training: BEV cells are masked."""
-    (batch, bev, future_bevs), model = scene, weights.bind(setup.graph, params)
-    output = model.student.decode(bev)
+    (batch, bev, future_bevs), dima = scene, weights.bind(model.graph, params)
+    output = dima.student.decode(bev)
     texts = (batch.text, batch.edit_text)
-    taught = model.teacher(output.tokens, output, *texts, batch.command, batch.ego, key=key, is_training=is_training)
+    taught = dima.teacher(output.tokens, output, *texts, batch.command, batch.ego, key=key, is_training=is_training)
     return DiMAOutput(output, taught, future_bevs)
 
 
-def train_teacher(setup: Setup, trainable: weights.Params, frozen: weights.Params, scene, steps: int) -> weights.Params:
-    """`trainable` after `steps` on windows of `scene` in random order."""
-    config = setup.config
+def train_teacher(model: ShardedModel, optim: Optimizer, params: weights.Params, scene, steps: int) -> weights.Params:
+    """All weights after `steps` on windows of `scene` in random order."""
+    config = model.config
+    state, frozen = init_train_state(model, optim, params)
 
     @jax.jit
     def step(state, scene, key):
         def objective(params):
-            output = teach(setup, params | frozen, scene, key, is_training=True)
+            output = teach(model, params | frozen, scene, key, is_training=True)
             return dima_loss.total(loss_terms(output, scene[0], config), config.loss.to_dict())[0]
 
         loss, gradients = jax.value_and_grad(objective)(state.params)
-        updates, opt_state = setup.optimizer.update(gradients, state.opt_state, state.params)
+        updates, opt_state = optim.update.update(gradients, state.opt_state, state.params)
         return TrainState(state.step + 1, optax.apply_updates(state.params, updates), opt_state), loss
 
-    state, rng = setup.state_of(trainable), np.random.default_rng(config.seed)
+    rng = np.random.default_rng(config.seed)
     bar = tqdm(range(steps), desc="teacher", unit="step")
     for i in bar:
         rows = rng.choice(len(scene[1]), config.data.batch_size, replace=False)
         state, loss = step(state, jax.tree.map(lambda x, rows=rows: x[rows], scene), jax.random.key(i))
         if i % 50 == 0:
             bar.set_postfix(loss=f"{float(loss):.2f}")
-    return state.params
+    return state.params | frozen
 
 
-def scores(setup: Setup, params: weights.Params, scene) -> dict:
+def scores(model: ShardedModel, params: weights.Params, scene) -> dict:
     """The figures of `main` over all windows of `scene`. Only the reconstruction is judged on masked BEVs."""
-    config, size = setup.config, setup.config.data.batch_size
+    config, size = model.config, model.config.data.batch_size
 
     @jax.jit
     def look(params, scene, key):
-        masked, whole = (teach(setup, params, scene, key, is_training=flag) for flag in (True, False))
+        masked, whole = (teach(model, params, scene, key, is_training=flag) for flag in (True, False))
         return of_bev_tasks(masked, whole, scene[0], config) | of_edits(whole, scene[0])
 
     rows = [

@@ -11,9 +11,10 @@ import jax
 from absl import flags
 
 from benchmarks import measure
-from dima_jax import cli, sharding
+from dima_jax import cli, optimizer, sharding
 from dima_jax.data import loader
-from dima_jax.train_step import Setup
+from dima_jax.sharded_model import ShardedModel
+from dima_jax.train_step import init_train_state, make_train_step
 
 CONFIG = cli.define_config("configs/demo.py")
 RUNS = flags.DEFINE_integer("runs", 20, "Timed steps.")
@@ -21,10 +22,10 @@ RUNS = flags.DEFINE_integer("runs", 20, "Timed steps.")
 
 def main() -> None:
     config = CONFIG.value
-    setup = Setup(config, steps_per_epoch=1000)
-    state, frozen = setup.init()
-    batch = sharding.place_batch(setup.mesh, loader.example(config))
-    step, key = setup.train_step(state), jax.random.key(0)
+    model, optim = ShardedModel(config), optimizer.build(config, steps_per_epoch=1000)
+    state, frozen = init_train_state(model, optim)
+    batch = sharding.place_batch(model.mesh, loader.example(config))
+    step, key = make_train_step(model, optim), jax.random.key(0)
     start = time.perf_counter()
     compiled = step.lower(state, frozen, batch, key).compile()
     compile_seconds = time.perf_counter() - start

@@ -17,7 +17,7 @@ from ml_collections import ConfigDict
 from dima_jax import checkpoints, weights
 from dima_jax.dima import DiMA
 from dima_jax.errors import UserError
-from dima_jax.train_step import Setup
+from dima_jax.sharded_model import ShardedModel
 from dima_jax.types import StudentOutput
 
 
@@ -35,10 +35,10 @@ class Dual:
                 "give the --checkpoint of a joint run (configs/demo.py, configs/base.py)"
             )
         checkpoints.check_model(meta["config"], config, str(run), ("teacher",))
-        setup = Setup(config, steps_per_epoch=1)
-        self.params = setup.load(run)
+        model = ShardedModel(config)
+        self.params = model.load(run)
         self.teacher_weights = weights.count(weights.with_prefix(self.params, "teacher/"))
-        self._plan = jax.jit(lambda params, output: plan(weights.bind(setup.graph, params), output))
+        self._plan = jax.jit(lambda params, output: plan(weights.bind(model.graph, params), output))
 
     def __call__(self, output: StudentOutput) -> dict[str, Float[Array, "B R F 2"]]:
         """{planner: ego offsets in meters per step} of the frame that the student saw."""

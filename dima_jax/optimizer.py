@@ -5,12 +5,42 @@ norm, weight decay on every trained weight.
 """
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
+from ml_collections import ConfigDict
 
 from dima_jax import weights
+
+
+class Optimizer(NamedTuple):
+    """update: optax's transformation of {path: gradient} to {path: change}. schedule: step -> learning rate."""
+
+    update: optax.GradientTransformation
+    schedule: optax.Schedule
+
+
+def build(config: ConfigDict, steps_per_epoch: int) -> Optimizer:
+    """The optimizer of a whole config (groups `optim` and `train`). steps_per_epoch: train steps, not updates."""
+    optim = config.optim
+    updates = learning_rate(
+        base=optim.learning_rate,
+        warmup_steps=optim.warmup_steps,
+        warmup_from=optim.warmup_from,
+        final_scale=optim.final_scale,
+        steps_per_epoch=max(1, steps_per_epoch // optim.accumulate),
+        epochs=config.train.epochs,
+    )
+    update = adamw(
+        updates,
+        optim.groups,
+        weight_decay=optim.weight_decay,
+        clip_norm=optim.clip_norm,
+        accumulate=optim.accumulate,
+    )
+    return Optimizer(update, lambda step: updates(step // optim.accumulate))
 
 
 def learning_rate(
@@ -36,7 +66,7 @@ def split_frozen(params: weights.Params, groups: Iterable[tuple[str, float]]) ->
     return trainable, frozen
 
 
-def build(
+def adamw(
     schedule: optax.Schedule,
     groups: Iterable[tuple[str, float]],
     *,
@@ -44,7 +74,7 @@ def build(
     clip_norm: float,
     accumulate: int,
 ) -> optax.GradientTransformation:
-    """The optimizer of the trainable weights {path: array}. accumulate: steps whose mean gradient makes one update."""
+    """AdamW of the trained weights {path: array}. accumulate: steps whose mean gradient makes one update."""
 
     def scale_groups(updates, _):
         multiplier = weights.match(groups, updates)

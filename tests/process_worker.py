@@ -16,21 +16,22 @@ def main(devices: int, coordinator: str = "", processes: int = 1, process: int =
     if coordinator:
         jax.config.update("jax_cpu_collectives_implementation", "gloo")
         jax.distributed.initialize(coordinator, processes, process)
-    from dima_jax import sharding
+    from dima_jax import optimizer, sharding
     from dima_jax.data import loader
-    from dima_jax.train_step import Setup
+    from dima_jax.sharded_model import ShardedModel
+    from dima_jax.train_step import init_train_state, make_train_step
     from tests.mini import mini_config
 
     config = mini_config()
     config.data.update(batch_size=4, history=0)
     config.teacher.edit_share = 1.0
     config.mesh.update(data=jax.device_count() // 2 or 1, fsdp=min(2, jax.device_count()))
-    setup = Setup(config, steps_per_epoch=10)
-    state, frozen = setup.init()
+    model, optim = ShardedModel(config), optimizer.build(config, steps_per_epoch=10)
+    state, frozen = init_train_state(model, optim)
     share = config.data.batch_size // processes
     mine = jax.tree.map(lambda x: x[process * share : (process + 1) * share], loader.example(config))
-    batch = sharding.place_batch(setup.mesh, mine)
-    step = setup.train_step(state)
+    batch = sharding.place_batch(model.mesh, mine)
+    step = make_train_step(model, optim)
     losses = []
     for _ in range(2):
         state, log = step(state, frozen, batch, jax.random.key(0, impl="threefry2x32"))

@@ -11,8 +11,8 @@ import pytest
 
 from dima_jax import train_step, weights
 from dima_jax.data import fake_batch, loader
+from dima_jax.sharded_model import ShardedModel
 from dima_jax.teacher.teacher import PARTS, Teacher
-from dima_jax.train_step import Setup
 from tests.mini import mini_config
 
 STUDENT = {
@@ -54,30 +54,29 @@ def changed(lines):
 def test_a_row_has_its_losses_and_no_other(row):
     lines, expected = ROWS[row]
     config = changed(lines)
-    setup = Setup(config, steps_per_epoch=10, devices=jax.devices()[:1])
-    state, frozen = setup.abstract_state()
+    sharded = ShardedModel(config, jax.devices()[:1])
 
     def terms(params, batch, key):
-        model = weights.bind(setup.graph, params)
+        model = weights.bind(sharded.graph, params)
         return train_step.loss_terms(model(batch, history=1, key=key, is_training=True), batch, config)
 
     key = jax.eval_shape(lambda: jax.random.key(0))
-    assert set(jax.eval_shape(terms, state.params | frozen, fake_batch.spec(config), key)) == expected
-    assert any(path.startswith("teacher/") for path in setup.abstract) == config.teacher.enabled
+    assert set(jax.eval_shape(terms, sharded.abstract, fake_batch.spec(config), key)) == expected
+    assert any(path.startswith("teacher/") for path in sharded.abstract) == config.teacher.enabled
 
 
 @pytest.fixture(scope="module")
 def answer_to():
     """(visible parts, tokens) -> the LLM's inputs by part."""
     config = mini_config()
-    setup = Setup(config, steps_per_epoch=10, devices=jax.devices()[:1])
+    sharded = ShardedModel(config, jax.devices()[:1])
     rng = np.random.default_rng(0)
     params = {
-        path: rng.normal(size=value.shape, scale=0.1).astype(value.dtype) for path, value in setup.abstract.items()
+        path: rng.normal(size=value.shape, scale=0.1).astype(value.dtype) for path, value in sharded.abstract.items()
     }
 
     def scene(visible, tokens):
-        teacher = weights.bind(setup.graph, params).teacher
+        teacher = weights.bind(sharded.graph, params).teacher
         teacher.tokens = visible
         seen = teacher.mask_inputs(tokens)
         return teacher.read_scene(seen, np.zeros((1, 8), bool))

@@ -6,10 +6,11 @@ import jax
 import numpy as np
 import pytest
 
-from dima_jax import ask, checkpoints, train
+from dima_jax import ask, checkpoints, optimizer, train
 from dima_jax.data import sequences
 from dima_jax.errors import UserError
-from dima_jax.train_step import Setup
+from dima_jax.sharded_model import ShardedModel
+from dima_jax.train_step import init_train_state
 from tests import tiny_root
 from tests.mini import mini_config
 
@@ -23,7 +24,8 @@ def run(tmp_path_factory):
     questions = tiny_root.drivelm(folder / "drivelm.json")
     records = tiny_root.write_records(tiny_root.make(folder / "root"), folder / "records", str(questions))
     config = mini_config(records)
-    state, frozen = Setup(config, steps_per_epoch=1, devices=jax.devices()[:1]).init()
+    model = ShardedModel(config, jax.devices()[:1])
+    state, frozen = init_train_state(model, optimizer.build(config, steps_per_epoch=1))
     state.params["teacher/ego_head/out/bias"] = state.params["teacher/ego_head/out/bias"] + 1.0  # not what init draws
     manager = checkpoints.open_manager(str(folder / "run"), keep=1)
     train.save(manager, state, frozen, 0, config)

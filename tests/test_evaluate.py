@@ -6,10 +6,11 @@ import jax
 import numpy as np
 import pytest
 
-from dima_jax import checkpoints, evaluate, train, weights
+from dima_jax import checkpoints, evaluate, optimizer, train, weights
 from dima_jax.data import fake_batch
 from dima_jax.errors import UserError
-from dima_jax.train_step import Setup
+from dima_jax.sharded_model import ShardedModel
+from dima_jax.train_step import init_train_state
 from tests import tiny_root
 from tests.mini import mini_config
 
@@ -59,15 +60,15 @@ def run(tmp_path_factory):
     """(folder of a joint run whose teacher is not what init draws, its config, all its weights, model structure)."""
     folder = tmp_path_factory.mktemp("dual")
     config = mini_config(tiny_root.write_records(tiny_root.make(folder / "root"), folder / "records"))
-    setup = Setup(config, steps_per_epoch=1, devices=jax.devices()[:1])
-    state, frozen = setup.init()
+    model = ShardedModel(config, jax.devices()[:1])
+    state, frozen = init_train_state(model, optimizer.build(config, steps_per_epoch=1))
     rng = np.random.default_rng(0)
     for path, value in weights.with_prefix(state.params, "teacher/").items():
         state.params[path] = np.asarray(value) + rng.normal(size=value.shape, scale=0.1).astype(np.float32)
     manager = checkpoints.open_manager(str(folder / "run"), keep=1)
     train.save(manager, state, frozen, 0, config)
     manager.wait_until_finished()
-    return folder / "run", config, state.params | frozen, setup.graph
+    return folder / "run", config, state.params | frozen, model.graph
 
 
 @pytest.fixture(scope="module")

@@ -40,7 +40,7 @@ def test_split_frozen_takes_every_weight_once():
 def test_first_update_is_adamw_times_the_group():
     """Adam's first step is the sign of the gradient; decay adds weight_decay * weight; the group scales both."""
     params = {"slow/b": jnp.array([2.0]), "c": jnp.array([-2.0])}
-    transform = optimizer.build(lambda _: 1e-2, GROUPS, weight_decay=0.01, clip_norm=35.0, accumulate=1)
+    transform = optimizer.adamw(lambda _: 1e-2, GROUPS, weight_decay=0.01, clip_norm=35.0, accumulate=1)
     gradients = {"slow/b": jnp.array([3.0]), "c": jnp.array([-4.0])}
     updates, _ = transform.update(gradients, transform.init(params), params)
     np.testing.assert_allclose(updates["slow/b"], -0.1 * 1e-2 * (1 + 0.02), rtol=1e-5)
@@ -49,7 +49,7 @@ def test_first_update_is_adamw_times_the_group():
 
 def test_clip_is_by_the_global_norm():
     params = {"a": jnp.array([0.0]), "b": jnp.array([0.0])}
-    transform = optimizer.build(lambda _: 1.0, ((".*", 1.0),), weight_decay=0.0, clip_norm=1.0, accumulate=1)
+    transform = optimizer.adamw(lambda _: 1.0, ((".*", 1.0),), weight_decay=0.0, clip_norm=1.0, accumulate=1)
     state = transform.init(params)
     _, state = transform.update({"a": jnp.array([30.0]), "b": jnp.array([40.0])}, state, params)
     mean = optax.tree.get(state, "mu")
@@ -61,8 +61,8 @@ def test_clip_is_by_the_global_norm():
 def test_accumulated_steps_make_one_update_of_the_mean_gradient():
     params = {"c": jnp.array([1.0, -1.0])}
     options = dict(weight_decay=0.01, clip_norm=1.0)
-    several = optimizer.build(lambda _: 1e-2, ((".*", 1.0),), accumulate=3, **options)
-    once = optimizer.build(lambda _: 1e-2, ((".*", 1.0),), accumulate=1, **options)
+    several = optimizer.adamw(lambda _: 1e-2, ((".*", 1.0),), accumulate=3, **options)
+    once = optimizer.adamw(lambda _: 1e-2, ((".*", 1.0),), accumulate=1, **options)
     gradients = [{"c": jnp.array([x, -2.0 * x])} for x in (1.0, 5.0, -3.0)]
     state = several.init(params)
     for gradient in gradients[:2]:

@@ -2,9 +2,10 @@
 
 import jax
 
-from dima_jax import sharding
+from dima_jax import optimizer, sharding
 from dima_jax.data import loader
-from dima_jax.train_step import Setup
+from dima_jax.sharded_model import ShardedModel
+from dima_jax.train_step import init_train_state, make_train_step
 from tests import tiny_root
 from tests.mini import mini_config
 
@@ -17,10 +18,10 @@ def test_one_batch_is_learned_by_heart(tmp_path):
     config.data.future = 0
     config.optim.update(learning_rate=3e-3, warmup_steps=20)
     config.train.epochs = 1
-    setup = Setup(config, steps_per_epoch=STEPS)
-    state, frozen = setup.init()
-    batch = sharding.place_batch(setup.mesh, next(loader.train_batches(config, 0)))
-    step = setup.train_step(state)
+    model, optim = ShardedModel(config), optimizer.build(config, steps_per_epoch=STEPS)
+    state, frozen = init_train_state(model, optim)
+    batch = sharding.place_batch(model.mesh, next(loader.train_batches(config, 0)))
+    step = make_train_step(model, optim)
     logs = []
     for _ in range(STEPS):
         state, log = step(state, frozen, batch, jax.random.key(0))

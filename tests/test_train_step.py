@@ -5,12 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dima_jax import dima, train_step, weights
+from dima_jax import dima, optimizer, train_step, weights
 from dima_jax.convert import llm_folder
 from dima_jax.convert.hf_llama import Place
 from dima_jax.data import loader
 from dima_jax.losses import dima_loss
-from dima_jax.train_step import Setup
+from dima_jax.sharded_model import ShardedModel
+from dima_jax.train_step import abstract_train_state
 from tests.mini import mini_config
 
 TEACHER_TERMS = (
@@ -24,14 +25,13 @@ SCENE_ENCODER = ("student/image_encoder/", "student/bev_encoder/")
 
 
 @pytest.fixture(scope="module")
-def setup():
-    return Setup(mini_config(), steps_per_epoch=10)
+def sharded():
+    return ShardedModel(mini_config())
 
 
 @pytest.fixture(scope="module")
-def state(setup):
-    state, frozen = setup.init()
-    return state.params, frozen
+def state(sharded):
+    return optimizer.split_frozen(sharded.init_params(), sharded.config.optim.groups)
 
 
 def confident(params, agents_on_the_ego=True):
@@ -51,19 +51,21 @@ def confident(params, agents_on_the_ego=True):
 
 
 @pytest.fixture(scope="module")
-def gradients(setup, state):
+def gradients(sharded, state):
     """names of terms -> (means, gradients of their sum)."""
     initial, frozen = state
-    batch = jax.tree.map(jnp.asarray, loader.example(setup.config))
+    batch = jax.tree.map(jnp.asarray, loader.example(sharded.config))
     batch = batch.replace(agents=batch.agents.replace(boxes=batch.agents.boxes.at[..., :2].multiply(0.2)))
-    names = sorted(set(setup.config.loss.keys()) - {"distill_temperature"})
+    names = sorted(set(sharded.config.loss.keys()) - {"distill_temperature"})
 
     @jax.jit
     def compute(params, shares, key):
         def objective(params):
-            model = weights.bind(setup.graph, {**params, **frozen})
-            output = model(batch, history=setup.config.data.history, key=key, is_training=True)
-            _, means = dima_loss.total(train_step.loss_terms(output, batch, setup.config), setup.config.loss.to_dict())
+            model = weights.bind(sharded.graph, {**params, **frozen})
+            output = model(batch, history=sharded.config.data.history, key=key, is_training=True)
+            _, means = dima_loss.total(
+                train_step.loss_terms(output, batch, sharded.config), sharded.config.loss.to_dict()
+            )
             return sum(shares[i] * means[name] for i, name in enumerate(names)), means
 
         return jax.grad(objective, has_aux=True)(params)
@@ -80,9 +82,9 @@ def gradients(setup, state):
     return run
 
 
-def test_a_base_from_a_folder_is_never_drawn(setup, state, tmp_path):
+def test_a_base_from_a_folder_is_never_drawn(sharded, state, tmp_path):
     """Its place is kept as shapes until the folder is read, and every other weight is as beside a drawn base."""
-    config = setup.config.copy_and_resolve_references()
+    config = sharded.config.copy_and_resolve_references()
     config.teacher.weights = str(tmp_path)
     sizes = {key: value for key, value in config.teacher.llm.items() if key not in ("dtype", "remat")}
     writer = llm_folder.Writer(tmp_path, sizes, "float32")
@@ -96,7 +98,7 @@ def test_a_base_from_a_folder_is_never_drawn(setup, state, tmp_path):
         isinstance(value, jax.ShapeDtypeStruct) == path.startswith("teacher/llm/")
         for path, value in abstract_llm.items()
     )
-    loaded = Setup(config, steps_per_epoch=10).fresh()
+    loaded = ShardedModel(config).init_params()
     drawn = state[0] | state[1]
     assert loaded.keys() == drawn.keys()
     for path, value in loaded.items():
@@ -112,7 +114,7 @@ def test_moments_live_beside_their_weights(accumulate):
     config = mini_config()
     config.mesh.fsdp, config.optim.accumulate = 2, accumulate
     config.mesh.rules = (("student/bev_encoder/queries", ("fsdp",)), *config.mesh.rules)
-    state, _ = Setup(config, steps_per_epoch=10).abstract_state()
+    state, _ = abstract_train_state(ShardedModel(config), optimizer.build(config, steps_per_epoch=10))
     sharded = 0
     for path, leaf in jax.tree_util.tree_leaves_with_path(state.opt_state):
         of_queries = path[-1] == jax.tree_util.DictKey("student/bev_encoder/queries")
@@ -139,14 +141,14 @@ def test_distillation_trains_the_student_only(gradients):
     assert norm(found, "teacher/") == 0.0
 
 
-def test_all_terms_are_there_and_finite(setup, gradients):
-    means, found = gradients(*set(setup.config.loss.keys()) - {"edit_imitation"})
-    assert set(means) == set(setup.config.loss.keys()) - {"distill_temperature"}
+def test_all_terms_are_there_and_finite(sharded, gradients):
+    means, found = gradients(*set(sharded.config.loss.keys()) - {"edit_imitation"})
+    assert set(means) == set(sharded.config.loss.keys()) - {"distill_temperature"}
     assert all(np.isfinite(float(value)) for value in means.values())
     assert all(bool(jnp.isfinite(g).all()) for g in found.values())
 
 
-def test_frozen_weights_are_the_llm_base(setup, state):
+def test_frozen_weights_are_the_llm_base(sharded, state):
     params, frozen = state
     assert all(path.startswith(("teacher/llm/", "student/image_encoder/")) for path in frozen)
     assert any(path.startswith("teacher/llm/") for path in frozen)

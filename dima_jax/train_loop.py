@@ -1,0 +1,185 @@
+"""The training loop: a model on a mesh, batches in the order of the seed, one jitted step, checkpoints.
+
+`python -m dima_jax.train` is its command. A run that is started again goes on with exactly the next window, and ends
+with the same bits as one that never stopped.
+"""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+from tensorboardX import SummaryWriter
+from tqdm import tqdm
+
+from dima_jax import checkpoints, optimizer, sharding, weights
+from dima_jax.data import loader
+from dima_jax.errors import UserError
+from dima_jax.optimizer import Optimizer
+from dima_jax.sharded_model import ShardedModel
+from dima_jax.train_step import TrainState, abstract_train_state, init_train_state, make_train_step
+
+
+def main(config: ConfigDict, workdir: str) -> None:
+    """Joins the other hosts if there are any, and trains."""
+    if "JAX_COORDINATOR_ADDRESS" in os.environ:
+        jax.distributed.initialize()
+    train(config, workdir)
+
+
+def train(config: ConfigDict, workdir: str) -> TrainState | None:
+    """Runs `config.train.epochs` epochs into `workdir`, from its latest checkpoint if it has one.
+
+    Returns the last state, None if the run was finished before. Exits with status 0 after SIGTERM.
+    """
+    windows = loader.num_train_windows(config)
+    steps_per_epoch = windows // config.data.batch_size
+    if steps_per_epoch == 0:
+        raise UserError(
+            f"{config.data.path} has {windows} training windows, fewer than data.batch_size={config.data.batch_size}"
+        )
+    total_steps = steps_per_epoch * config.train.epochs
+    manager = checkpoints.open_manager(workdir, config.train.keep)
+    if (manager.latest_step() or 0) >= total_steps:
+        checkpoints.check_model(checkpoints.read_meta(manager)["config"], config, str(manager.directory))
+        print(
+            f"{workdir} is finished: step {manager.latest_step()} of {total_steps}. Evaluate it with `python -m "
+            f"dima_jax.evaluate --checkpoint={workdir}`, raise --config.train.epochs to go on, or give another --workdir"
+        )
+        return None
+    model, optim = ShardedModel(config), optimizer.build(config, steps_per_epoch)
+    state, frozen, position = start(model, optim, manager)
+    print(summary(model, state, frozen, windows))
+
+    train_step, key = make_train_step(model, optim), jax.random.key(config.seed)
+    stop = StopOnSignal()
+    batches = loader.train_batches(config, position)
+    previous = None
+    with (
+        SummaryWriter(str(Path(workdir) / "events")) as events,
+        tqdm(total=total_steps, initial=int(state.step), unit="step", dynamic_ncols=True, mininterval=2.0) as bar,
+    ):
+        for step in range(int(state.step), total_steps):
+            batch = sharding.place_batch(model.mesh, next(batches))
+            state, log = train_step(state, frozen, batch, key)
+            position += config.data.batch_size
+            if previous is not None:  # of the step before: this one still runs
+                check_finite(step, previous)
+            previous = log
+            bar.update()
+            if (step + 1) % config.train.log_every == 0 or step + 1 == total_steps:
+                report(events, bar, step + 1, jax.device_get(log))
+            if (step + 1) % config.train.save_every == 0 or step + 1 == total_steps or stop.requested:
+                check_finite(step + 1, log)
+                save(manager, state, frozen, position, config)
+            if stop.requested:
+                break
+    manager.wait_until_finished()
+    manager.close()
+    if stop.requested:
+        print(f"stopped by a signal; saved step {int(state.step)}. The same command goes on from there.")
+        sys.exit(0)
+    return state
+
+
+def start(model: ShardedModel, optim: Optimizer, manager) -> tuple[TrainState, weights.Params, int]:
+    """(state, frozen, data position): resumed, or fresh (with `train.init_from` or `train.backbone` where given)."""
+    config = model.config
+    params = model.init_params()
+    if manager.latest_step() is None:
+        for source, student in pretrained(config).items():
+            params = replace_weights(model, params, student, source)
+        return *init_train_state(model, optim, params), 0
+    state, frozen = abstract_train_state(model, optim)
+    student = weights.with_prefix(state.params | frozen, "student/")
+    trainable = {path: leaf for path, leaf in state.params.items() if path not in student}
+    student, trainable, opt_state, meta = checkpoints.restore(manager, student, trainable, state.opt_state, config)
+    trained, frozen = optimizer.split_frozen(params | student | trainable, config.optim.groups)
+    step = jax.device_put(np.int32(meta["step"]), sharding.replicated(model.mesh))
+    print(f"resuming from step {meta['step']} in {manager.directory}")
+    return TrainState(step, trained, opt_state), frozen, meta["position"]
+
+
+def pretrained(config: ConfigDict) -> dict[str, weights.Params]:
+    """{config line: weights} that a fresh run starts with: an earlier stage's student (D13), else a trained backbone.
+
+    UserError if the earlier student wants its images prepared otherwise than this config prepares them.
+    """
+    if source := config.train.init_from:
+        _, student, meta = checkpoints.load_student(source)
+        image_keys = tuple(f"data.{key}" for key in checkpoints.IMAGE_KEYS)
+        checkpoints.check_model(meta["config"], config, f"train.init_from={source}", image_keys)
+        return {f"train.init_from={source}": student}
+    if source := config.train.backbone:
+        if not Path(source).is_dir():
+            raise UserError(
+                f"train.backbone={source}: no such folder; `python -m dima_jax.convert resnet` makes it from "
+                "torchvision's resnet50 .pth, or set --config.train.backbone= to start from random weights"
+            )
+        return {f"train.backbone={source}": checkpoints.load_weights(source)}
+    return {}
+
+
+def replace_weights(
+    model: ShardedModel, params: weights.Params, student: weights.Params, source: str
+) -> weights.Params:
+    """`params` with these in place of the initial ones: the whole student, or the whole backbone.
+
+    UserError naming the first weight that does not fit.
+    """
+    is_backbone = all(path.startswith(checkpoints.BACKBONE) for path in student)
+    prefixes = checkpoints.BACKBONE if is_backbone else ("student/",)
+    expected = {path: leaf for path, leaf in model.abstract.items() if path.startswith(prefixes)}
+    for path in sorted(expected.keys() | student.keys()):
+        if path not in student or path not in expected or student[path].shape != expected[path].shape:
+            raise UserError(f"{source}: the weight {path} is missing, extra or of another shape")
+    return params | model.place(student)
+
+
+def save(manager, state: TrainState, frozen: weights.Params, position: int, config: ConfigDict) -> None:
+    """Starts saving the state under its step; the LLM's base is never saved."""
+    student = weights.with_prefix(state.params, "student/") | weights.with_prefix(frozen, "student/")
+    trainable = {path: value for path, value in state.params.items() if path not in student}
+    checkpoints.save(manager, int(state.step), student, trainable, state.opt_state, position, config)
+
+
+def report(events: SummaryWriter, bar: tqdm, step: int, log: dict) -> None:
+    """Writes every number of a step for TensorBoard; the bar shows the loss and its four largest terms."""
+    for name, value in log.items():
+        events.add_scalar(name, float(value), step)
+    terms = {name.removeprefix("loss/"): float(value) for name, value in log.items() if name.startswith("loss/")}
+    largest = sorted((name for name in terms if name != "total"), key=lambda name: -abs(terms[name]))[:4]
+    bar.set_postfix_str(" ".join(f"{name}={terms[name]:.3g}" for name in ["total", *largest]), refresh=False)
+
+
+def check_finite(step: int, log: dict) -> None:
+    """UserError that names the loss terms that are not finite."""
+    if np.isfinite(float(log["loss/total"])):
+        return
+    bad = [name for name, value in log.items() if not np.isfinite(float(value))]
+    raise UserError(
+        f"step {step}: {', '.join(sorted(bad))} not finite; lower optim.learning_rate, or look at that term's input"
+    )
+
+
+def summary(model: ShardedModel, state: TrainState, frozen: weights.Params, windows: int) -> str:
+    """What is about to be trained, in one line."""
+    student = weights.count(weights.with_prefix(model.abstract, "student/"))
+    return (
+        f"{windows} windows; {weights.count(state.params):,} trained weights, {weights.count(frozen):,} frozen; "
+        f"the student has {student:,}; mesh {dict(model.mesh.shape)} on {model.mesh.devices.flat[0].platform}"
+    )
+
+
+class StopOnSignal:
+    """SIGTERM asks the loop to save and stop; nothing is lost."""
+
+    def __init__(self):
+        self.requested = False
+        signal.signal(signal.SIGTERM, self._request)
+
+    def _request(self, *_):
+        self.requested = True

@@ -1,0 +1,88 @@
+"""How a command starts: help at once, one line for a mistake, a log file beside the run."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dima_jax import cli
+from dima_jax.errors import UserError
+
+ROOT = Path(__file__).parents[1]
+COMMANDS = {  # {module: a flag that its help must explain}
+    "dima_jax.train": "--config",
+    "dima_jax.evaluate": "--config",
+    "dima_jax.export": "--config",
+    "dima_jax.ask": "--config",
+    "dima_jax.plan_run": "--config",
+    "dima_jax.convert": "--config",
+    "data_prep.miniworld": "--scenes",
+    "data_prep.build": "--dataroot",
+    "data_prep.validate": "--data",
+}
+HEAVY = {"jax", "flax", "tensorflow", "tensorflow_datasets", "apache_beam", "nuscenes", "cv2", "shapely", "libsumo"}
+
+
+def command(*arguments, cwd=ROOT):
+    return subprocess.run([sys.executable, "-m", *arguments], cwd=cwd, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("module", COMMANDS)
+def test_help_explains_the_flags_and_imports_nothing_heavy(module):
+    code = (
+        "import runpy, sys\n"
+        f"sys.argv = [{module!r}, '--help']\n"
+        "try:\n"
+        f"    runpy.run_module({module!r}, run_name='__main__', alter_sys=True)\n"
+        "except SystemExit as end:\n"
+        "    print('status', end.code)\n"
+        f"print('heavy', sorted({HEAVY!r} & {{name.split('.')[0] for name in sys.modules}}))\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert "status 0\nheavy []" in result.stdout, result.stdout + result.stderr
+    for word in (f"python -m {module}", "flags:", COMMANDS[module], "--help"):
+        assert word in result.stdout, word
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--config=configs/demo.py", "--config.optim.learning_rat=1"), ("learning_rat", "learning_rate")),
+        (("--config=configs/absent.py",), ("configs/absent.py",)),
+        (("--config=configs/demo.py", "--config.data.path=absent_records"), ("absent_records", "data_prep.build")),
+        (("--config=configs/demo.py", "--workdi=x"), ("workdi", "workdir")),
+        ((), ("--config is missing",)),
+    ],
+)
+def test_a_mistake_is_one_line_and_status_2(arguments, words, tmp_path):
+    place = () if "--workdi=x" in arguments else (f"--workdir={tmp_path}",)
+    result = command("dima_jax.train", *arguments, *place)
+    last = result.stderr.strip().splitlines()[-1]
+    assert result.returncode == 2 and "Traceback" not in result.stderr, result.stderr
+    assert all(word in last for word in words), last
+
+
+def test_a_packaged_config_serves_where_there_is_no_clone(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = Path(cli._packaged("--config=configs/demo.py").partition("=")[2])
+    assert found.samefile(ROOT / "configs" / "demo.py")
+    assert cli._packaged("--config=configs/absent.py") == "--config=configs/absent.py"
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "demo.py").touch()
+    assert cli._packaged("--config=configs/demo.py") == "--config=configs/demo.py"  # the user's own comes first
+
+
+def test_what_is_printed_is_logged(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "stdout", sys.stdout)  # undone at the end, with what log_to put there
+    monkeypatch.setattr(cli, "_log", [])
+    cli.log_to(tmp_path / "run", "train")
+    print("on the screen and in the file")
+    with pytest.raises(SystemExit):
+        cli._fail("what is wrong")
+    text = (tmp_path / "run" / "train.log").read_text()
+    assert text.startswith("--- ") and "on the screen and in the file\nerror: what is wrong\n" in text
+    assert "on the screen" in capsys.readouterr().out
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="file/sub"):
+        cli.log_to(tmp_path / "file" / "sub", "train")

@@ -1,0 +1,131 @@
+"""The real loop on real records: resume bit for bit, what a run starts from, what is refused, a finished run."""
+
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from dima_jax import checkpoints, optimizer, train_loop
+from dima_jax.errors import UserError
+from dima_jax.sharded_model import ShardedModel
+from dima_jax.train_step import init_train_state, make_train_step
+from tests import tiny_root
+from tests.mini import mini_config
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("records")
+    config = mini_config(tiny_root.write_records(tiny_root.make(folder / "root"), folder / "records"))
+    config.train.epochs = 1  # 11 windows, batches of 2: 5 steps
+    return config
+
+
+class StopAfter:
+    """Stands for SIGTERM during step `steps`."""
+
+    def __init__(self, steps):
+        self.checks_left = 2 * steps  # the loop asks twice a step
+
+    @property
+    def requested(self):
+        self.checks_left -= 1
+        return self.checks_left < 2
+
+
+@pytest.fixture(scope="module")
+def straight(config, tmp_path_factory):
+    """(workdir, final state, frozen LLM before and after) of a run that never stopped."""
+    workdir = str(tmp_path_factory.mktemp("straight"))
+    return workdir, train_loop.train(config, workdir)
+
+
+def stored(workdir, step):
+    folder = Path(workdir) / "checkpoints" / str(step)
+    return {item: checkpoints.load_weights(folder / item) for item in ("student", "trainable")}
+
+
+def assert_identical(a, b):
+    assert a.keys() == b.keys()
+    for path in a:
+        np.testing.assert_array_equal(a[path], b[path], err_msg=path)
+
+
+def test_resume_is_bit_identical(config, straight, tmp_path, monkeypatch):
+    workdir, state = straight
+    with monkeypatch.context() as patch:
+        patch.setattr(train_loop, "StopOnSignal", lambda: StopAfter(2))
+        with pytest.raises(SystemExit) as stopped:
+            train_loop.train(config, str(tmp_path))
+    assert stopped.value.code == 0
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir() if path.name.isdigit()] == ["2"]
+    resumed = train_loop.train(config, str(tmp_path))
+    assert int(resumed.step) == int(state.step) == 5
+    assert_identical(resumed.params, state.params)
+    jax.tree.map(np.testing.assert_array_equal, resumed.opt_state, state.opt_state)
+    assert_identical(stored(tmp_path, 5)["trainable"], stored(workdir, 5)["trainable"])
+
+
+def test_training_leaves_the_llm_base_as_it_was(config, straight):
+    """The base is an input of the step, never an output: a second start builds the same bits."""
+    model, optim = ShardedModel(config), optimizer.build(config, steps_per_epoch=5)
+    state, frozen = init_train_state(model, optim)
+    before = {path: np.array(value) for path, value in frozen.items()}
+    batch = next(train_loop.loader.train_batches(config, 0))
+    step = make_train_step(model, optim)
+    for _ in range(2):
+        state, _ = step(state, frozen, batch, jax.random.key(0))
+    assert any(path.startswith("teacher/llm/") for path in before)
+    assert all(v.any() for path, v in state.params.items() if path.startswith("teacher/lora/") and path.endswith("/b"))
+    assert_identical({path: np.array(value) for path, value in frozen.items()}, before)
+
+
+def test_another_config_is_refused_by_its_key(config, straight):
+    other = mini_config(config.data.path)
+    other.student.ffn_width = 64
+    with pytest.raises(UserError, match=r"student\.ffn_width was 32, is 64"):
+        train_loop.train(other, straight[0])
+
+
+def test_a_start_from_elsewhere_is_checked(tmp_path):
+    config = mini_config()
+    config.train.backbone = str(tmp_path / "absent")
+    with pytest.raises(UserError, match=r"absent.*convert resnet"):
+        train_loop.pretrained(config)
+    shapes = checkpoints.student_shapes(config)
+    weights = {f"student/{path}": np.full(leaf.shape, 0.5, leaf.dtype) for path, leaf in shapes.items()}
+    checkpoints.save_student(tmp_path / "run", weights, config)
+    config.train.init_from = str(tmp_path / "run")
+    (found,) = train_loop.pretrained(config).values()
+    assert_identical(found, weights)
+    config.data.color_order = "bgr"
+    with pytest.raises(UserError, match=r"data\.color_order was 'rgb', is 'bgr'"):
+        train_loop.pretrained(config)
+
+
+def test_a_non_finite_loss_names_its_term():
+    log = {"loss/total": np.float32("nan"), "loss/language": np.float32("nan"), "loss/future": np.float32(1)}
+    with pytest.raises(UserError, match="loss/language"):
+        train_loop.check_finite(7, log)
+
+
+def test_a_finished_run_says_so_at_once(config, straight, capsys, monkeypatch):
+    monkeypatch.setattr(train_loop, "ShardedModel", lambda config: pytest.fail("a finished run builds no model"))
+    assert train_loop.train(config, straight[0]) is None
+    assert "is finished: step 5 of 5" in capsys.readouterr().out
+
+
+class ModelBuilt(Exception):
+    pass
+
+
+def test_a_finished_run_goes_on_when_it_gets_more_epochs(config, straight, monkeypatch):
+    def build(config):
+        raise ModelBuilt
+
+    longer = config.copy_and_resolve_references()
+    longer.train.epochs = 2
+    monkeypatch.setattr(train_loop, "ShardedModel", build)
+    with pytest.raises(ModelBuilt):
+        train_loop.train(longer, straight[0])
