@@ -1,11 +1,13 @@
-# make demo: the whole path on the mini world.   make test: every test.   Both set everything up from nothing.
+# make demo: the whole path on the mini world.   make test: every test.   make docs: the website, into site/.
+# make wheel: dist/*.whl and *.tar.gz.   make test-package: the wheel in an environment of its own.
+# Each sets everything up from nothing.
 PYTHON ?= python3.11
 BIN := .venv/bin
 DEMO := data/miniworld
 export MPLBACKEND := Agg
 export TF_CPP_MIN_LOG_LEVEL := 3
 
-.PHONY: venv demo test lint clean
+.PHONY: venv demo test lint docs wheel test-package clean
 
 venv: .venv/ready
 
@@ -35,5 +37,17 @@ lint: venv
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
+docs: venv
+	$(BIN)/mkdocs build --strict --quiet
+
+# setuptools would put what an earlier build left in build/ into the wheel.
+wheel: venv
+	rm -rf build dist *.egg-info
+	$(BIN)/python -m build --no-isolation
+	rm -rf build *.egg-info
+
+test-package: venv
+	$(BIN)/python -m pytest -s tests/test_package.py
+
 clean:
-	rm -rf .venv .cache data runs out .pytest_cache .ruff_cache
+	rm -rf .venv .cache data runs out build dist site *.egg-info .pytest_cache .ruff_cache
