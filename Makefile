@@ -38,7 +38,7 @@ lint: venv
 	$(BIN)/ruff format --check .
 
 docs: venv
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 # setuptools would put what an earlier build left in build/ into the wheel.
 wheel: venv
