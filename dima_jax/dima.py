@@ -92,7 +92,7 @@ class DiMA(nnx.Module):
             return start, None
 
         def encode(state, step):
-            bev = self.student.encode_bev_of(*step, *state)
+            bev = self.student.encode_features(*step, *state)
             return (bev, jnp.ones_like(state[1])), bev
 
         steps, start = lax.stop_gradient((steps, start))

@@ -1,6 +1,6 @@
-"""Equal layers one after the other, as one module whose weights have a leading layer axis, traced once.
+"""Layers of the same structure as one module: its weights have a leading layer axis, and it is traced once.
 
-A program, its compilation and the optimizer then grow with the kinds of layers, not with the depth.
+So neither the program, nor its compilation time, nor the optimizer's number of arrays grows with the number of layers.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,27 +20,30 @@ def stack_layers(layers: Sequence[nnx.Module]) -> nnx.Module:
     graphs, states = zip(*map(nnx.split, layers), strict=True)
     if any(graph != graphs[0] for graph in graphs):
         raise ValueError("layers of different structure cannot be stacked")
-    with _as_made(states):
+    with _concrete(states):
         return nnx.merge(graphs[0], jax.tree.map(lambda *leaves: jnp.stack(leaves), *states))
 
 
 def scan_layers(step: Callable, carry: Any, layers: Any, xs: Any = None, *, remat: bool = False) -> tuple[Any, Any]:
-    """(last carry, outputs with a leading layer axis) of `carry, output = step(carry, layer, x)` over the layers.
+    """Runs `carry, output = step(carry, layer, x)` for every layer: (last carry, outputs with a leading layer axis).
 
-    layers: a stacked module, or a tuple of them. xs: pytree with a leading layer axis, one slice a layer, or None.
-    remat: the backward pass runs a layer again from its carry instead of keeping what it computed.
-    Constants stay constants, so that an exported product knows its weights: then the layers are written out.
+    layers: a stacked module, or a tuple of them. xs: pytree with a leading layer axis, one slice per layer, or None.
+    remat: the backward pass recomputes a layer from its carry instead of keeping its activations.
+
+    Traced weights are scanned. Constant weights are sliced, and the layers unrolled: so an exported program holds
+    constant weights, which its runtime can pack.
     """
     graph, state = nnx.split(layers)
-    if _traced(state):
+    if _is_traced(state):
 
-        def body(carry, now):
-            return step(carry, nnx.merge(graph, now[0]), now[1])
+        def body(carry, state_and_x):
+            state, x = state_and_x
+            return step(carry, nnx.merge(graph, state), x)
 
         return jax.lax.scan(jax.checkpoint(body, prevent_cse=False) if remat else body, carry, (state, xs))
     outputs = []
     for i in range(num_layers(layers)):
-        with _as_made(state):
+        with _concrete(state):
             layer = nnx.merge(graph, jax.tree.map(lambda leaf, i=i: leaf[i], state))
         carry, output = step(carry, layer, jax.tree.map(lambda x, i=i: x[i], xs))
         outputs.append(output)
@@ -48,14 +51,15 @@ def scan_layers(step: Callable, carry: Any, layers: Any, xs: Any = None, *, rema
 
 
 def num_layers(layers: Any) -> int:
-    """How many layers a stacked module holds."""
+    """The number of layers of a stacked module, or of each module of a tuple."""
     return jax.tree.leaves(nnx.state(layers))[0].shape[0]
 
 
-def _traced(state) -> bool:
+def _is_traced(state) -> bool:
+    """Whether any weight is a tracer, not a constant."""
     return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(state))
 
 
-def _as_made(state):
-    """Where constants are cut and joined at once, even while a function around them is traced."""
-    return nullcontext() if _traced(state) else jax.ensure_compile_time_eval()
+def _concrete(state):
+    """A context in which operations on constant weights run immediately, even while an outer function is traced."""
+    return nullcontext() if _is_traced(state) else jax.ensure_compile_time_eval()

@@ -1,7 +1,8 @@
 """Where BEV cells are: pillars, their projections into the cameras, the ego motion between two frames.
 
-BEV cells are row-major, row ~ y (row 0 behind), column ~ x (column 0 left), both normalized to [0, 1] over pc_range.
-Pure functions of arrays.
+Cells are row-major: rows run along y (row 0 is behind), columns along x (column 0 is left). x, y and z are normalized
+to [0, 1] over pc_range = (x, y, z of the low corner, x, y, z of the high corner), in meters. Axis letter here: z points
+of a pillar.
 """
 
 import math
@@ -15,7 +16,7 @@ from dima_jax.geometry import project
 
 
 def cell_centers(bev_shape: tuple[int, int]) -> np.ndarray:
-    """(x, y) of the cell centers in [0, 1], [YX, 2]."""
+    """(x, y) of the cell centers in [0, 1]: [YX, 2]."""
     rows, columns = bev_shape
     y = np.linspace(0.5, rows - 0.5, rows, dtype=np.float32) / np.float32(rows)
     x = np.linspace(0.5, columns - 0.5, columns, dtype=np.float32) / np.float32(columns)
@@ -23,9 +24,12 @@ def cell_centers(bev_shape: tuple[int, int]) -> np.ndarray:
 
 
 def pillars(bev_shape: tuple[int, int], pc_range, count: int) -> np.ndarray:
-    """`count` points over every cell, normalized to pc_range: [Z, YX, 3]. Heights lie 0.5 m inside the range."""
-    depth = pc_range[5] - pc_range[2]
-    z = np.linspace(0.5, depth - 0.5, count, dtype=np.float32) / np.float32(depth)
+    """`count` points above every cell center, normalized: [z, YX, 3].
+
+    Equal steps in height, from 0.5 m above the bottom of the range to 0.5 m below its top.
+    """
+    height = pc_range[5] - pc_range[2]
+    z = np.linspace(0.5, height - 0.5, count, dtype=np.float32) / np.float32(height)
     xy = cell_centers(bev_shape)
     xy = np.broadcast_to(xy, (count, *xy.shape))
     return np.concatenate([xy, np.broadcast_to(z[:, None, None], (*xy.shape[:2], 1))], axis=-1)
@@ -33,11 +37,12 @@ def pillars(bev_shape: tuple[int, int], pc_range, count: int) -> np.ndarray:
 
 def project_pillars(
     lidar2img: Float[Array, "B N 4 4"], points: np.ndarray, pc_range, image_shape: tuple[int, int]
-) -> tuple[Float[Array, "B N YX Z 2"], Bool[Array, "B N YX Z"]]:
-    """Pillars [Z, YX, 3] in every image: (u, v) over the padded image's width and height, and which are visible.
+) -> tuple[Float[Array, "B N YX z 2"], Bool[Array, "B N YX z"]]:
+    """Where each pillar point is in each image, (u, v) as shares of the padded width and height; and if it is visible.
 
-    Visible: depth > 1e-5 m and u, v strictly inside (0, 1). Coordinates of invisible points are large but finite
-    (VAD modules/encoder.py, `point_sampling`).
+    points: from `pillars`, [z, YX, 3]. image_shape: (rows, columns) of the padded image. Visible: depth > 1e-5 m and u,
+    v strictly inside (0, 1). Coordinates of other points may be large but are finite (VAD modules/encoder.py,
+    `point_sampling`).
     """
     low, high = np.asarray(pc_range[:3], np.float32), np.asarray(pc_range[3:], np.float32)
     meters = points * (high - low) + low
@@ -53,7 +58,7 @@ def project_pillars(
 def ego_shift(can_bus: Float[Array, "B 18"], pc_range) -> Float[Array, "B 2"]:
     """(x, y) by which the reference points move for the ego's displacement, as shares of pc_range.
 
-    can_bus[0:2] is the displacement in global axes, can_bus[16] the absolute yaw in radians (vad-spec 6, step 4).
+    can_bus[0:2] is the displacement in global axes, can_bus[16] the absolute yaw in radians (docs/vad.md#ego-motion).
     """
     dx, dy, yaw = can_bus[:, 0], can_bus[:, 1], can_bus[:, 16]
     forward = dx * jnp.cos(yaw) + dy * jnp.sin(yaw)  # L cos(yaw - atan2(dy, dx))
@@ -64,10 +69,10 @@ def ego_shift(can_bus: Float[Array, "B 18"], pc_range) -> Float[Array, "B 2"]:
 def rotate_bev(
     bev: Float[Array, "B YX D"], angle_deg: Float[Array, " B"], bev_shape: tuple[int, int], center: tuple[int, int]
 ) -> Float[Array, "B YX D"]:
-    """The BEV image rotated counter-clockwise (as displayed with row 0 on top) about pixel `center` (x, y).
+    """The BEV rotated as an image, counter-clockwise when displayed with row 0 on top, about the pixel `center` (x, y).
 
     Nearest neighbor, zero fill: torchvision's `rotate` on tensors, in its order of float32 operations. Quirk Q1: VAD
-    always rotates about (100, 100), the middle of Base's 200 x 200 grid but the far corner of Tiny's 100 x 100.
+    always rotates about (100, 100), the middle of Base's 200 x 200 grid, but the far corner of Tiny's 100 x 100.
     """
     rows, columns = bev_shape
     angle = -angle_deg[:, None] * (math.pi / 180.0)

@@ -1,14 +1,15 @@
 """Multi-scale deformable attention without a compiled op: bilinear sampling at predicted points, weighted and summed.
 
 Samples outside a level are zero and pixel centers lie at (i + 0.5) / size (grid_sample with align_corners=False).
-A sample is four rows of the value table (a row: one head's channels of one cell) with four factors. `summed_samples`
-walks over the points of all levels and adds four rows per query and head at a time, so nothing of the size
-queries x points x channels is ever in memory, and the program does not grow with levels and points.
+A bilinear sample is the weighted sum of four rows of a value table; a row holds one head's channels of one cell.
+`sum_of_samples` scans over the points of all levels and adds four rows per query and head at a time, so no array of the
+size queries x points x channels is ever made, and the program does not grow with levels and points.
 
-Axis letters here: G grids (cameras) of the same level shapes, c cells of all levels together, h heads, d channels of a
-head, L levels, p points, n = L * p.
+Axis letters here: N cameras, c cells of all levels together, h heads, d channels of a head, s sets of points, L levels,
+p points, n = L * p, z reference points of a query.
 """
 
+import math
 from functools import partial
 
 import jax
@@ -17,33 +18,49 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
-from dima_jax.student.layers import Keys, direction_grid, dropout, linear, xavier, zeros
+from dima_jax.student.layers import Rngs, dropout, linear, xavier, zeros
 
-Shapes = tuple[tuple[int, int], ...]  # (rows, columns) of each level
+LevelShapes = tuple[tuple[int, int], ...]  # (rows, columns) of each level
 
 
-def cell_count(shapes: Shapes) -> int:
+def num_cells(shapes: LevelShapes) -> int:
+    """Cells of all levels together."""
     return sum(rows * columns for rows, columns in shapes)
 
 
-class Projections(nnx.Module):
-    """The four linear maps of a deformable attention. `sets`: independent point sets (2 in temporal attention)."""
+def initial_offsets(heads: int, levels: int, points: int) -> np.ndarray:
+    """Initial sampling offsets [heads, levels, points, 2] in cells: one direction per head, 1, 2, ... cells away."""
+    angle = np.arange(heads, dtype=np.float32) * np.float32(2.0 * math.pi / heads)
+    unit = np.stack([np.cos(angle), np.sin(angle)], -1)
+    unit = unit / np.abs(unit).max(-1, keepdims=True)
+    steps = np.arange(1, points + 1, dtype=np.float32)
+    return np.broadcast_to(unit[:, None, None] * steps[:, None], (heads, levels, points, 2)).astype(np.float32)
 
-    def __init__(self, d_query: int, width: int, heads: int, points: int, rngs: Keys, *, levels=1, sets=1):
-        self.shape = (heads, sets, levels, points)
-        count = heads * sets * levels * points
-        grid = direction_grid(heads, sets * levels, points).reshape(-1)
 
-        def offsets_start(key, shape, dtype=jnp.float32, **_):
-            return jnp.asarray(grid, dtype)
+class DeformableProjections(nnx.Module):
+    """The four linear layers of a deformable attention: sampling offsets, attention weights, values and output.
 
-        self.offsets = linear(d_query, count * 2, rngs, zeros, offsets_start)
-        self.weights = linear(d_query, count, rngs, zeros, zeros)
+    query_width: of the vector from which offsets and weights are predicted. points: per head, set and level. sets:
+    independent sets of points; temporal attention has one for the previous BEV and one for the current one.
+    """
+
+    def __init__(
+        self, query_width: int, width: int, num_heads: int, points: int, rngs: Rngs, *, levels: int = 1, sets: int = 1
+    ):
+        self.shape = (num_heads, sets, levels, points)
+        count = math.prod(self.shape)
+        start = initial_offsets(num_heads, sets * levels, points).reshape(-1)
+
+        def offsets_bias(key, shape, dtype=jnp.float32, **_):
+            return jnp.asarray(start, dtype)
+
+        self.offsets = linear(query_width, count * 2, rngs, zeros, offsets_bias)
+        self.weights = linear(query_width, count, rngs, zeros, zeros)
         self.value = linear(width, width, rngs, xavier, zeros)
         self.output = linear(width, width, rngs, xavier, zeros)
 
     def points(self, query: Float[Array, "B Q I"]) -> tuple[Float[Array, "B Q h s L p 2"], Float[Array, "B Q h s L p"]]:
-        """Offsets in cells (x, y) and weights that sum to 1 over the levels and points of a set."""
+        """Offsets (x, y) in cells, and weights that sum to 1 over the levels and points of a set."""
         heads, sets, levels, points = self.shape
         lead = query.shape[:-1]
         offsets = self.offsets(query).reshape(*lead, heads, sets, levels, points, 2)
@@ -52,150 +69,159 @@ class Projections(nnx.Module):
         return offsets, weights
 
     def values(self, x: Float[Array, "*lead c D"]) -> Float[Array, "*lead c h d"]:
+        """Cells to values, by head."""
         return self.value(x).reshape(*x.shape[:-1], self.shape[0], -1)
 
 
-def sample(
+def sampling_locations(
+    references: Float[Array, "*lead Q z 2"], offsets: Float[Array, "*lead Q h L p 2"], shapes: LevelShapes
+) -> Float[Array, "*lead Q h L p 2"]:
+    """Reference points (x, y) in [0, 1] plus offsets in cells of their level; point p has reference point p % z."""
+    sizes = jnp.asarray([(columns, rows) for rows, columns in shapes], jnp.float32)
+    repeats = offsets.shape[-2] // references.shape[-2]
+    repeated = jnp.concatenate([references] * repeats, axis=-2)
+    return repeated[..., None, None, :, :] + offsets / sizes[:, None, :]
+
+
+def sample_levels(
     value: Float[Array, "B c h d"],
-    shapes: Shapes,
+    shapes: LevelShapes,
     locations: Float[Array, "B Q h L p 2"],
     weights: Float[Array, "B Q h L p"],
 ) -> Float[Array, "B Q D"]:
     """Weighted sum of bilinear samples; locations are (x, y) in [0, 1] of each level."""
-    grid = jnp.zeros(locations.shape[:2], jnp.int32)
-    return sample_in(grid, value[:, None], shapes, locations, weights)
+    camera = jnp.zeros(locations.shape[:2], jnp.int32)
+    return sample_one_camera(camera, value[:, None], shapes, locations, weights)
 
 
-def sample_grids(
-    value: Float[Array, "B G c h d"],
-    shapes: Shapes,
-    references: Float[Array, "B G Q Z 2"],
-    hits: Bool[Array, "B G Q"],
+def sample_cameras(
+    value: Float[Array, "B N c h d"],
+    shapes: LevelShapes,
+    references: Float[Array, "B N Q z 2"],
+    visible: Bool[Array, "B N Q"],
     offsets: Float[Array, "B Q h L p 2"],
     weights: Float[Array, "B Q h L p"],
 ) -> Float[Array, "B Q D"]:
-    """Sum over the grids that each query hits of its samples there, around that grid's reference points.
+    """Sum, over the cameras in which a query is visible, of its samples around its reference points in that camera.
 
-    Each pass visits one hit grid of every query: its first, its second, ... Passes in which no query has a grid left
-    are skipped at run time, so the cost follows the hits (in practice two passes), not G.
+    Pass k visits the k-th such camera of every query. Passes in which no query has a camera left are skipped at run
+    time, so the cost follows the number of visible pairs (in practice two passes), not N.
     """
-    order = jnp.cumsum(hits.astype(jnp.int32), axis=1)  # 1 at a query's first hit grid, 2 at its second, ...
+    order = jnp.cumsum(visible.astype(jnp.int32), axis=1)  # 1 at the first camera that sees a query, 2 at its second
 
     def visit(nth):
-        chosen = hits & (order == nth)  # at most one grid per query
-        grid = jnp.argmax(chosen, axis=1).astype(jnp.int32)
-        reference = jnp.take_along_axis(references, grid[:, None, :, None, None], axis=1)[:, 0]
+        chosen = visible & (order == nth)  # at most one camera per query
+        camera = jnp.argmax(chosen, axis=1).astype(jnp.int32)
+        reference = jnp.take_along_axis(references, camera[:, None, :, None, None], axis=1)[:, 0]
         masked = weights * chosen.any(axis=1)[..., None, None, None]
-        return sample_in(grid, value, shapes, around(reference, offsets, shapes), masked)
+        return sample_one_camera(camera, value, shapes, sampling_locations(reference, offsets, shapes), masked)
 
     def step(total, nth):
         more = (order[:, -1] >= nth).any()
         return jax.lax.cond(more, lambda x: x + jax.checkpoint(visit)(nth), lambda x: x, total), None
 
-    passes = jnp.arange(2, hits.shape[1] + 1)
+    passes = jnp.arange(2, visible.shape[1] + 1)
     return jax.lax.scan(step, visit(1), passes)[0]
 
 
-def around(references: Float[Array, "*lead Q Z 2"], offsets: Float[Array, "*lead Q h L p 2"], shapes: Shapes):
-    """Sampling locations: references plus offsets, which count cells of their level; point p takes reference p % Z."""
-    sizes = jnp.asarray([(columns, rows) for rows, columns in shapes], jnp.float32)
-    points, anchors = offsets.shape[-2], references.shape[-2]
-    repeated = jnp.concatenate([references] * (points // anchors), axis=-2)
-    return repeated[..., None, None, :, :] + offsets / sizes[:, None, :]
-
-
-def sample_in(
-    grid: Int[Array, "B Q"],
-    value: Float[Array, "B G c h d"],
-    shapes: Shapes,
+def sample_one_camera(
+    camera: Int[Array, "B Q"],
+    value: Float[Array, "B N c h d"],
+    shapes: LevelShapes,
     locations: Float[Array, "B Q h L p 2"],
     weights: Float[Array, "B Q h L p"],
 ) -> Float[Array, "B Q D"]:
-    """Weighted sum of the samples of each query in its own grid.
+    """Weighted sum of the samples of each query in the camera given for it.
 
-    One table for each element of the batch, under `vmap`: with one table for all, a mesh would gather it on every device.
+    Each sample of the batch has a value table of its own, under `vmap`: a table of the whole batch would be gathered on
+    every device of a mesh.
     """
     batch, _, cells, heads, channels = value.shape
-    first = grid[..., None] * (cells * heads) + jnp.arange(heads, dtype=jnp.int32)
+    first_row = camera[..., None] * (cells * heads) + jnp.arange(heads, dtype=jnp.int32)
     tables = value.reshape(batch, -1, channels)
-    out = jax.vmap(partial(summed_samples, shapes, heads))(tables, first, locations, weights)
+    out = jax.vmap(partial(sum_of_samples, shapes, heads))(tables, first_row, locations, weights)
     return out.reshape(batch, -1, heads * channels)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1))
-def summed_samples(
-    shapes: Shapes,
-    stride: int,
+def sum_of_samples(
+    shapes: LevelShapes,
+    row_stride: int,
     table: Float[Array, "R d"],
-    first: Int[Array, "Q h"],
+    first_row: Int[Array, "Q h"],
     locations: Float[Array, "Q h L p 2"],
     weights: Float[Array, "Q h L p"],
 ) -> Float[Array, "Q h d"]:
-    """Sum over levels and points; cell i of a query's grid is row `first + i * stride` of the table.
+    """Weighted sum over levels and points; cell i of a query's camera is row `first_row + i * row_stride`.
 
-    The gradient walks over the points again instead of keeping what was gathered.
+    The backward pass scans over the points again instead of keeping what was gathered.
     """
 
     def add(total, point):
         location, weight, level = point
-        factors, cells = corners(location, weight, level)
-        rows = (take(table, first + cell * stride) for cell in cells)
+        factors, cells = corner_cells(location, weight, level)
+        rows = (gather_rows(table, first_row + cell * row_stride) for cell in cells)
         return total + sum(row * factors[..., k, None] for k, row in enumerate(rows)), None
 
-    return jax.lax.scan(add, jnp.zeros((*first.shape, table.shape[-1])), by_point(shapes, locations, weights))[0]
+    zero = jnp.zeros((*first_row.shape, table.shape[-1]))
+    return jax.lax.scan(add, zero, points_first(shapes, locations, weights))[0]
 
 
-def _summed_samples_forward(shapes, stride, table, first, locations, weights):
-    return summed_samples(shapes, stride, table, first, locations, weights), (table, first, locations, weights)
+def _sum_of_samples_forward(shapes, row_stride, table, first_row, locations, weights):
+    out = sum_of_samples(shapes, row_stride, table, first_row, locations, weights)
+    return out, (table, first_row, locations, weights)
 
 
-def _summed_samples_backward(shapes, stride, saved, gradient):
-    table, first, locations, weights = saved
+def _sum_of_samples_backward(shapes, row_stride, saved, gradient):
+    table, first_row, locations, weights = saved
 
     def add(to_table, point):
         location, weight, level = point
-        factors, pull, cells = jax.vjp(lambda x, w: corners(x, w, level), location, weight, has_aux=True)
-        indices = [first + cell * stride for cell in cells]
-        to_factors = [(take(table, index) * gradient).sum(axis=-1) for index in indices]
+        factors, pullback, cells = jax.vjp(lambda x, w: corner_cells(x, w, level), location, weight, has_aux=True)
+        indices = [first_row + cell * row_stride for cell in cells]
+        to_factors = [(gather_rows(table, index) * gradient).sum(axis=-1) for index in indices]
         to_rows = factors[..., None] * gradient[..., None, :]
         to_table = to_table.at[jnp.stack(indices, axis=-1)].add(to_rows, mode="promise_in_bounds")
-        return to_table, pull(jnp.stack(to_factors, axis=-1))
+        return to_table, pullback(jnp.stack(to_factors, axis=-1))
 
-    points = by_point(shapes, locations, weights)
+    points = points_first(shapes, locations, weights)
     to_table, (to_locations, to_weights) = jax.lax.scan(add, jnp.zeros_like(table), points)
     to_locations = jnp.moveaxis(to_locations, 0, -2).reshape(locations.shape)
     return to_table, None, to_locations, jnp.moveaxis(to_weights, 0, -1).reshape(weights.shape)
 
 
-summed_samples.defvjp(_summed_samples_forward, _summed_samples_backward)
+sum_of_samples.defvjp(_sum_of_samples_forward, _sum_of_samples_backward)
 
 
-def by_point(shapes: Shapes, locations: Float[Array, "Q h L p 2"], weights: Float[Array, "Q h L p"]):
-    """The points one after the other: locations [n, Q, h, 2], weights [n, Q, h], levels [n, 3].
-
-    A level is (rows, columns, first cell).
-    """
+def points_first(
+    shapes: LevelShapes, locations: Float[Array, "Q h L p 2"], weights: Float[Array, "Q h L p"]
+) -> tuple[Float[Array, "n Q h 2"], Float[Array, "n Q h"], Int[Array, "n 3"]]:
+    """The points of all levels as a leading axis: their locations, weights and levels (rows, columns, first cell)."""
     points = weights.shape[-1]
-    starts = [cell_count(shapes[:i]) for i in range(len(shapes))]
+    starts = [num_cells(shapes[:i]) for i in range(len(shapes))]
     levels = np.repeat([(*shape, start) for shape, start in zip(shapes, starts, strict=True)], points, axis=0)
     locations = locations.reshape(*locations.shape[:2], -1, 2)
     weights = weights.reshape(*weights.shape[:2], -1)
     return jnp.moveaxis(locations, -2, 0), jnp.moveaxis(weights, -1, 0), jnp.asarray(levels, jnp.int32)
 
 
-def corners(location: Float[Array, "... 2"], weight: Float[Array, "..."], level: Int[Array, "3"]):
-    """The four cells around a sample: factors [..., 4], zero outside the level, and a list of their indices [...]."""
+def corner_cells(
+    location: Float[Array, "*n 2"], weight: Float[Array, "*n"], level: Int[Array, "3"]
+) -> tuple[Float[Array, "*n 4"], list[Int[Array, "*n"]]]:
+    """The four cells around a sample: their factors (0 outside the level) and their indices in the table of cells."""
     rows, columns, start = level[0], level[1], level[2]
     factors, cells = [], []
-    for y, share_y in neighbors(location[..., 1], rows):
-        for x, share_x in neighbors(location[..., 0], columns):
+    for y, share_y in neighbor_cells(location[..., 1], rows):
+        for x, share_x in neighbor_cells(location[..., 0], columns):
             cells.append(start + y * columns + x)
             factors.append(weight * share_y * share_x)
     return jnp.stack(factors, axis=-1), cells
 
 
-def neighbors(location: Float[Array, "..."], size: Int[Array, ""]) -> list[tuple[Int[Array, "..."], Array]]:
-    """The two cells around a sample along one axis of `size` cells, with their shares, which are 0 outside."""
+def neighbor_cells(
+    location: Float[Array, "*n"], size: Int[Array, ""]
+) -> list[tuple[Int[Array, "*n"], Float[Array, "*n"]]]:
+    """The two cells around a sample along an axis of `size` cells: their indices, and their shares (0 outside)."""
     size = size.astype(jnp.float32)
     position = jnp.clip(location * size - 0.5, -1.0, size)  # beyond, both cells are outside anyway
     low = jnp.floor(position)
@@ -207,16 +233,20 @@ def neighbors(location: Float[Array, "..."], size: Int[Array, ""]) -> list[tuple
     return pairs
 
 
-def take(table: Float[Array, "R d"], index: Int[Array, "..."]) -> Float[Array, "... d"]:
+def gather_rows(table: Float[Array, "R d"], index: Int[Array, "*n"]) -> Float[Array, "*n d"]:
+    """Rows of the table; every index must be valid."""
     return table.at[index].get(mode="promise_in_bounds")
 
 
 class DeformableAttention(nnx.Module):
-    """Queries sample one BEV map around one reference point each (VAD's `CustomMSDeformableAttention`)."""
+    """Queries sample a BEV map around one reference point each (VAD's `CustomMSDeformableAttention`).
 
-    def __init__(self, width: int, heads: int, points: int, rate: float, rngs: Keys):
-        self.rate = rate
-        self.maps = Projections(width, width, heads, points, rngs)
+    points: sampling points per head. dropout_rate: of the output.
+    """
+
+    def __init__(self, width: int, num_heads: int, points: int, dropout_rate: float, rngs: Rngs):
+        self.dropout_rate = dropout_rate
+        self.maps = DeformableProjections(width, width, num_heads, points, rngs)
 
     def __call__(
         self,
@@ -227,9 +257,9 @@ class DeformableAttention(nnx.Module):
         bev_shape: tuple[int, int],
         dropout_keys: jax.Array | None = None,
     ) -> Float[Array, "B Q D"]:
-        """query + output of the attention; reference is (x, y) in [0, 1]."""
+        """query + output of the attention; reference: (x, y) in [0, 1]."""
         offsets, weights = self.maps.points(query + query_pos)
         shapes = (bev_shape,)
-        locations = around(reference[:, :, None], offsets[:, :, :, 0], shapes)
-        out = sample(self.maps.values(value), shapes, locations, weights[:, :, :, 0])
-        return query + dropout(self.maps.output(out), self.rate, dropout_keys)
+        locations = sampling_locations(reference[:, :, None], offsets[:, :, :, 0], shapes)
+        out = sample_levels(self.maps.values(value), shapes, locations, weights[:, :, :, 0])
+        return query + dropout(self.maps.output(out), self.dropout_rate, dropout_keys)

@@ -1,7 +1,8 @@
 """Images to feature levels: ResNet with frozen batch norm, then a feature pyramid (mmdet 2.14 as VAD configures it).
 
-Layout is [images, rows, columns, channels]. The norms are plain affine layers whose statistics never change (VAD keeps
-them in evaluation mode), so each is folded into the convolution before it: one convolution, one addition.
+Layout is [images, rows, columns, channels]; h w (rows, columns) and c (channels) are those of an output. The statistics
+of the batch norms never change (VAD keeps them in evaluation mode), so each norm is folded into the convolution before
+it: one convolution, one addition (docs/vad.md#image-encoder).
 """
 
 import math
@@ -12,13 +13,13 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from dima_jax.scan_layers import scan_layers, stack_layers
-from dima_jax.student.layers import Keys, xavier, zeros
+from dima_jax.student.layers import Rngs, xavier, zeros
 
-EXPANSION = 4  # output channels of a bottleneck over its inner width
+EXPANSION = 4  # output channels of a bottleneck, as a multiple of its inner width
 
 
-def conv(c_in: int, c_out: int, size: int, rngs: Keys, *, stride=1, bias=False, init=None) -> nnx.Conv:
-    """A convolution with PyTorch's symmetric padding size // 2."""
+def conv(c_in: int, c_out: int, size: int, rngs: Rngs, *, stride=1, bias=False, init=None) -> nnx.Conv:
+    """A size x size convolution with PyTorch's symmetric padding size // 2; init: of the kernel, He's by default."""
     init = init or nnx.initializers.variance_scaling(2.0, "fan_out", "normal")
     padding = [(size // 2, size // 2)] * 2
     options = dict(strides=stride, padding=padding, use_bias=bias, kernel_init=init, bias_init=zeros)
@@ -26,7 +27,10 @@ def conv(c_in: int, c_out: int, size: int, rngs: Keys, *, stride=1, bias=False, 
 
 
 class FrozenNorm(nnx.Module):
-    """Batch norm with constant statistics: (x - mean) / sqrt(var + 1e-5) * scale + bias."""
+    """Batch norm with constant statistics: (x - mean) / sqrt(var + 1e-5) * scale + bias.
+
+    scale: its start, for all channels.
+    """
 
     def __init__(self, channels: int, scale: float = 1.0):
         self.scale = nnx.Param(jnp.full((channels,), scale, jnp.float32))
@@ -35,13 +39,13 @@ class FrozenNorm(nnx.Module):
         self.var = nnx.Param(jnp.ones((channels,), jnp.float32))
 
     def affine(self) -> tuple[Float[Array, " C"], Float[Array, " C"]]:
-        """(factor, addend) of the affine map."""
+        """(factor, addend): the norm is x * factor + addend."""
         factor = self.scale[...] * jax.lax.rsqrt(self.var[...] + 1e-5)
         return factor, self.bias[...] - self.mean[...] * factor
 
 
 def conv_norm(layer: nnx.Conv, norm: FrozenNorm, x: Float[Array, "n H W C"]) -> Float[Array, "n h w c"]:
-    """norm(layer(x)) with the factor folded into the kernel. A 1x1 convolution is a matrix product of pixels."""
+    """norm(layer(x)), with the norm's factor folded into the kernel. A 1x1 convolution becomes a matrix product."""
     factor, addend = norm.affine()
     stride, kernel = layer.strides, layer.kernel[...] * factor
     if layer.kernel_size == (1, 1):
@@ -53,19 +57,19 @@ def conv_norm(layer: nnx.Conv, norm: FrozenNorm, x: Float[Array, "n H W C"]) -> 
 
 
 class Stem(nnx.Module):
-    """7x7 stride-2 convolution, norm, ReLU, 3x3 stride-2 max pooling: a quarter of the resolution."""
+    """7x7 stride-2 convolution, norm, ReLU, 3x3 stride-2 max pooling: a quarter of the resolution, `width` channels."""
 
-    def __init__(self, width: int, rngs: Keys):
+    def __init__(self, width: int, rngs: Rngs):
         self.conv = conv(3, width, 7, rngs, stride=2)
         self.norm = FrozenNorm(width)
 
     def __call__(self, x: Float[Array, "n H W 3"]) -> Float[Array, "n h w C"]:
         x = jax.nn.relu(conv_norm(self.conv, self.norm, x))
-        return max_of_three(max_of_three(x, axis=1), axis=2)
+        return max_pool_axis(max_pool_axis(x, axis=1), axis=2)
 
 
-def max_of_three(x: Float[Array, "n H W C"], axis: int) -> Float[Array, "n h w C"]:
-    """Max pooling along one axis, size 3, stride 2, one cell of padding."""
+def max_pool_axis(x: Float[Array, "n H W C"], axis: int) -> Float[Array, "n h w C"]:
+    """Max pooling along one axis: window 3, stride 2, padding 1."""
     size = x.shape[axis]
     padding = [(0, 0)] * x.ndim
     padding[axis] = (1, 1)
@@ -76,9 +80,13 @@ def max_of_three(x: Float[Array, "n H W C"], axis: int) -> Float[Array, "n h w C
 
 
 class Bottleneck(nnx.Module):
-    """1x1, 3x3 (carries the stride), 1x1, each with its norm, around a shortcut."""
+    """Residual block of a 1x1, a 3x3 (with the stride) and a 1x1 convolution, each with its norm.
 
-    def __init__(self, c_in: int, width: int, stride: int, residual_scale: float, rngs: Keys):
+    c_in: input channels. width: inner channels; the output has EXPANSION times as many. residual_scale: start of the
+    last norm's scale.
+    """
+
+    def __init__(self, c_in: int, width: int, stride: int, residual_scale: float, rngs: Rngs):
         c_out = width * EXPANSION
         self.conv1, self.norm1 = conv(c_in, width, 1, rngs), FrozenNorm(width)
         self.conv2, self.norm2 = conv(width, width, 3, rngs, stride=stride), FrozenNorm(width)
@@ -97,12 +105,13 @@ class Bottleneck(nnx.Module):
 
 
 class FeaturePyramid(nnx.Module):
-    """FPN: 1x1 laterals, nearest top-down sum, 3x3 outputs, then stride-2 3x3 convolutions for extra levels.
+    """FPN: 1x1 laterals, nearest-neighbor top-down sum, 3x3 outputs, then 3x3 stride-2 convolutions for extra levels.
 
-    The extra levels start from the last output, without ReLU before the first (mmdet's `add_extra_convs='on_output'`).
+    channels: of the input stages. width: channels of every level. The first extra level is computed from the last
+    output, each further one from the ReLU of the one before (mmdet's `add_extra_convs='on_output'`).
     """
 
-    def __init__(self, channels: tuple[int, ...], width: int, extra_levels: int, rngs: Keys):
+    def __init__(self, channels: tuple[int, ...], width: int, extra_levels: int, rngs: Rngs):
         self.laterals = nnx.List([conv(c, width, 1, rngs, bias=True, init=xavier) for c in channels])
         self.outputs = nnx.List([conv(width, width, 3, rngs, bias=True, init=xavier) for _ in channels])
         options = dict(stride=2, bias=True, init=xavier)
@@ -111,15 +120,15 @@ class FeaturePyramid(nnx.Module):
     def __call__(self, stages: list[Float[Array, "n H W C"]]) -> list[Float[Array, "n h w D"]]:
         levels = [lateral(x) for lateral, x in zip(self.laterals, stages, strict=True)]
         for i in reversed(range(len(levels) - 1)):
-            levels[i] = levels[i] + nearest(levels[i + 1], levels[i].shape[1:3])
+            levels[i] = levels[i] + resize_nearest(levels[i + 1], levels[i].shape[1:3])
         levels = [output(x) for output, x in zip(self.outputs, levels, strict=True)]
         for i, extra in enumerate(self.extras):
             levels.append(extra(levels[-1] if i == 0 else jax.nn.relu(levels[-1])))
         return levels
 
 
-def nearest(x: Float[Array, "n h w C"], size: tuple[int, int]) -> Float[Array, "n H W C"]:
-    """Nearest upsampling as torch.nn.functional.interpolate: source index = floor(i * source / target)."""
+def resize_nearest(x: Float[Array, "n H W C"], size: tuple[int, int]) -> Float[Array, "n h w C"]:
+    """Nearest-neighbor resizing as torch.nn.functional.interpolate: source index = floor(i * source / target)."""
     for axis, target in ((1, size[0]), (2, size[1])):
         source = x.shape[axis]
         if target == 2 * source:
@@ -130,14 +139,23 @@ def nearest(x: Float[Array, "n h w C"], size: tuple[int, int]) -> Float[Array, "
 
 
 class ImageEncoder(nnx.Module):
-    """ResNet with bottlenecks and FPN.
+    """ResNet with bottleneck blocks, and FPN.
 
-    stage_blocks, stage_width: (3, 4, 6, 3) and 64 are ResNet-50. out_stages: which stages feed the pyramid.
-    Without imported weights nothing normalizes the activations, so the residual branches start small enough to keep
-    their variance about constant over the whole depth (norm3 scale = 1 / sqrt(number of blocks)).
+    Arguments as in `configs/base.py`; stage_blocks (3, 4, 6, 3) and stage_width 64 make ResNet-50. Without imported
+    weights the frozen norms do not normalize, so the last norm of each block starts at 1 / sqrt(number of blocks),
+    which keeps the variance of the activations about constant over the depth.
     """
 
-    def __init__(self, *, stage_blocks, stage_width, out_stages, width, extra_levels, rngs: Keys):
+    def __init__(
+        self,
+        *,
+        stage_blocks: tuple[int, ...],
+        stage_width: int,
+        out_stages: tuple[int, ...],
+        width: int,
+        extra_levels: int,
+        rngs: Rngs,
+    ):
         self.out_stages = tuple(out_stages)
         self.stem = Stem(stage_width, rngs)
         scale = 1.0 / math.sqrt(sum(stage_blocks))
@@ -153,11 +171,11 @@ class ImageEncoder(nnx.Module):
         self.fpn = FeaturePyramid(channels, width, extra_levels, rngs)
 
     def backbone(self, images: Float[Array, "n H W 3"]) -> list[Float[Array, "n h w C"]]:
-        """Features of `out_stages`, strides 4, 8, 16, 32 for stages 0 to 3."""
+        """Features of `out_stages`; stages 0 to 3 have the strides 4, 8, 16 and 32."""
         x, outputs = self.stem(images), []
         for i, stage in enumerate(self.stages):
             x = stage[0](x)
-            if len(stage) > 1:  # all but the first are alike
+            if len(stage) > 1:  # the first changes the number of channels, the others are alike
                 x, _ = scan_layers(lambda x, block, _: (block(x), None), x, stack_layers(stage[1:]))
             if i in self.out_stages:
                 outputs.append(x)

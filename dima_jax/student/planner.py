@@ -1,7 +1,7 @@
-"""The planning transformer: a learned ego query attends to the agents, then to the map, and plans per command.
+"""The planner: a learned ego query attends to the agents, then to the map, and a plan is made for every command.
 
-VAD_head.py (planner part). Quirk Q5: the ego's position is taken as (0, 0) of the normalized BEV, which is its corner
-behind on the left, not the ego's place (0.5, 0.5).
+VAD_head.py (planner part; docs/vad.md#planner). Quirk Q5: the ego's position is taken as (0, 0) of the normalized BEV,
+which is its corner behind on the left, not the ego's place (0.5, 0.5).
 """
 
 import jax
@@ -9,27 +9,37 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from dima_jax.student.layers import AttentionBlock, Keys, Mlp, linear, split_dropout_keys, table
+from dima_jax.student.layers import AttentionBlock, Mlp, Rngs, embedding, linear, split_dropout_keys
 from dima_jax.types import SceneTokens
 
 
 class Planner(nnx.Module):
-    """Scene tokens to the ego's offsets for every command. See `configs/base.py` for the arguments."""
+    """Scene tokens to the ego's offsets for every command. Arguments: `configs/base.py`."""
 
-    def __init__(self, *, width, ffn_width, num_heads, dropout, num_commands: int, num_future: int, rngs: Keys):
+    def __init__(
+        self,
+        *,
+        width: int,
+        ffn_width: int,
+        num_heads: int,
+        dropout: float,
+        num_commands: int,
+        num_future: int,
+        rngs: Rngs,
+    ):
         self.shape = (num_commands, num_future, 2)
-        self.ego_query = table(1, width, rngs)
+        self.ego_query = embedding(1, width, rngs)
         self.agent_position = linear(2, width, rngs)
         self.map_position = linear(2, width, rngs)
         self.ego_agent = AttentionBlock(width, ffn_width, num_heads, dropout, rngs)
         self.ego_map = AttentionBlock(width, ffn_width, num_heads, dropout, rngs)
-        wide = 2 * width
-        self.waypoints = Mlp((wide, wide, wide, num_commands * num_future * 2), rngs)
+        feature_width = 2 * width
+        self.waypoints = Mlp((feature_width, feature_width, feature_width, num_commands * num_future * 2), rngs)
 
     def __call__(
         self, tokens: SceneTokens, dropout_keys: jax.Array | None = None
     ) -> tuple[Float[Array, "B R F 2"], Float[Array, "B D2"]]:
-        """(offsets in meters per step, the features that enter the last Linear)."""
+        """(offsets in meters per step, the ego feature: the input of the last Linear)."""
         keys_agent, keys_map = split_dropout_keys(dropout_keys, 2)
         corner = jnp.zeros((1, 1, 2))
         agent_pos = self.agent_position(tokens.agent_positions)
@@ -40,5 +50,5 @@ class Planner(nnx.Module):
         return self.plan(feature), feature
 
     def plan(self, feature: Float[Array, "B D2"]) -> Float[Array, "B R F 2"]:
-        """Offsets from an ego feature: this planner's, or one fused with the teacher's (`dual.py`)."""
+        """Offsets from an ego feature: this planner's own, or one fused with the teacher's (`dual.py`)."""
         return self.waypoints.last(feature).reshape(-1, *self.shape)

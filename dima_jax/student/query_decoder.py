@@ -1,7 +1,8 @@
-"""The refinement decoder that agents and map share: queries attend to each other and to the BEV, layer by layer.
+"""The decoder of the agent head and the map head: queries attend to each other and to the BEV, layer by layer.
 
-VAD's `DetrTransformerDecoderLayer` and `CustomMSDeformableAttention` (modules/decoder.py), with box refinement: every
-layer moves its reference points, and the next layer starts from the moved points without gradient.
+VAD's `DetrTransformerDecoderLayer` and `CustomMSDeformableAttention` (modules/decoder.py) with iterative refinement:
+each layer moves its reference points, and the next layer starts from the moved points without gradient
+(docs/vad.md#query-decoders).
 """
 
 from collections.abc import Sequence
@@ -18,8 +19,8 @@ from dima_jax.student.deformable_attention import DeformableAttention
 from dima_jax.student.layers import (
     Attention,
     FeedForward,
-    Keys,
     Mlp,
+    Rngs,
     dropout_keys_per_layer,
     layer_norm,
     linear,
@@ -28,41 +29,63 @@ from dima_jax.student.layers import (
     zeros,
 )
 
-POINTS = 4  # sampling points per head
+SAMPLING_POINTS = 4  # per head
 
 
-class Refined(NamedTuple):
-    """What the layers say: states, regression codes, and reference points after refinement (in [0, 1])."""
+class DecoderOutput(NamedTuple):
+    """Query states, regression codes (O numbers) and refined reference points (J numbers in [0, 1]) of every layer."""
 
-    state: Float[Array, "Z B Q D"]
+    states: Float[Array, "Z B Q D"]
     codes: Float[Array, "Z B Q O"]
-    points: Float[Array, "Z B Q J"]
+    references: Float[Array, "Z B Q J"]
 
 
 class DecoderLayer(nnx.Module):
-    """Self-attention, norm, deformable attention to the BEV, norm, feed-forward, norm."""
+    """Self-attention, LayerNorm, deformable attention to the BEV, LayerNorm, feed-forward, LayerNorm."""
 
-    def __init__(self, width: int, hidden: int, heads: int, rate: float, rngs: Keys):
-        self.attn = Attention(width, heads, rate, rngs)
+    def __init__(self, width: int, ffn_width: int, num_heads: int, dropout_rate: float, rngs: Rngs):
+        self.attn = Attention(width, num_heads, dropout_rate, rngs)
         self.norm1 = layer_norm(width, rngs)
-        self.cross = DeformableAttention(width, heads, POINTS, rate, rngs)
+        self.cross = DeformableAttention(width, num_heads, SAMPLING_POINTS, dropout_rate, rngs)
         self.norm2 = layer_norm(width, rngs)
-        self.ffn = FeedForward(width, hidden, rate, rngs)
+        self.ffn = FeedForward(width, ffn_width, dropout_rate, rngs)
         self.norm3 = layer_norm(width, rngs)
 
-    def __call__(self, query, query_pos, bev, reference, bev_shape, dropout_keys=None) -> Float[Array, "B Q D"]:
+    def __call__(
+        self,
+        query: Float[Array, "B Q D"],
+        query_pos: Float[Array, "B Q D"],
+        bev: Float[Array, "B YX D"],
+        reference: Float[Array, "B Q 2"],
+        bev_shape: tuple[int, int],
+        dropout_keys: jax.Array | None = None,
+    ) -> Float[Array, "B Q D"]:
+        """The next states; reference: (x, y) in [0, 1], around which a query samples the BEV."""
         keys_attn, keys_cross, keys_ffn = split_dropout_keys(dropout_keys, 3)
-        placed = query + query_pos
-        query = self.norm1(query + self.attn(placed, placed, query, keys_attn))
+        with_pos = query + query_pos
+        query = self.norm1(query + self.attn(with_pos, with_pos, query, keys_attn))
         query = self.norm2(self.cross(query, query_pos, bev, reference, bev_shape, keys_cross))
         return self.norm3(self.ffn(query, keys_ffn))
 
 
 class QueryDecoder(nnx.Module):
-    """Layers with one regression branch each. `coordinates`: which code entries move the reference points."""
+    """Stacked layers with a regression branch each.
+
+    layers: how many. code_size: numbers O that a branch regresses. coordinates: the J entries of a code that move the
+    reference point, x and y first. The rest as in `configs/base.py`.
+    """
 
     def __init__(
-        self, *, layers, width, ffn_width, num_heads, dropout, code_size, coordinates: Sequence[int], rngs: Keys
+        self,
+        *,
+        layers: int,
+        width: int,
+        ffn_width: int,
+        num_heads: int,
+        dropout: float,
+        code_size: int,
+        coordinates: Sequence[int],
+        rngs: Rngs,
     ):
         self.coordinates = tuple(coordinates)
         self.reference = linear(width, len(self.coordinates), rngs, xavier, zeros)
@@ -77,28 +100,28 @@ class QueryDecoder(nnx.Module):
         bev: Float[Array, "B YX D"],
         bev_shape: tuple[int, int],
         dropout_keys: jax.Array | None = None,
-    ) -> Refined:
-        """What every layer says, stacked: a leading axis Z."""
+    ) -> DecoderOutput:
+        """The outputs of all layers. Reference points carry a gradient as outputs, but not into the next layer."""
 
-        def step(state, layer_and_branch, keys_layer):
-            query, points = state
+        def step(carry, layer_and_branch, keys_layer):
+            query, reference = carry
             layer, branch = layer_and_branch
-            query = layer(query, query_pos, bev, points[..., :2], bev_shape, keys_layer)
-            codes = branch(query)
-            moved = jax.nn.sigmoid(codes[..., self.coordinates] + inverse_sigmoid(points))
-            return (query, jax.lax.stop_gradient(moved)), Refined(query, codes, moved)
+            query = layer(query, query_pos, bev, reference[..., :2], bev_shape, keys_layer)
+            code = branch(query)
+            refined = jax.nn.sigmoid(code[..., self.coordinates] + inverse_sigmoid(reference))
+            return (query, jax.lax.stop_gradient(refined)), DecoderOutput(query, code, refined)
 
         start = (query, jax.nn.sigmoid(self.reference(query_pos)))
-        return scan_layers(
-            step, start, (self.layers, self.branches), dropout_keys_per_layer(dropout_keys, num_layers(self.layers))
-        )[1]
+        keys = dropout_keys_per_layer(dropout_keys, num_layers(self.layers))
+        return scan_layers(step, start, (self.layers, self.branches), keys)[1]
 
 
-def each_by_its_own(heads: Mlp, states: Float[Array, "Z B Q D"]) -> Float[Array, "Z B Q C"]:
-    """The state of each decoder layer through that layer's head; `heads` are stacked."""
+def apply_per_layer(heads: Mlp, states: Float[Array, "Z B Q D"]) -> Float[Array, "Z B Q C"]:
+    """The states of each decoder layer through that layer's own head; heads: stacked."""
     return scan_layers(lambda carry, head, state: (carry, head(state)), None, heads, states)[1]
 
 
-def halves(rows: Float[Array, "... D2"]) -> tuple[Float[Array, "... D"], Float[Array, "... D"]]:
-    """Learned rows to (position, query): the first half of the channels is the position."""
-    return tuple(jnp.split(rows, 2, axis=-1))
+def split_position_and_query(x: Float[Array, "... D2"]) -> tuple[Float[Array, "... D"], Float[Array, "... D"]]:
+    """Learned vectors to (position, query): the first half of the channels is the position."""
+    position, query = jnp.split(x, 2, axis=-1)
+    return position, query

@@ -1,9 +1,9 @@
-"""The student, images to plan, in reading order: VAD exactly as released (decision D1), sized by config.
+"""The student, images to plan: VAD exactly as released (docs/decisions.md#d1), with the sizes of a config.
 
     images -> image_encoder -> bev_encoder -> map_head, agent_head -> planner
 
-Nothing is remembered between calls: the previous BEV is an input, the new one is `output.tokens.bev`. Quirks Q1, Q3,
-Q4 and Q5 are kept, because the public weights were trained with them; each is named where it lives.
+It keeps no state between calls: the previous BEV is an input, the new one is `output.tokens.bev`. Quirks Q1, Q3, Q4 and
+Q5 (docs/vad.md#quirks) are kept, because the public weights were trained with them; the code names each where it is.
 """
 
 import jax
@@ -18,16 +18,16 @@ from dima_jax.student.agent_head import AgentHead
 from dima_jax.student.bev_encoder import BevEncoder
 from dima_jax.student.grid_mask import grid_mask
 from dima_jax.student.image_encoder import ImageEncoder
-from dima_jax.student.layers import Keys, make_dropout_keys, split_dropout_keys
+from dima_jax.student.layers import InitRngs, Rngs, make_dropout_keys, split_dropout_keys
 from dima_jax.student.map_head import MapHead
 from dima_jax.student.planner import Planner
 from dima_jax.types import Frame, SceneTokens, StudentOutput
 
-Levels = list[Float[Array, "B N h w D"]]
+Levels = list[Float[Array, "B N _ _ D"]]  # image features of pyramid levels, finest first
 
 
 class Student(nnx.Module):
-    """Camera-only planner. Arguments: groups `student` and `data` of `configs/base.py`."""
+    """Camera-only planner. Arguments: the groups `student` and `data` of `configs/base.py`."""
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class Student(nnx.Module):
         mean: tuple[float, ...],
         std: tuple[float, ...],
         grid_mask: float,
-        rngs: Keys,
+        rngs: Rngs,
     ):
         self.bev_shape, self.image_shape, self.valid_shape = tuple(bev_shape), tuple(image_shape), tuple(valid_shape)
         self.mean, self.std, self.grid_mask = tuple(mean), tuple(std), grid_mask
@@ -116,29 +116,48 @@ class Student(nnx.Module):
         is_training: bool = False,
         key: jax.Array | None = None,
     ) -> StudentOutput:
-        """Predictions for one frame. `prev_bev`: BEV of the previous frame, ignored where `has_prev_bev` is False.
+        """Predictions for one frame.
 
-        Training (dropout and GridMask on) needs `key`.
+        prev_bev: BEV of the previous frame, ignored where has_prev_bev is False. is_training: dropout and GridMask are
+        on; ValueError without a key.
         """
         key_bev, key_rest = training_keys(is_training, key, 2)
         bev = self.encode_bev(frame, prev_bev, has_prev_bev, is_training=is_training, key=key_bev)
         return self.decode(bev, is_training=is_training, key=key_rest)
 
-    def encode_bev(self, frame, prev_bev, has_prev_bev, *, is_training=False, key=None) -> Float[Array, "B YX D"]:
+    def encode_bev(
+        self,
+        frame: Frame,
+        prev_bev: Float[Array, "B YX D"],
+        has_prev_bev: Bool[Array, " B"],
+        *,
+        is_training: bool = False,
+        key: jax.Array | None = None,
+    ) -> Float[Array, "B YX D"]:
         """Frame to BEV tokens; arguments as in `__call__`."""
         key_images, key_encoder = training_keys(is_training, key, 2)
-        seen = self.image_features(frame.images, key=key_images), frame.lidar2img, frame.can_bus
-        return self.encode_bev_of(*seen, prev_bev, has_prev_bev, is_training=is_training, key=key_encoder)
+        features = self.image_features(frame.images, key=key_images)
+        return self.encode_features(
+            features, frame.lidar2img, frame.can_bus, prev_bev, has_prev_bev, is_training=is_training, key=key_encoder
+        )
 
-    def encode_bev_of(
-        self, features: Levels, lidar2img, can_bus, prev_bev, has_prev_bev, *, is_training=False, key=None
+    def encode_features(
+        self,
+        features: Levels,
+        lidar2img: Float[Array, "B N 4 4"],
+        can_bus: Float[Array, "B 18"],
+        prev_bev: Float[Array, "B YX D"],
+        has_prev_bev: Bool[Array, " B"],
+        *,
+        is_training: bool = False,
+        key: jax.Array | None = None,
     ) -> Float[Array, "B YX D"]:
-        """As `encode_bev`, from image features, so that the images of a whole history can be encoded at once."""
+        """As `encode_bev`, from `image_features`, so that the images of a whole history can be encoded in one pass."""
         dropout_keys = make_dropout_keys(*training_keys(is_training, key, 1))
         return self.bev_encoder(features, lidar2img, can_bus, prev_bev, has_prev_bev, dropout_keys)
 
     def image_features(self, images: UInt8[Array, "B N H W 3"], *, key: jax.Array | None = None) -> Levels:
-        """Pyramid levels of the images, finest first; B may hold several frames. With `key`, GridMask is applied."""
+        """Pyramid levels of the images, finest first; N may hold several frames' cameras. With a key: GridMask."""
         pixels = self.normalize(images.reshape(-1, *images.shape[2:]))
         if key is not None and self.grid_mask > 0.0:
             pixels = grid_mask(pixels, self.grid_mask, key)
@@ -146,7 +165,7 @@ class Student(nnx.Module):
         return [level.reshape(*images.shape[:2], *level.shape[1:]) for level in levels]
 
     def normalize(self, images: UInt8[Array, "n H W 3"]) -> Float[Array, "n H W 3"]:
-        """(pixel - mean) / std; the padding at the right and at the bottom is 0 after normalizing, as in VAD."""
+        """(pixel - mean) / std; as in VAD, the padding at the right and at the bottom is 0 *after* normalizing."""
         rows, columns = self.valid_shape
         valid = images[:, :rows, :columns].astype(jnp.float32)
         pixels = (valid - jnp.asarray(self.mean)) / jnp.asarray(self.std)
@@ -154,10 +173,12 @@ class Student(nnx.Module):
         return jnp.pad(pixels, ((0, 0), (0, below), (0, right), (0, 0)))
 
     def empty_bev(self, batch_size: int) -> Float[Array, "B YX D"]:
-        """Stands for the previous BEV where there is none."""
+        """Zeros, for `prev_bev` where there is no previous frame."""
         return jnp.zeros((batch_size, self.bev_shape[0] * self.bev_shape[1], self.planner.ego_query.shape[-1]))
 
-    def decode(self, bev: Float[Array, "B YX D"], *, is_training=False, key=None) -> StudentOutput:
+    def decode(
+        self, bev: Float[Array, "B YX D"], *, is_training: bool = False, key: jax.Array | None = None
+    ) -> StudentOutput:
         """BEV to agents, map and plan."""
         keys_map, keys_agents, keys_plan = split_dropout_keys(make_dropout_keys(*training_keys(is_training, key, 1)), 3)
         lines = self.map_head(bev, self.bev_shape, keys_map)
@@ -179,7 +200,7 @@ class Student(nnx.Module):
 
 
 def training_keys(is_training: bool, key: jax.Array | None, count: int) -> list[jax.Array | None]:
-    """`count` keys in training, as many Nones in evaluation. ValueError for training without a key."""
+    """`count` keys from one in training, as many Nones in evaluation. ValueError for training without a key."""
     if not is_training:
         return [None] * count
     if key is None:
@@ -191,9 +212,9 @@ def build(config: ConfigDict, rngs: nnx.Rngs) -> Student:
     """The student of a whole config (groups `student` and `data`)."""
     data = config.data
     images = dict(image_shape=data.image_shape, valid_shape=data.valid_shape, mean=data.mean, std=data.std)
-    return Student(**config.student, **images, grid_mask=data.grid_mask, rngs=Keys(rngs.params()))
+    return Student(**config.student, **images, grid_mask=data.grid_mask, rngs=InitRngs(rngs.params()))
 
 
 def abstract(config: ConfigDict) -> tuple[nnx.GraphDef, dict[str, jax.ShapeDtypeStruct]]:
-    """(structure, {path without "student/": shape}) of a config's student; no array is made."""
+    """(graph, {path without "student/": shape}) of a config's student; no array is made."""
     return weights.split(nnx.eval_shape(lambda: build(config, nnx.Rngs(0))))

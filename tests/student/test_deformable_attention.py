@@ -14,7 +14,7 @@ def sample_at(image, x, y, weight=1.0):
     value = jnp.asarray(image.reshape(1, -1, 1, 1))
     locations = jnp.asarray([x, y], jnp.float32).reshape(1, 1, 1, 1, 1, 2)
     weights = jnp.full((1, 1, 1, 1, 1), weight)
-    return float(deformable.sample(value, (image.shape,), locations, weights)[0, 0, 0])
+    return float(deformable.sample_levels(value, (image.shape,), locations, weights)[0, 0, 0])
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def plain(value, shapes, locations, weights):
 
 def inputs(shapes, batch=2, queries=5, heads=2, points=4, channels=3):
     rng = np.random.default_rng(0)
-    cells = deformable.cell_count(shapes)
+    cells = deformable.num_cells(shapes)
     value = rng.normal(size=(batch, cells, heads, channels)).astype(np.float32)
     locations = rng.uniform(-0.2, 1.2, (batch, queries, heads, len(shapes), points, 2)).astype(np.float32)
     weights = rng.normal(size=locations.shape[:-1]).astype(np.float32)
@@ -69,7 +69,7 @@ def test_values_and_gradients_equal_the_plain_sum(shapes):
         return jax.jit(jax.value_and_grad(lambda *x: (sampler(x[0], shapes, *x[1:]) ** 2).sum(), argnums=(0, 1, 2)))
 
     arrays = inputs(shapes)
-    value, gradients = squared(deformable.sample)(*arrays)
+    value, gradients = squared(deformable.sample_levels)(*arrays)
     expected, expected_gradients = squared(plain)(*arrays)
     np.testing.assert_allclose(value, expected, rtol=1e-5)
     for ours, theirs in zip(gradients, expected_gradients, strict=True):
@@ -96,7 +96,7 @@ def test_grids_are_summed_over_hits_only(share):
         return total
 
     def ours(values):
-        return deformable.sample_grids(values, shapes, references, jnp.asarray(hits), offsets, weights)
+        return deformable.sample_cameras(values, shapes, references, jnp.asarray(hits), offsets, weights)
 
     np.testing.assert_allclose(jax.jit(ours)(values), expected(values), atol=1e-5)
     ours_gradient, expected_gradient = (
@@ -106,7 +106,7 @@ def test_grids_are_summed_over_hits_only(share):
 
 
 def test_offsets_start_as_a_star():
-    grid = deformable.direction_grid(8, 1, 2)
+    grid = deformable.initial_offsets(8, 1, 2)
     np.testing.assert_allclose(grid[0, 0], [[1, 0], [2, 0]], atol=1e-6)
     np.testing.assert_allclose(grid[1, 0], [[1, 1], [2, 2]], atol=1e-6)
     np.testing.assert_allclose(grid[2, 0], [[0, 1], [0, 2]], atol=1e-6)

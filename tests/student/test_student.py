@@ -11,8 +11,6 @@ from dima_jax.convert import torch_vad
 from dima_jax.data import fake_batch
 from dima_jax.losses import dima_loss
 from dima_jax.student import student
-from dima_jax.student.grid_mask import grid_mask
-from dima_jax.student.map_head import MapOutput, nearest_to_corner
 from tests.golden.check import recipe
 from tests.golden.recipe_student import BASE, TINY, abstract, vad_config
 from tests.mini import mini_config
@@ -133,13 +131,6 @@ def test_encoder_and_decoders_have_layer_counts_of_their_own(config, layers, pre
     assert out.agent_boxes.shape == (1, config.student.num_agents, 9)
 
 
-def test_plan_is_linear_in_the_ego_feature(split, run, frame, prev_bev):
-    """What distillation compares is what enters the planner's last Linear."""
-    out = run(split[1], frame, prev_bev, jnp.array([True, True]))
-    last = weights.bind(*split).planner.waypoints.last
-    np.testing.assert_allclose(last(out.ego_feature).reshape(out.ego_offsets.shape), out.ego_offsets, atol=1e-5)
-
-
 def test_previous_bev_counts_per_sample(split, run, frame, prev_bev):
     """Decision D1: a batch is its samples, each with or without a previous BEV (quirk Q4 has two branches)."""
     both = run(split[1], frame, prev_bev, jnp.array([True, False]))
@@ -172,44 +163,3 @@ def test_padding_is_zero_after_normalizing(config, split):
     np.testing.assert_allclose(pixels[0, 0, 0], inside, rtol=1e-5)
     assert config.data.valid_shape[0] < rows
     assert (pixels[0, config.data.valid_shape[0] :] == 0.0).all()
-
-
-def test_line_position_is_nearest_to_the_corner():
-    """Quirk Q5: not the point nearest to the ego at (0.5, 0.5)."""
-    points = jnp.array([[[[0.5, 0.5], [0.9, 0.1], [0.1, 0.2]]]])
-    np.testing.assert_allclose(nearest_to_corner(points)[0, 0], [0.1, 0.2])
-
-
-def test_pairwise_map_attention_equals_explicit_keys(split):
-    """The keys of all (agent, line) pairs, split into lines and a rank-2 term, against VAD's per-pair keys."""
-    head = weights.bind(*split).agent_head
-    module, rng = head.map, np.random.default_rng(0)
-    agents, modes, lines, width = 3, 2, 5, head.queries.shape[-1] // 2
-    query = jnp.asarray(rng.normal(size=(1, agents, modes, width)), jnp.float32)
-    positions, line_positions = (jnp.asarray(rng.uniform(size=(1, n, 2)), jnp.float32) for n in (agents, lines))
-    tokens = jnp.asarray(rng.normal(size=(1, lines, width)), jnp.float32)
-    scores = jnp.asarray(rng.normal(size=(1, 1, lines, 3)), jnp.float32)
-    ours = module(query, positions, MapOutput(scores, None, tokens, line_positions))
-    attn, zero = module.block.attn, jnp.zeros(2)
-    for a in range(agents):
-        relative = line_positions[0] - positions[0, a]
-        seen = (jax.nn.sigmoid(scores[0, 0]).max(-1) > module.score_threshold) & (
-            jnp.linalg.norm(relative, axis=-1) <= 0.2
-        )
-        keys = jnp.concatenate([tokens[0][seen], jnp.zeros((1, width))])[None]
-        key_pos = module.position(jnp.concatenate([relative[seen], jnp.ones((1, 2))]))[None]
-        for k in range(modes):
-            one = query[:, a, k][:, None]
-            attended = attn(one + module.position(zero), keys + key_pos, keys)
-            np.testing.assert_allclose(ours[:, a, k], module.block.add_and_norm(one, attended, None)[:, 0], atol=1e-5)
-
-
-def test_grid_mask_keeps_strips():
-    images = jnp.ones((2, 64, 48, 3))
-    masked = np.asarray(grid_mask(images, 1.0, jax.random.key(3)))
-    assert 0.5 < masked.mean() < 1.0  # rows or columns: about three quarters stay
-    np.testing.assert_array_equal(masked[0], masked[1])  # one mask for all images
-    kept = masked[0, :, :, 0]
-    full_rows, full_columns = kept.all(axis=1), kept.all(axis=0)
-    np.testing.assert_array_equal(kept, full_rows[:, None] | full_columns[None])
-    np.testing.assert_array_equal(grid_mask(images, 0.0, jax.random.key(3)), images)

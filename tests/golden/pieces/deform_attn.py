@@ -34,7 +34,7 @@ def _core(d):
 
     @jax.jit
     def run(inputs, grad_out):
-        out, pull = jax.vjp(lambda *x: deformable.sample(x[0], shapes, *x[1:]), *inputs)
+        out, pull = jax.vjp(lambda *x: deformable.sample_levels(x[0], shapes, *x[1:]), *inputs)
         return out, pull(grad_out)
 
     out, gradients = run([d[name] for name in names], d["grad_out"])
@@ -58,8 +58,8 @@ def _pillar(d):
     maps = _load(SpatialAttention(256, 8, levels, 0.0, nnx.Rngs(0)), d).maps
     offsets, attention = (x[:, :, :, 0] for x in maps.points(d["query"]))
     shapes = _shapes(d["spatial_shapes"])
-    locations = deformable.around(d["reference_points"], offsets, shapes)
-    out = jax.jit(deformable.sample, static_argnums=1)(maps.values(d["value"]), shapes, locations, attention)
+    locations = deformable.sampling_locations(d["reference_points"], offsets, shapes)
+    out = jax.jit(deformable.sample_levels, static_argnums=1)(maps.values(d["value"]), shapes, locations, attention)
     yield close("out", out, d["out"], TOLERANCE)
 
 

@@ -56,7 +56,7 @@ def _checks(path: Path, d):
     @jax.jit
     def run(params, levels, lidar2img, can_bus, prev_bev, has_prev_bev):
         model = weights.bind(graph, params)
-        return model.decode(model.encode_bev_of(levels, lidar2img, can_bus, prev_bev, has_prev_bev))
+        return model.decode(model.encode_features(levels, lidar2img, can_bus, prev_bev, has_prev_bev))
 
     prev_bev = jnp.zeros((1, int(np.prod(d["bev_hw"])), 256))
     for frame, has_prev in (("f0", False), ("f1", True)):

@@ -33,7 +33,7 @@ def _checks(d):
 
     def objective(trained, levels):
         model = weights.bind(graph, {**params, **trained})
-        bev = model.encode_bev_of(levels, lidar2img, can_bus, jnp.asarray(d["prev_bev"]), jnp.array([True]))
+        bev = model.encode_features(levels, lidar2img, can_bus, jnp.asarray(d["prev_bev"]), jnp.array([True]))
         output = model.decode(bev)
         assigned = head_loss.assign(output, targets, tuple(WEIGHTS.items()))
         total = sum(WEIGHTS[name] * mean for name, mean in head_loss.means(output, targets, *assigned).items())

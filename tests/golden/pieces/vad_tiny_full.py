@@ -46,7 +46,7 @@ def forward(model):
         stages = model.image_encoder.backbone(pixels[0])
         levels = model.image_encoder.fpn(stages)
         features = [level[None] for level in levels]
-        bev = model.encode_bev_of(features, lidar2img, can_bus, prev_bev, has_prev_bev)
+        bev = model.encode_features(features, lidar2img, can_bus, prev_bev, has_prev_bev)
         return stages, levels, model.decode(bev)
 
     return partial(run, params)
