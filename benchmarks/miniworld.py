@@ -1,10 +1,10 @@
-"""Key frames a second of the mini world's writer.
+"""Speed of the mini world's writer in key frames per second.
 
     python -m benchmarks.miniworld [--runs=3] [--scenes=4] [--workers=2]
 
 A run writes a new data set of 20 s scenes (40 key frames of six 400x224 images, tables, points, CAN bus, questions) with
-its own processes, so that start-up (imports, town, ground) counts. The CPU figures are of use where others share the
-machine: `whole` is of all processes, `steady` of a process that has already written a scene (simulation included).
+its own processes, so the start-up (imports, town, ground) counts. The CPU times are meaningful on a shared machine too:
+`whole` is that of all processes, `steady` that of a process that has already written a scene (simulation included).
 """
 
 import resource
@@ -27,7 +27,7 @@ WORKERS = flags.DEFINE_integer("workers", 2, "processes")
 
 
 def folder_sizes(root, frames):
-    """Bytes per key frame of each top folder or file."""
+    """{top-level folder or file: bytes per key frame}."""
     sizes = {}
     for path in sorted(root.iterdir()):
         files = path.rglob("*") if path.is_dir() else [path]
@@ -36,7 +36,7 @@ def folder_sizes(root, frames):
 
 
 def cpu_seconds():
-    """CPU time so far of this process and of those it has waited for."""
+    """CPU time so far of this process and of its finished child processes, seconds."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(one.ru_utime + one.ru_stime for one in used)
 

@@ -1,4 +1,7 @@
-"""The annotated road users of one key frame, in its LiDAR frame, with what they do in the next three seconds (vad-spec 4)."""
+"""The annotated agents of one key frame in its LiDAR frame, with their motion over the next three seconds.
+
+Conventions follow VAD's converter, see docs/vad.md#inputs.
+"""
 
 import numpy as np
 from pyquaternion import Quaternion
@@ -54,7 +57,7 @@ def _chain(tables, annotation: dict, where: str) -> list[dict]:
 
 
 def _columns(chains: list[list[dict]], name: str) -> np.ndarray:
-    """[n, 7, 3 or 4] float64."""
+    """One field of every chain, [n, 7, 3 or 4] float64."""
     width = {"translation": 3, "rotation": 4}[name]
     return np.array([[row[name] for row in chain] for chain in chains], np.float64).reshape(-1, 1 + NUM_FUTURE, width)
 
@@ -70,7 +73,7 @@ def _to_lidar(centers: np.ndarray, orientations: np.ndarray, lidar2ego: dict, po
 
 
 def _left_factor(w, x, y, z) -> np.ndarray:
-    """[4, 4]: the quaternion's product with another one, as a matrix on that one."""
+    """Matrix [4, 4] that multiplies a quaternion by (w, x, y, z) from the left."""
     return np.array([[w, -x, -y, -z], [x, w, -z, y], [y, z, w, -x], [z, -y, x, w]])
 
 
@@ -82,12 +85,12 @@ def _turn_to_lidar(velocity: np.ndarray, lidar2ego: dict, pose: dict) -> np.ndar
 
 
 def _heading(orientations: np.ndarray) -> np.ndarray:
-    """Roll-pitch-yaw heading of quaternions [..., 4]: VAD's for future headings."""
+    """Roll-pitch-yaw heading [...] of quaternions [..., 4], which VAD uses for future headings."""
     w, x, y, z = np.moveaxis(orientations, -1, 0)
     return np.arctan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z))
 
 
 def _yaw(orientations: np.ndarray) -> np.ndarray:
-    """pyquaternion's `yaw_pitch_roll`: VAD's for boxes. Differs from `_heading` when the LiDAR is tilted."""
+    """pyquaternion's `yaw_pitch_roll`, which VAD uses for boxes; differs from `_heading` when the LiDAR is tilted."""
     w, x, y, z = np.moveaxis(orientations, -1, 0)
     return np.arctan2(2 * (w * z - x * y), 1 - 2 * (y * y + z * z))

@@ -1,9 +1,9 @@
-"""The recording vehicle at one key frame: CAN bus, recorded path, command, status (vad-spec 4).
+"""The ego vehicle at one key frame: CAN bus, recorded path, command, status (docs/vad.md#inputs).
 
-Everything follows VAD's info converter to the digit, its three slips included, because the released weights were trained
-with them:
+Everything reproduces VAD's info converter exactly, including its three errors, because the released weights were
+trained with them:
 
-* acceleration, rates and velocity come from the first CAN message *after* the sample, the rest from the last one before;
+* acceleration, rates and velocity come from the first CAN message *after* the sample, the rest from the one before;
 * the quaternion fields [3:7] of the loaded CAN bus all hold w (numpy asks pyquaternion for *a* number);
 * the status' yaw is read from a (w, x, y, z) quaternion as if it were (x, y, z, w).
 """
@@ -13,12 +13,12 @@ import math
 import numpy as np
 from pyquaternion import Quaternion
 
-from dima_jax.constants import EGO_LENGTH, EGO_WIDTH, WHEELBASE
+from dima_jax.constants import COMMANDS, EGO_LENGTH, EGO_WIDTH, STEP_SECONDS, WHEELBASE
+from dima_jax.data.features import NUM_FUTURE
 
-NUM_FUTURE, NUM_HISTORY = 6, 2
-TURN = 2.0  # meters to the side after 3 s that make a turn
-RIGHT, LEFT, STRAIGHT = 0, 1, 2
-INTERVAL = 0.5  # seconds between key frames
+NUM_HISTORY = 2
+TURN = 2.0  # meters; a lateral offset of this much after 3 s is a turn
+RIGHT, LEFT, STRAIGHT = (COMMANDS.index(command) for command in ("right", "left", "straight"))
 
 
 def yaw(rotation) -> float:
@@ -42,7 +42,7 @@ def can_fields(messages: list[dict] | None, timestamp: int) -> np.ndarray:
 
 
 def can_bus(messages: list[dict] | None, pose: dict, timestamp: int) -> np.ndarray:
-    """[18] float64 as VAD's loader leaves it.
+    """[18] float64 as VAD's loader passes it to the model.
 
     [0:3] global position, [3:7] w of the ego pose's quaternion four times (see above), [7:10] acceleration, [10:13]
     rotation rate, [13:16] velocity, [16] yaw in [0, 2 pi), [17] the same in degrees.
@@ -62,7 +62,7 @@ def path(lidar_poses: list[np.ndarray], index: int) -> dict:
     """History and future steps of the LiDAR position in the LiDAR frame of key frame `index`, and the command.
 
     lidar_poses: lidar2global [4, 4] of every key frame of the scene. Before the first frame the first known step is
-    repeated; after the last one the position stays, masked.
+    repeated; after the last frame the position is repeated and masked.
     Returns future_offsets [6, 2], future_mask [6], history_offsets [2, 2], command (index into constants.COMMANDS).
     """
     positions = np.array([pose[:3, 3] for pose in lidar_poses])
@@ -87,7 +87,7 @@ def path(lidar_poses: list[np.ndarray], index: int) -> dict:
 def status(
     poses: list[dict], index: int, messages, steering, timestamp: int, trip: dict, left_hand: bool
 ) -> np.ndarray:
-    """[9] float32: vx, vy, ax, ay, yaw rate, length, width, speed, curvature (VAD's `ego_lcf_feat`; not an input of it).
+    """[9] float32: vx, vy, ax, ay, yaw rate, length, width, speed, curvature (VAD's `ego_lcf_feat`, not a model input).
 
     poses: ego_pose rows of the scene's LIDAR_TOP key frames. messages, steering: CAN `pose` and `steeranglefeedback`
     messages or None. trip: the result of `path`. left_hand: traffic keeps left (Singapore).
@@ -95,8 +95,8 @@ def status(
     start = max(index - 1, 0)
     before, after = poses[start], poses[min(start + 1, len(poses) - 1)]
     here = _misread_yaw(poses[index]["rotation"])
-    rate = (_misread_yaw(after["rotation"]) - _misread_yaw(before["rotation"])) / INTERVAL
-    speed = math.dist(after["translation"][:2], before["translation"][:2]) / INTERVAL
+    rate = (_misread_yaw(after["rotation"]) - _misread_yaw(before["rotation"])) / STEP_SECONDS
+    speed = math.dist(after["translation"][:2], before["translation"][:2]) / STEP_SECONDS
     if messages and steering:
         longitudinal = _nearest(messages, timestamp)["vel"][0]
         angle = _nearest(steering, timestamp)["value"]
@@ -110,7 +110,7 @@ def status(
 
 
 def _misread_yaw(rotation) -> float:
-    x, y, z, w = rotation  # the slip: it is w, x, y, z
+    x, y, z, w = rotation  # VAD's error: the order is w, x, y, z
     return math.atan2(2 * (w * z + x * y), 1 - 2 * (z * z + y * y))
 
 

@@ -1,4 +1,4 @@
-"""Reading a camera image as it is, and knowing that it is whole."""
+"""Reads the bytes of a camera image and checks that they are a complete JPEG of the expected size."""
 
 from pathlib import Path
 
@@ -23,10 +23,10 @@ def read(path: Path, shape: tuple[int, int], where: str) -> bytes:
 
 
 def defect(data: bytes, shape: tuple[int, int]) -> str:
-    """What is wrong with a JPEG that should be `shape` (rows, columns), "" if nothing is.
+    """What is wrong with a JPEG that should have `shape` (rows, columns); "" if nothing.
 
-    Decoders fill the missing end of a cut file with gray and only warn, hence the look at the end marker. Decoding at
-    an eighth of the size runs through the whole file and leaves the shape known to 8 pixels.
+    Decoders fill the missing end of a truncated file with gray and only warn, so the end marker is checked. Decoding at
+    an eighth of the size reads the whole file and gives the shape up to 8 pixels.
     """
     if data[:2] != b"\xff\xd8":
         return "not a JPEG file"
@@ -41,7 +41,7 @@ def defect(data: bytes, shape: tuple[int, int]) -> str:
 
 
 def shape(data: bytes) -> tuple[int, int] | None:
-    """(rows, columns) by the JPEG's frame header; None if it has none."""
+    """(rows, columns) from the frame header of a JPEG; None if it has none."""
     at = 2
     while at + 9 <= len(data) and data[at] == 0xFF:
         kind, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4])

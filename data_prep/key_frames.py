@@ -4,11 +4,10 @@ import numpy as np
 from pyquaternion import Quaternion
 
 from data_prep import agents, ego, jpeg, map_lines
+from data_prep.nuscenes_schema import LIDAR
 from data_prep.scenes import Root
 from dima_jax.constants import CAMERAS
 from dima_jax.errors import UserError
-
-LIDAR = "LIDAR_TOP"
 
 
 def matrix(row: dict) -> np.ndarray:
@@ -19,7 +18,7 @@ def matrix(row: dict) -> np.ndarray:
 
 
 class KeyFrames:
-    """The key frames of one scene in order of time: `len`, `record(i)`, and `numbers(i)` for all but images and map.
+    """The key frames of one scene in order of time: `len(...)`, `record(i)`, and `numbers(i)` without images and map.
 
     Raises UserError, naming scene and sample, for a sensor without a key frame and an impossible box; `record` also for
     a missing or broken image.
@@ -52,7 +51,7 @@ class KeyFrames:
         return frame
 
     def numbers(self, i: int) -> dict:
-        """What the tables and the CAN bus say of key frame i."""
+        """The part of the record of key frame i that comes from the tables and the CAN bus; boxes in float64."""
         sample, pose, mount = self.samples[i], self.poses[i], self.mounts[i]
         annotations = [self.root.tables.get("sample_annotation", token) for token in sample["anns"]]
         return {
@@ -78,7 +77,7 @@ class KeyFrames:
         }
 
     def _calibration(self, i: int) -> dict:
-        """File names, times, intrinsics, and camera to LiDAR through the ego poses of both instants."""
+        """File names, times, intrinsics, and camera-to-LiDAR transforms through the ego poses of both instants."""
         tables = self.root.tables
         rows = self._images(i)
         mounts = [tables.get("calibrated_sensor", row["calibrated_sensor_token"]) for row in rows]

@@ -1,10 +1,10 @@
-"""The map around the ego as lines in its LiDAR frame (vad-spec 5), from the nuScenes map expansion.
+"""The map around the ego as lines in its LiDAR frame, from the nuScenes map expansion (docs/vad.md#inputs).
 
-Classes (`constants.MAP_CLASSES`): 0 divider, the lines of `road_divider` and `lane_divider`; 1 ped_crossing, the outlines of
-the joined crossings; 2 boundary, the outlines of the joined `road_segment` and `lane` polygons. Outlines run clockwise,
-holes counter-clockwise; a closed line repeats its first vertex. Everything is cut to 30 m (x) by 60 m (y) around the
-LiDAR; crossings keep a rim of 0.2 m beyond that patch, boundaries stay 0.2 m inside it, so the patch's own edge is not
-mistaken for a curb.
+Classes (`constants.MAP_CLASSES`): divider, the lines of `road_divider` and `lane_divider`; ped_crossing, the outlines
+of the union of the crossings; boundary, the outlines of the union of `road_segment` and `lane` polygons. Outlines run
+clockwise, holes counter-clockwise; a closed line repeats its first vertex. All lines are clipped to 30 m (x) by 60 m
+(y) around the LiDAR; crossings keep a margin of 0.2 m beyond that patch, boundaries stay 0.2 m inside it, so that the
+edge of the patch is not taken for a curb.
 """
 
 import math
@@ -15,8 +15,10 @@ import shapely
 from shapely import affinity, ops
 from shapely.geometry import MultiLineString, Polygon
 
-PATCH_WIDTH, PATCH_LENGTH, RIM = 30.0, 60.0, 0.2  # meters: x, y
-DIVIDER, PED_CROSSING, BOUNDARY = 0, 1, 2
+from dima_jax.constants import MAP_CLASSES
+
+PATCH_WIDTH, PATCH_LENGTH, MARGIN = 30.0, 60.0, 0.2  # meters: x, y, and see above
+DIVIDER, PED_CROSSING, BOUNDARY = (MAP_CLASSES.index(name) for name in ("divider", "ped_crossing", "boundary"))
 LINE_LAYERS = ("road_divider", "lane_divider")
 POLYGON_LAYERS = ("road_segment", "lane", "ped_crossing")
 
@@ -29,13 +31,13 @@ class Layer(NamedTuple):
 
 
 def layer(geometries) -> Layer:
-    """A Layer of shapely geometries; empty and invalid ones are left out, as the devkit's users do."""
+    """A Layer of shapely geometries; empty and invalid ones are left out."""
     kept = np.array([g for g in geometries if g.is_valid and not g.is_empty], dtype=object)
     return Layer(kept, shapely.STRtree(kept))
 
 
 def read_layers(nusc_map) -> dict[str, Layer]:
-    """The five layers the lines are made of, of one `NuScenesMap`."""
+    """The five layers of one `NuScenesMap` that the lines are made from."""
     layers = {
         name: layer([nusc_map.extract_line(row["line_token"]) for row in getattr(nusc_map, name)])
         for name in LINE_LAYERS
@@ -59,14 +61,16 @@ def local_lines(layers: dict[str, Layer], lidar2global: np.ndarray) -> list[tupl
         hits = found.geometries[np.sort(found.index.query(patch, predicate="intersects"))]
         parts = shapely.intersection(hits, patch)
         moved = [affinity.affine_transform(part, to_local) for part in parts if not part.is_empty]
-        return [part if part.is_valid else shapely.make_valid(part) for part in moved]  # turning can fold a thin tip
+        return [
+            part if part.is_valid else shapely.make_valid(part) for part in moved
+        ]  # rotation can make a thin tip intersect itself
 
     lines = [(DIVIDER, line) for name in LINE_LAYERS for part in clipped(name) for line in _lines(part)]
     crossings = ops.unary_union(clipped("ped_crossing"))
-    inside = _box(PATCH_WIDTH + 2 * RIM, PATCH_LENGTH + 2 * RIM)
+    inside = _box(PATCH_WIDTH + 2 * MARGIN, PATCH_LENGTH + 2 * MARGIN)
     lines += [(PED_CROSSING, line) for line in _outlines(crossings, inside)]
     roads = ops.unary_union([ops.unary_union(clipped("road_segment")), ops.unary_union(clipped("lane"))])
-    inside = _box(PATCH_WIDTH - 2 * RIM, PATCH_LENGTH - 2 * RIM)
+    inside = _box(PATCH_WIDTH - 2 * MARGIN, PATCH_LENGTH - 2 * MARGIN)
     lines += [(BOUNDARY, line) for line in _outlines(roads, inside)]
     return [(label, np.array(line.coords)) for label, line in lines]
 
@@ -78,14 +82,14 @@ def _box(width: float, length: float) -> Polygon:
 
 
 def _lines(geometry) -> list:
-    """The LineStrings in any geometry; points, where something only touches the patch, are no lines."""
+    """The LineStrings in any geometry; points, where a line only touches the patch, are dropped."""
     if geometry.geom_type in ("LineString", "LinearRing"):
         return [] if geometry.is_empty else [geometry]
     return [line for part in getattr(geometry, "geoms", ()) for line in _lines(part)]
 
 
 def _outlines(area, inside: Polygon) -> list:
-    """Rings of a (multi)polygon, clockwise outside and counter-clockwise in holes, cut to `inside`."""
+    """Rings of a (multi)polygon, clockwise outside and counter-clockwise in holes, clipped to `inside`."""
     polygons = [p for p in getattr(area, "geoms", [area]) if p.geom_type == "Polygon" and not p.is_empty]
     rings = [_turned(p.exterior, False) for p in polygons]
     rings += [_turned(ring, True) for p in polygons for ring in p.interiors]

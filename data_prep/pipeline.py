@@ -1,4 +1,4 @@
-"""The Beam pipeline that writes shards, its progress bar and its errors."""
+"""The Beam pipeline that writes shards, with a progress bar and one error instead of Beam's stack traces."""
 
 import threading
 
@@ -11,7 +11,7 @@ from dima_jax.errors import UserError
 
 
 class Outcome:
-    """What the threads of this process have done: key frames written, errors met."""
+    """Progress of the threads of this process: key frames written, and errors."""
 
     def __init__(self):
         self.frames = 0
@@ -27,9 +27,10 @@ _outcome = Outcome()
 
 
 class WriteShard(beam.DoFn):
-    """Shard -> nothing; writes the shard and its sidecar. After the first UserError the remaining shards are left.
+    """Shard -> nothing; writes the shard and its sidecar. After the first UserError no further shard is written.
 
-    Workers are threads of this process and share the opened data set; Beam would turn a raised error into pages.
+    Workers are threads of this process and share the opened data set. Errors are collected in `_outcome`, as Beam would
+    wrap a raised one into a long stack trace.
     """
 
     def __init__(self, dataroot: str, version: str, drivelm: str, mark: str):
@@ -46,7 +47,7 @@ class WriteShard(beam.DoFn):
 
 
 def run(missing: list[shards.Shard], write: WriteShard, workers: int) -> None:
-    """Writes the shards with that many threads. Raises the first UserError of a worker."""
+    """Writes the shards with `workers` threads. Raises the first UserError of a worker."""
     global _outcome
     _outcome = Outcome()
     mode = "multi_threading" if workers > 1 else "in_memory"

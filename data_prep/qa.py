@@ -1,9 +1,9 @@
-"""Questions and answers in DriveLM's format (v1.1), checked and by sample.
+"""Reads DriveLM's question file (v1.1), checks it, and returns the pairs by sample. Its format:
 
     {scene token: {"key_frames": {sample token: {"QA": {"perception": [{"Q": ..., "A": ...}, ...], "prediction": ...,
      "planning": ..., "behavior": ...}, "key_object_infos": {tag: ...}}}}}
 
-Text names objects by tags, `<c1,CAM_BACK,1088.3,497.5>`: an id, a camera, pixels of the 1600 x 900 image.
+The text names objects by tags, `<c1,CAM_BACK,1088.3,497.5>`: an id, a camera, pixels of the 1600 x 900 image.
 """
 
 import json

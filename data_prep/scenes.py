@@ -1,7 +1,7 @@
-"""A nuScenes root as the devkit sees it: tables, CAN bus, maps, splits.
+"""A nuScenes root, opened by the devkit: tables, CAN bus, maps, splits.
 
-`Root` opens everything once and is shared by all workers. Whatever is missing ends in one UserError that names the file
-and what to do.
+`Root` opens everything once and is shared by all workers. A missing part raises a UserError that names the file and the
+remedy.
 """
 
 import json
@@ -14,7 +14,7 @@ from nuscenes.nuscenes import NuScenes
 from nuscenes.utils.splits import create_splits_scenes
 
 from data_prep import map_lines
-from data_prep.miniworld.nuscenes_tables import TABLES
+from data_prep.nuscenes_schema import TABLES
 from dima_jax.errors import UserError
 
 # The devkit's predefined splits by the ending of the version; any other set brings a `splits.json` (see `splits`).
@@ -38,11 +38,14 @@ class Root:
         self._lock = threading.Lock()
 
     def splits(self) -> dict[str, list[dict]]:
-        """Scene rows of every split. `<version>/splits.json` decides if there is one, else nuScenes' own lists."""
+        """{split: scene rows}, from `<version>/splits.json` if it exists, else from nuScenes' own lists.
+
+        Raises UserError for a splits.json that does not fit scene.json, and for a version without splits.
+        """
         by_name = {scene["name"]: scene for scene in self.tables.scene}
         path = self.path / self.version / "splits.json"
         if path.is_file():
-            # "train" and "val" mean nuScenes' own lists to the devkit, so a set of one's own has names like "mine_train"
+            # the devkit reserves "train" and "val" for nuScenes' own lists; others have names like "mine_train"
             named = _read_json(path)
             names = {split.rsplit("_", 1)[-1]: scenes for split, scenes in named.items()}
             if len(names) < len(named):
@@ -95,7 +98,7 @@ class Root:
 
 
 def _require_files(path: Path, version: str) -> None:
-    """What the devkit would answer with a bare assertion."""
+    """Raises UserError for the missing parts that the devkit would report by a bare assertion."""
     if not path.is_dir():
         raise UserError(f"{path}: no such folder; --dataroot is the folder that holds samples/, maps/ and {version}/")
     tables = path / version

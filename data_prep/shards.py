@@ -1,8 +1,8 @@
-"""Which scenes go into which file, and writing one file: the deterministic part of the build.
+"""The assignment of scenes to output files (shards), and the writing of one shard.
 
-A shard is whole scenes, in the order of the split, until it holds FRAMES_PER_SHARD key frames; what is in it depends on
+A shard holds whole scenes, in the order of the split, until it has FRAMES_PER_SHARD key frames; its content depends on
 the input alone, never on the number of workers. It is written under a temporary name with its sidecar and renamed when
-both are complete, so a file with the final name is whole. A later build keeps a shard whose sidecar carries the same
+both are complete, so a file with the final name is complete. A later build keeps a shard whose sidecar has the same
 fingerprint of the input and whose records pass their CRCs.
 """
 
@@ -53,7 +53,7 @@ def plan(splits: dict[str, list[dict]], out: Path) -> dict[str, list[Shard]]:
 
 
 def fingerprint(dataroot: str, version: str, drivelm: str) -> str:
-    """Of everything but the images: tables, CAN bus, maps, questions, schema, version of the records."""
+    """Hash of all inputs but the images: tables, CAN bus, maps, questions, schema, and version of the records."""
     root = Path(dataroot)
     files = [*(root / version).glob("*.json"), *(root / "can_bus").glob("*.json"), *root.glob("maps/expansion/*.json")]
     crc = google_crc32c.Checksum(f"{VERSION} {version} {features.features()}".encode())
@@ -64,7 +64,7 @@ def fingerprint(dataroot: str, version: str, drivelm: str) -> str:
 
 
 def is_complete(shard: Shard, mark: str) -> bool:
-    """True if the shard is there, was made from the same input, and every record passes its CRC."""
+    """Whether the shard exists, was made from the same input (`mark`: its fingerprint), and passes all CRCs."""
     path = Path(shard.path)
     try:
         content = json.loads(records.sidecar(path).read_text())
@@ -92,7 +92,7 @@ def questions(drivelm: str) -> dict:
 
 
 def write(shard: Shard, root: Root, answers: dict, mark: str, on_frame: Callable[[], None]) -> None:
-    """The shard's scenes. on_frame: called after every key frame."""
+    """Writes the scenes of a shard. on_frame: called after every key frame."""
 
     def frames():
         for token in shard.scenes:
@@ -105,7 +105,10 @@ def write(shard: Shard, root: Root, answers: dict, mark: str, on_frame: Callable
 
 
 def write_frames(path: Path, frames: Iterable[dict], mark: str) -> None:
-    """Records of key frames, scene by scene in order, and their sidecar; both have temporary names until complete."""
+    """Writes records of key frames, scene by scene in order, and their sidecar, under temporary names until complete.
+
+    frames: dicts of `data/features.py`; mark: the fingerprint of the input.
+    """
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     rows = []
     with open(temporary, "wb") as file:

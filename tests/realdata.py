@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_prep import build, qa, shards
+from data_prep import builder, qa, shards
 from data_prep.key_frames import matrix
 from dima_jax.constants import CAMERAS, COMMANDS
 from dima_jax.data import records
@@ -40,7 +40,7 @@ def write_split(out: Path, split: str, frames: list[dict]) -> Path:
     path = out / records.shard_name(split, 0, 1)
     shards.write_frames(path, frames, "real")
     tokens = tuple(frame["scene"]["token"] for frame in frames)
-    build.write_metadata(out, {split: [shards.Shard(str(path), tokens, len(frames))]})
+    builder.write_metadata(out, {split: [shards.Shard(str(path), tokens, len(frames))]})
     return out
 
 

@@ -1,6 +1,7 @@
-"""Who may import whom (design, section 3), held by reading the imports of every file."""
+"""Which packages may import which, checked on the import statements of every file."""
 
 import ast
+import graphlib
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FILES = sorted(path for room in ("dima_jax", "data_prep", "configs") for path in (ROOT / room).rglob("*.py"))
-ENTRY_POINTS = ("train", "evaluate", "export", "ask", "plan_run")
+ENTRY_POINTS = ("train", "evaluate", "export", "ask", "plan_run.__main__")
+WRITING = ("drivelm", "writer", "scene_recorder", "visibility", "can_bus", "map_expansion", "nuscenes_tables")
 HEAVY = ("nuscenes", "transformers", "jax2onnx", "onnx", "tensorflow", "gguf", "libsumo")
 
 
@@ -47,6 +49,12 @@ def importing(room: str, *forbidden: str) -> list[str]:
         ("dima_jax/data/", ("dima_jax.student", "dima_jax.teacher", "dima_jax.losses", "tensorflow")),
         ("dima_jax/convert/", ("dima_jax.student", "dima_jax.teacher", "dima_jax.losses", "dima_jax.data")),
         ("data_prep/miniworld/", ("dima_jax.student", "dima_jax.teacher", "dima_jax.losses", "dima_jax.data", "jax")),
+        (
+            "data_prep/miniworld/world/",
+            tuple(f"data_prep.miniworld.{name}" for name in ("traffic", "render", *WRITING)),
+        ),
+        ("data_prep/miniworld/render/", tuple(f"data_prep.miniworld.{name}" for name in ("traffic", *WRITING))),
+        ("data_prep/miniworld/traffic/", tuple(f"data_prep.miniworld.{name}" for name in ("render", *WRITING))),
         ("dima_jax/evaluate.py", ("dima_jax.dima", "dima_jax.teacher", "dima_jax.losses", "dima_jax.train_step")),
         ("dima_jax/export.py", ("dima_jax.dima", "dima_jax.teacher", "dima_jax.losses", "dima_jax.data")),
         ("dima_jax/", ("nuscenes", "data_prep")),
@@ -55,6 +63,38 @@ def importing(room: str, *forbidden: str) -> list[str]:
 )
 def test_rooms_keep_apart(room, forbidden):
     assert importing(room, *forbidden) == []
+
+
+def test_conversion_and_mini_world_share_the_schema_alone():
+    """Neither half of `data_prep` imports the other; names of nuScenes that both need are in `nuscenes_schema.py`."""
+    conversion = {path.stem for path in (ROOT / "data_prep").glob("*.py")} - {"__init__", "nuscenes_schema"}
+    assert {"scenes", "builder", "build"} <= conversion
+    assert importing("data_prep/miniworld/", *(f"data_prep.{name}" for name in conversion)) == []
+    assert [line for name in conversion for line in importing(f"data_prep/{name}.py", "data_prep.miniworld")] == []
+
+
+def test_no_import_circles():
+    modules = {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in FILES}
+    graph = {}
+    for name, path in modules.items():
+        found = imports(path) & set(modules)
+        # `from package import module` needs the module, not the names of the package
+        graph[name] = {one for one in found if not any(other.startswith(one + ".") for other in found)} - {name}
+    assert graph["data_prep.scenes"] >= {"data_prep.map_lines", "data_prep.nuscenes_schema"}
+    list(graphlib.TopologicalSorter(graph).static_order())  # raises CycleError, which names the circle
+
+
+@pytest.mark.parametrize("command", ["data_prep.miniworld", "data_prep.build", "data_prep.validate"])
+def test_help_of_the_data_commands_is_light_and_teaches(command):
+    """`--help` imports nothing heavy, has an example, and lists the flags."""
+    run = [sys.executable, "-X", "importtime", "-m", command, "--help"]
+    result = subprocess.run(run, capture_output=True, text=True, cwd=ROOT)
+    loaded = {line.rsplit("|", 1)[-1].strip().split(".")[0] for line in result.stderr.splitlines()}
+    assert "absl" in loaded
+    heavy = {*HEAVY, "cv2", "shapely", "sumolib", "apache_beam", "tensorflow_datasets", "numpy", "rich", "jax"}
+    assert loaded & heavy == set()
+    assert f"python -m {command} --" in result.stdout
+    assert "--data" in result.stdout or "--out" in result.stdout
 
 
 def test_nobody_imports_the_entry_points():

@@ -114,14 +114,14 @@ def _street(x: float, y: float) -> dict:
 
 def write_records(root: Path, out: Path, drivelm_path: str = "") -> Path:
     """The records of a data set, without Beam. Returns `out`."""
-    from data_prep import build, qa, scenes, shards
+    from data_prep import builder, qa, scenes, shards
 
     source = scenes.Root(str(root), VERSION)
     out.mkdir(parents=True, exist_ok=True)
     planned = shards.plan(source.splits(), out)
     for shard in (shard for group in planned.values() for shard in group):
         shards.write(shard, source, qa.read(drivelm_path), "test", lambda: None)
-    build.write_metadata(out, planned)
+    builder.write_metadata(out, planned)
     return out
 
 
@@ -133,3 +133,12 @@ def small_config(records: Path | str):
     config.data.path = str(records)
     config.data.update(image_scale=1.0, valid_shape=IMAGE_SHAPE, image_shape=(64, 96), batch_size=4)
     return config
+
+
+def key_frames(root: Path, scene: int = 0):
+    """The key frames of one scene of a data set."""
+    from data_prep.key_frames import KeyFrames
+    from data_prep.scenes import Root
+
+    opened = Root(str(root), VERSION)
+    return KeyFrames(opened, opened.tables.scene[scene])

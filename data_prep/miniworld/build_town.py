@@ -1,4 +1,4 @@
-"""Compile the mini world's street plan, `town.nod.xml` and `town.edg.xml`, into `town.net.xml`.
+"""Compiles the road plan of the town, `town.nod.xml` and `town.edg.xml`, into SUMO's network `town.net.xml`.
 
     pip install eclipse-sumo==1.28.0     # 456 MB, only for this; not in requirements.txt
     python -m data_prep.miniworld.build_town
@@ -15,7 +15,7 @@ import sysconfig
 import tempfile
 from pathlib import Path
 
-from data_prep.miniworld.world.net import NET_FILE
+from data_prep.miniworld.world.road_network import NET_FILE
 from dima_jax.errors import UserError
 
 OPTIONS = (
@@ -38,7 +38,7 @@ def netconvert() -> str:
 
 
 def build(folder: Path) -> str:
-    """Compile `folder`/town.{nod,edg}.xml and return the text of the net; raises `UserError` with netconvert's words."""
+    """The text of the network of `folder`/town.{nod,edg}.xml. Raises `UserError` with the message of netconvert."""
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch) / NET_FILE.name
         command = [netconvert(), "-n", str(folder / "town.nod.xml"), "-e", str(folder / "town.edg.xml"), "-o", str(out)]
@@ -49,7 +49,7 @@ def build(folder: Path) -> str:
 
 
 def main() -> None:
-    """Rebuild the committed net in place."""
+    """Rebuild the committed network in place."""
     try:
         NET_FILE.write_text(build(NET_FILE.parent))
     except UserError as error:

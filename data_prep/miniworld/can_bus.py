@@ -1,15 +1,15 @@
-"""A drive as nuScenes CAN bus messages: what the car's own sensors would have said, with nuScenes' names, units and rates.
+"""A drive as nuScenes CAN bus messages, with nuScenes' names, units and rates.
 
 | file | rate | content |
 |---|---|---|
 | `<scene>_pose.json` | 50 Hz | position, orientation, velocity, acceleration (with gravity), turn rate |
-| `<scene>_steeranglefeedback.json` | 100 Hz | steering wheel angle, rad, left positive (as recorded; its README says right) |
-| `<scene>_vehicle_monitor.json` | 2 Hz | pedals, lamps, wheel speeds; the battery is not simulated and always full |
-| `<scene>_route.json` | | the lane center lines the drive follows, every half meter, points only |
+| `<scene>_steeranglefeedback.json` | 100 Hz | steering wheel angle, rad, left positive (as recorded, unlike its README) |
+| `<scene>_vehicle_monitor.json` | 2 Hz | pedals, lamps, wheel speeds; the battery is always full |
+| `<scene>_route.json` | | points on the lane center lines that the drive follows, every half meter |
 | `<scene>_meta.json` | | counts, rates and statistics of the messages above |
 
-`ms_imu`, `zoesensors` and `zoe_veh_info` are not written: they hold one make's raw signals, which nothing here simulates.
-Values between two states (20 a second) are interpolated linearly. Times are whole microseconds.
+`ms_imu`, `zoesensors` and `zoe_veh_info` are not written: they hold raw signals of one car model, which are not
+simulated. Values between two states (20 a second) are interpolated linearly. Times are whole microseconds.
 """
 
 import math
@@ -18,7 +18,7 @@ import numpy as np
 
 from data_prep.miniworld.nuscenes_tables import quaternion
 
-GRAVITY = 9.81  # m/s2; at rest the accelerometer shows it upwards
+GRAVITY = 9.81  # m/s2; the upward acceleration that the accelerometer measures at rest
 POSE_RATE, STEERING_RATE, MONITOR_RATE = 50, 100, 2
 WHEEL_RADIUS, TRACK = 0.31, 1.5  # m
 FULL_BRAKE, FULL_THROTTLE = 8.0, 4.0  # m/s2 at the end of the pedal's travel
@@ -42,7 +42,7 @@ def can_bus(states, start, town):
 
 
 class _Drive:
-    """The ego's states as curves over time."""
+    """The states of the ego as functions of time."""
 
     def __init__(self, states):
         self.states = states
@@ -52,20 +52,20 @@ class _Drive:
         self.curves["yaw"] = np.unwrap(self.curves["yaw"])
 
     def times(self, rate):
-        """The instants, in seconds, at which a message of this rate is sent."""
+        """The times, in seconds, of the messages with this rate (Hz)."""
         return np.arange(int(self.time[-1] * rate + 1e-6) + 1) / rate
 
     def at(self, times):
-        """All curves at the given instants: {name: array like times}."""
+        """All quantities at the given times, interpolated: {name: array like times}."""
         return {name: np.interp(times, self.time, curve) for name, curve in self.curves.items()}
 
     def ego(self, time):
-        """The last recorded ego at or before `time`, for what cannot be interpolated."""
+        """The last ego state at or before `time`, for quantities that cannot be interpolated."""
         return self.states[max(0, int(np.searchsorted(self.time, time + 1e-6)) - 1)].ego
 
 
 def _rows(columns):
-    """{name: array} to one {name: float} after the other."""
+    """{name: array} to a list of {name: float}."""
     lists = {name: np.round(values, 6).tolist() for name, values in columns.items()}
     return [dict(zip(lists, values, strict=True)) for values in zip(*lists.values(), strict=True)]
 
@@ -127,7 +127,7 @@ def _monitor(row, ego, utime):
 
 
 def _statistics(rows):
-    """The `meta` entry of one message type: how many, how often, and the spread of each value and of its steps."""
+    """The `meta` entry of one message type: count, frequency, and statistics of each value and of its differences."""
     times = [row["utime"] for row in rows]
     span = (times[-1] - times[0]) / 1e6
     stats = {}
@@ -147,8 +147,11 @@ def _spread(values, prefix):
 
 
 def _route(drive, town):
-    """Points [[x, y], ...] on the center lines of the lanes the drive follows, each a pose moved onto the nearest line
-    that runs its way. A drive around an obstacle keeps its lane here: a route knows the streets, not the traffic."""
+    """Points [[x, y], ...] on the center lines of the lanes that the drive follows.
+
+    Each is a driven position projected onto the nearest center line of about the same heading, so the route of a drive
+    around an obstacle stays on its lane.
+    """
     lines = [lane.centerline for lane in town.lanes.values()]
     begin = np.concatenate([line[:-1] for line in lines])
     step = np.concatenate([np.diff(line, axis=0) for line in lines])

@@ -1,11 +1,11 @@
 """The town as a nuScenes map expansion (schema 1.3) and as the semantic prior mask of the `map` table.
 
-The devkit's `NuScenesMap` opens only four names, `BitMap` only four mask files, so the town is filed under one of them:
-**boston-seaport**, whose traffic keeps to the right as ours does (readers flip the sign of the steering angle for the
-Singapore maps). Its coordinates are the town's own meters; it is not Boston.
+The devkit's `NuScenesMap` opens only four map names, `BitMap` only four mask files, so the town has one of those names:
+**boston-seaport**, where traffic keeps to the right as in the town (readers flip the sign of the steering angle for the
+Singapore maps). The coordinates are the meters of the town.
 
-Lane center lines become `arcline_path_3` records of straight pieces (an
-`LSL` path without its arcs), exact to the polyline. Layers the town has nothing for (carpark_area) are empty lists.
+Lane center lines become `arcline_path_3` records of straight pieces (`LSL` paths without arcs) that reproduce the
+polylines exactly. Layers that the town does not have (carpark_area) are empty lists.
 """
 
 import math
@@ -26,7 +26,7 @@ LAMP_HEIGHT = 3.2  # m, middle of a signal head
 
 
 class _Layers:
-    """The growing map: geometric records are added here, each with a token of its name."""
+    """The layers of the map; each record gets a token from its name."""
 
     def __init__(self):
         names = ("polygon", "line", "node", "drivable_area", "road_segment", "road_block", "lane", "ped_crossing")
@@ -35,7 +35,7 @@ class _Layers:
         self.content = {name: [] for name in (*names, "lane_connector")}
 
     def nodes(self, points):
-        """Tokens of the nodes at points [n, 2]; records that meet in a point share its node, as in nuScenes."""
+        """Tokens of the nodes at points [n, 2]; records that share a point share its node, as in nuScenes."""
         tokens = []
         for x, y in np.asarray(points, float).tolist():
             if (x, y) not in self.places:
@@ -45,14 +45,14 @@ class _Layers:
         return tokens
 
     def polygon(self, outline, *name):
-        """Token of a `data_prep.miniworld.world.state.Polygon` filed under `name`."""
+        """Adds a `world.state.Polygon` under `name`; returns its token."""
         holes = [{"node_tokens": self.nodes(hole)} for hole in outline.holes]
         record = {"exterior_node_tokens": self.nodes(outline.exterior), "holes": holes}
         self.content["polygon"].append({"token": token("polygon", *name), **record})
         return token("polygon", *name)
 
     def line(self, points, *name):
-        """Token of a polyline [n, 2] filed under `name`."""
+        """Adds a polyline [n, 2] under `name`; returns its token."""
         record = {"token": token("line", *name), "node_tokens": self.nodes(points)}
         self.content["line"].append(record)
         return record["token"]
@@ -111,7 +111,7 @@ def _areas(layers, town):
 
 
 def _dividers(layers, town):
-    """Files both divider layers; returns [(line, node tokens, segment type)] for the lanes' own lists."""
+    """Adds both divider layers; returns [(line, node tokens, segment type)] for the lanes' lists of dividers."""
     segments = [(key, Polygon(outline.exterior)) for key, outline, _ in town.road_segments]
     found = []
     for i, points in enumerate(town.road_dividers):
@@ -148,7 +148,7 @@ def _lane(layers, lane, dividers):
 
 
 def _along(border, dividers):
-    """The nodes of the divider that runs along a lane's border, [] at a curb."""
+    """The segments of the divider along a lane's border; [] at a curb."""
     for line, nodes, kind in dividers:
         middle = line.interpolate(0.5, normalized=True)
         if border.distance(middle) < 0.4 and line.distance(border.interpolate(0.5, normalized=True)) < 0.4:
@@ -157,7 +157,7 @@ def _along(border, dividers):
 
 
 def _road_blocks(layers, town):
-    """A road block is what the lanes of one road and direction cover between two junctions."""
+    """Adds the road blocks: the area of all lanes of one direction of a road between two junctions."""
     groups = {}
     for lane in town.lanes.values():
         if not lane.is_connector:
@@ -186,7 +186,7 @@ def _across(lanes, place):
 
 
 def _signals(layers, town):
-    """Stop lines, the traffic lights they obey, and the road block both belong to."""
+    """Adds stop lines and the traffic lights that control them, with the road block of both."""
     ends = [(lane.road, Point(lane.centerline[-1])) for lane in town.lanes.values() if not lane.is_connector]
     block_of_signal = {}
     for i, (outline, signals) in enumerate(town.stop_lines):
@@ -238,7 +238,7 @@ def _arclines(points):
 
 
 def semantic_prior(town):
-    """Drivable ground and walkways as the mask image of the `map` table: uint8, 255 inside, north up, 0.1 m a pixel."""
+    """Drivable area and walkways as the mask of the `map` table: uint8, 255 inside, north up, 0.1 m per pixel."""
     width, height = (math.ceil(side * MASK_SCALE) for side in town.size)
     image = np.zeros((height, width), np.uint8)
     for outline in (*town.walkways, *town.drivable):

@@ -1,13 +1,14 @@
-"""The nuScenes v1.0 tables: their fixed rows, their tokens, and how they are laid out on disk.
+"""The nuScenes v1.0 tables: fixed rows, tokens, units, and JSON files.
 
-Thirteen JSON files in `<root>/<version>/`, each a list of rows; rows point at each other by `token`. The fields are those
-of nuScenes' schema page and of its released tables. Five tables never change with the data (category, attribute,
-visibility, sensor, and calibrated_sensor for a given rig); the others grow scene by scene and are joined at the end.
+The tables are thirteen JSON files in `<root>/<version>/`, each a list of rows that refer to each other by `token`. The
+fields are those of nuScenes' schema page and of its released tables. Five tables do not depend on the data (category,
+attribute, visibility, sensor, and calibrated_sensor for a given rig); the others grow with the scenes.
 
 Categories are the 23 of v1.0-trainval in the order of its `category.json`. The 32-row table of nuScenes-lidarseg has
-another order, so whoever needs an index (VAD's planning metric does, quirk Q2) must map by name.
+another order, so code that needs an index (VAD's planning metric does, docs/vad.md#quirks) must map by name.
 
-Tokens are 32 hex digits, as in nuScenes, but hashes of what the row is, not random: the same world has the same tokens.
+Tokens are 32 hex digits, as in nuScenes, but hashes of the row's identity instead of random numbers, so the same world
+has the same tokens.
 """
 
 import hashlib
@@ -16,23 +17,9 @@ import math
 import os
 from pathlib import Path
 
-TABLES = (
-    "category",
-    "attribute",
-    "visibility",
-    "instance",
-    "sensor",
-    "calibrated_sensor",
-    "ego_pose",
-    "log",
-    "scene",
-    "sample",
-    "sample_data",
-    "sample_annotation",
-    "map",
-)
+from data_prep.nuscenes_schema import LIDAR
+
 SCENE_TABLES = ("instance", "ego_pose", "log", "scene", "sample", "sample_data", "sample_annotation")
-LIDAR = "LIDAR_TOP"
 
 CATEGORIES = {
     "human.pedestrian.adult": "A grown person on foot.",
@@ -70,7 +57,7 @@ ATTRIBUTES = {
     "pedestrian.moving": "The person is moving.",
 }
 VISIBILITY = (("1", "v0-40", 0, 40), ("2", "v40-60", 40, 60), ("3", "v60-80", 60, 80), ("4", "v80-100", 80, 100))
-MOVING = 0.3  # m/s; slower is standing
+MOVING = 0.3  # m/s; slower agents are standing
 
 
 def token(*parts):
@@ -79,18 +66,18 @@ def token(*parts):
 
 
 def quaternion(yaw):
-    """[w, x, y, z], w >= 0, of a turn by `yaw` radians about z."""
+    """[w, x, y, z], w >= 0, of a rotation by `yaw` radians about z."""
     yaw = math.remainder(yaw, 2 * math.pi)
     return [round(math.cos(yaw / 2), 12), 0.0, 0.0, round(math.sin(yaw / 2), 12)]
 
 
 def meters(*values):
-    """Floats rounded to a tenth of a millimeter, so that tables stay small and alike on every machine."""
+    """Floats rounded to a tenth of a millimeter, so that tables are small and the same on every machine."""
     return [round(float(value), 4) for value in values]
 
 
 def attribute(agent):
-    """Name of the attribute that fits a `data_prep.miniworld.world.state.Agent`, None for a kind of thing that has none."""
+    """Name of the attribute of a `world.state.Agent`, None for categories without attributes."""
     if agent.category in ("vehicle.bicycle", "vehicle.motorcycle"):
         return "cycle.without_rider" if agent.parked else "cycle.with_rider"
     if agent.category.startswith("vehicle."):
@@ -101,7 +88,7 @@ def attribute(agent):
 
 
 def visibility_token(fraction):
-    """Token of the visibility row for the fraction [0, 1] of an object that the six cameras see."""
+    """Token of the visibility row for the visible fraction [0, 1] of an object over the six cameras."""
     return next((row[0] for row in VISIBILITY if 100 * fraction < row[3]), "4")
 
 
@@ -141,7 +128,7 @@ def fixed_tables(rig, intrinsics):
 
 
 def write_json(path, content):
-    """Writes rows one a line (a list) or plain JSON (anything else) to a temporary name, then renames."""
+    """Writes a list with one row per line, anything else as plain JSON, to a temporary name, and renames the file."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".tmp")

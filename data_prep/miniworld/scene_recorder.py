@@ -1,11 +1,11 @@
-"""One simulated scene becomes files and table rows: images, point clouds, CAN messages, annotations, questions.
+"""Records one simulated scene as files and table rows: images, point clouds, CAN messages, annotations, questions.
 
-All sensors fire at the instant of the key frame (nuScenes' differ by up to 50 ms), so a frame's seven ego poses are equal;
-each sample_data still has its own, as the schema wants. There are key frames only, no sweeps.
+All sensors fire at the time of the key frame (nuScenes' differ by up to 50 ms), so the seven ego poses of a frame are
+equal; each sample_data still has its own, as the schema requires. There are only key frames, no sweeps.
 
-An agent is annotated while the simulation reports it (within 80 m), from the first to the last key frame in which it can
-be noticed (a LiDAR point on it, or a visible part), the frames between included, as annotators do. One that leaves and
-comes back is another instance, so that an annotation's `next` is always the next key frame.
+An agent is annotated while it is part of the states (within 80 m), from the first to the last key frame in which it is
+detectable (a LiDAR point on it, or a visible part), including the frames between. An agent that leaves and returns is
+another instance, so that an annotation's `next` is always in the next key frame.
 """
 
 from datetime import UTC, datetime
@@ -19,29 +19,31 @@ from data_prep.miniworld import nuscenes_tables as tables
 from data_prep.miniworld.can_bus import can_bus
 from data_prep.miniworld.drivelm.facts import observe
 from data_prep.miniworld.drivelm.rules import key_frame
-from data_prep.miniworld.drivelm.views import CAMERAS, views
+from data_prep.miniworld.drivelm.views import views
 from data_prep.miniworld.map_expansion import LOCATION
-from data_prep.miniworld.nuscenes_tables import LIDAR, SCENE_TABLES, meters, quaternion, token, write_json
+from data_prep.miniworld.nuscenes_tables import SCENE_TABLES, meters, quaternion, token, write_json
 from data_prep.miniworld.render import lidar, rig
 from data_prep.miniworld.render.painter import Painter
 from data_prep.miniworld.visibility import Boxes, count_points
 from data_prep.miniworld.world.state import KEYFRAME_RATE, STATE_RATE
+from data_prep.nuscenes_schema import LIDAR
+from dima_jax.constants import CAMERAS
 
 VEHICLE = "w001"  # nuScenes names its cars n008 and n015
-EPOCH = 1_600_000_000_000_000  # microseconds; scene after scene starts an hour later
+EPOCH = 1_600_000_000_000_000  # microseconds; start of the first scene, each further one starts an hour later
 JPEG_QUALITY = 90
 WALL_RANGE = 100.0  # m
-NOTICED = 0.05  # visible share
-DRIVELM_FUTURE = 1.0  # s of recorded future below which nothing is asked about a key frame
+MIN_VISIBLE = 0.05  # visible share from which on an agent without LiDAR points is detectable
+DRIVELM_FUTURE = 1.0  # s of recorded future that a key frame with questions has at least
 
 
 def light_seed(seed, number):
-    """The painter's seed of scene `number` of the data set with this seed."""
+    """The seed of the lighting of scene `number` in the data set with this seed."""
     return seed * 10_007 + number
 
 
-class _Seen(NamedTuple):
-    """The agents around the ego at one key frame: points on each, and the visible share of each in the six images."""
+class _Observation(NamedTuple):
+    """The agents of one key frame, the number of LiDAR points on each, and its visible share over the six images."""
 
     agents: tuple
     points: np.ndarray
@@ -65,14 +67,14 @@ class Recorder:
     def record(self, scene, name, number):
         """Writes the sensor and CAN files of a scene and returns {"tables": rows, "drivelm": entry}.
 
-        name: "scene-0001" and so on; number: its place in the data set, from 0, which sets the scene's hour and the seed of
-        its light and noise.
+        name: "scene-0001" and so on; number: index in the data set, from 0, which sets the start time of the scene and
+        the seeds of its lighting and noise.
         """
         return _Recording(self, scene, name, number).run()
 
 
 class _Recording:
-    """The rows of one scene while they grow."""
+    """The recording of one scene; collects its table rows."""
 
     def __init__(self, recorder, scene, name, number):
         self.recorder, self.scene, self.name, self.number = recorder, scene, name, number
@@ -100,7 +102,7 @@ class _Recording:
         return {"tables": self.rows, "drivelm": {token("scene", self.name): drivelm}}
 
     def _frame(self, k, state):
-        """Writes the files of one key frame; returns what is seen of the agents around."""
+        """Writes the files of one key frame and returns the `_Observation` of its agents."""
         ego = state.ego
         images = self.painter.paint(state)
         points = lidar.scan(self.recorder.town, state, np.random.default_rng([self.recorder.seed, self.number, k]))
@@ -113,7 +115,7 @@ class _Recording:
                 raise OSError(f"{path}: could not be written")
         to_world = rig.sensor_to_world(LIDAR, ego)
         world = points[:, :3].astype(np.float64) @ to_world[:3, :3].T + to_world[:3, 3]
-        return _Seen(state.agents, count_points(Boxes(state.agents), world), self.painter.visibility(state))
+        return _Observation(state.agents, count_points(Boxes(state.agents), world), self.painter.visibility(state))
 
     def _walls_near(self, ego):
         walls = self.recorder.walls
@@ -154,14 +156,14 @@ class _Recording:
         return self.recorder.root / filename
 
     def _questions(self, k, state, shares):
-        """The DriveLM entry of key frame k. shares [agents]: what the images show of each."""
-        seen = views(state, shares, self._walls_near(state.ego))
-        facts = observe(self.scene.states, self.keys[k], seen, self.recorder.town)
+        """The DriveLM entry of key frame k. shares [agents]: visible share of each agent."""
+        visible = views(state, shares, self._walls_near(state.ego))
+        facts = observe(self.scene.states, self.keys[k], visible, self.recorder.town)
         files = {row["filename"].split("/")[1]: row["filename"] for row in self.rows["sample_data"][-len(rig.RIG) :]}
         return key_frame(facts, {channel: "../nuscenes/" + files[channel] for channel in CAMERAS})
 
     def _annotations(self, frames):
-        """Instances and annotations, each a run of key frames without a gap."""
+        """Adds instances and annotations; an instance is a run of consecutive key frames."""
         runs = {}
         for k, frame in enumerate(frames):
             for index, agent in enumerate(frame.agents):
@@ -171,9 +173,10 @@ class _Recording:
                 chains[-1].append((k, agent, int(frame.points[index]), float(frame.shares[index])))
         for agent_id, chains in runs.items():
             for run, chain in enumerate(chains):
-                noticed = [i for i, (_, _, points, share) in enumerate(chain) if points or share >= NOTICED]
-                if noticed:
-                    self._instance(token("instance", self.name, agent_id, run), chain[noticed[0] : noticed[-1] + 1])
+                detectable = [i for i, (_, _, points, share) in enumerate(chain) if points or share >= MIN_VISIBLE]
+                if detectable:
+                    key = token("instance", self.name, agent_id, run)
+                    self._instance(key, chain[detectable[0] : detectable[-1] + 1])
 
     def _instance(self, instance, chain):
         keys = [token("sample_annotation", instance, k) for k, *_ in chain]

@@ -1,26 +1,26 @@
-"""What the sensors see of a box: where it lands in each image, whether something hides it, how many points hit it.
+"""Visibility of 3D boxes: their 2D boxes in the images, their occlusion, and the LiDAR points inside them.
 
-All arrays are float64 world meters unless named otherwise; the ground is z = 0. `count_points` is about
-boxes that stand on it.
+All arrays are float64 world meters unless named otherwise; the ground is z = 0. `count_points` expects boxes that stand
+on the ground.
 """
 
 import numpy as np
 
-NEAR = 0.2  # m; edges are cut at this depth before they are projected
-GROUND = 0.05  # m; lower points are the road's
-EDGE = 1e-3  # m; slack for points on a box's surface
+NEAR = 0.2  # m; edges are clipped at this depth before they are projected
+GROUND = 0.05  # m; lower points belong to the road
+EDGE = 1e-3  # m; tolerance for points on the surface of a box
 # corners as (length, width, height) signs, and the twelve edges between them
 CORNER_SIGNS = np.array([[sx, sy, sz] for sx in (1, -1) for sy in (1, -1) for sz in (0, 1)], float)
 EDGES = np.array([(a, b) for a in range(8) for b in range(a) if (CORNER_SIGNS[a] != CORNER_SIGNS[b]).sum() == 1])
-# points over a box at which it is asked whether something stands before it: fractions of half length, half width, height
+# points of a box that are tested for occlusion: fractions of half length, half width, height
 PROBES = np.array([[sx, sy, sz] for sx in (-0.8, 0, 0.8) for sy in (-0.8, 0, 0.8) for sz in (0.25, 0.6, 0.95)], float)
 
 
 class Boxes:
-    """Upright boxes as arrays: center_xy [A, 2], axes [A, 2, 2] (rows: forward, left), half [A, 2], bottom and height [A].
+    """Upright boxes as arrays: center_xy [A, 2], axes [A, 2, 2] (rows: forward, left), half [A, 2], bottom, height [A].
 
-    things: anything with x, y, yaw, length, width, height; bottom: meters above the ground where the boxes begin, one
-    number or one for each.
+    things: objects with x, y, yaw, length, width, height; bottom: meters from the ground to the lower ends of the
+    boxes, one number or one for each.
     """
 
     def __init__(self, things, bottom=0.0):
@@ -41,13 +41,13 @@ class Boxes:
         return np.concatenate([xy, z[..., None]], -1)
 
     def to_local(self, points):
-        """World points [P, 3] in each box's own frame [A, P, 3]: forward, left of the center, above the ground."""
+        """World points [P, 3] in the frame of each box [A, P, 3]: forward and left of its center, above the ground."""
         xy = np.einsum("apx,akx->apk", points[None, :, :2] - self.center_xy[:, None], self.axes)
         return np.concatenate([xy, np.broadcast_to(points[None, :, 2:], (*xy.shape[:2], 1))], -1)
 
 
 def count_points(boxes, points):
-    """Number of points [P, 3] (world) inside each box, borders included: int [A]."""
+    """Number of points [P, 3] (world) inside each box, its surface included: int [A]."""
     points = points[points[:, 2] > GROUND]
     points = points[np.argsort(points[:, 0], kind="stable")]
     reach = np.hypot(*boxes.half.T) + EDGE
@@ -63,10 +63,10 @@ def count_points(boxes, points):
 
 
 def visible_fraction(boxes, origin, walls, blockers):
-    """Fraction [A] of each box that can be seen from `origin` [3], by rays to points spread over it.
+    """Fraction [A] of each box that is visible from `origin` [3], by rays to points spread over it.
 
-    walls [W, 2, 2] are the ground lines of buildings, taken as higher than any ray; blockers are boxes on the ground. A box
-    does not hide itself: asked is only what stands before it.
+    walls [W, 2, 2]: ground lines of buildings, taken as higher than any ray; blockers: `Boxes` on the ground that
+    occlude what is behind them.
     """
     if not len(boxes.height):
         return np.zeros(0)
@@ -92,12 +92,12 @@ def _behind_walls(points, origin, walls):
         return (b[..., 0] - a[..., 0]) * (c[..., 1] - a[..., 1]) - (b[..., 1] - a[..., 1]) * (c[..., 0] - a[..., 0])
 
     one, two, end = walls[None, :, 0], walls[None, :, 1], points[:, None]
-    parted = side(origin, end, one) * side(origin, end, two) < 0
-    return (parted & (side(one, two, origin) * side(one, two, end) < 0)).any(-1)
+    separates = side(origin, end, one) * side(origin, end, two) < 0
+    return (separates & (side(one, two, origin) * side(one, two, end) < 0)).any(-1)
 
 
 def image_boxes(boxes, world_to_image, size):
-    """Boxes in N cameras: [N, A, 4] as x1, y1, x2, y2 in pixels, cut to the image; NaN where nothing lands in it.
+    """2D boxes in N cameras: [N, A, 4] as x1, y1, x2, y2 in pixels, clipped to the image; NaN for boxes outside it.
 
     world_to_image: [N, 3, 4], intrinsics times world-to-camera; size: (width, height).
     """

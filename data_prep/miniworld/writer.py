@@ -1,8 +1,8 @@
-"""Writes a whole mini world: plans the scenes, has processes write them, joins their rows. `miniworld.py` is its command.
+"""Writes a whole data set: plans the scenes, records them in several processes, joins their table rows.
 
-Each finished scene leaves a fragment (its table rows and questions) in `<out>/unfinished`, so that a run that was stopped
-goes on with the scenes that are missing. When all are there the fragments become the tables, and the folder goes.
-`<out>/v1.0-miniworld/miniworld.json` says with which settings, and by which code, a data set was written.
+Each finished scene leaves a fragment (its table rows and questions) in `<out>/unfinished`, so an interrupted run
+resumes with the missing scenes. When all scenes are there, the fragments become the tables and the folder is removed.
+`<out>/v1.0-miniworld/miniworld.json` records the settings, and a hash of the code, that a data set was written with.
 """
 
 import hashlib
@@ -18,21 +18,22 @@ import cv2
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from data_prep.miniworld import map_expansion, scene_recorder
-from data_prep.miniworld.drivelm.views import CAMERAS
-from data_prep.miniworld.nuscenes_tables import SCENE_TABLES, TABLES, fixed_tables, token, write_json
+from data_prep.miniworld.nuscenes_tables import SCENE_TABLES, fixed_tables, token, write_json
 from data_prep.miniworld.render import rig
 from data_prep.miniworld.traffic import maneuvers
 from data_prep.miniworld.world.state import KEYFRAME_RATE
 from data_prep.miniworld.world.town import load_town
+from data_prep.nuscenes_schema import TABLES
+from dima_jax import constants
 from dima_jax.errors import UserError
 
 VERSION = "v1.0-miniworld"
-NO_CAN = {*range(161, 169), *range(170, 177), *range(309, 315)}  # NuScenesCanBus refuses these scene numbers
+NO_CAN = {*range(161, 169), *range(170, 177), *range(309, 315)}  # NuScenesCanBus rejects these scene numbers
 LARGEST_NUMBER = 9999
 
 
 class Job(NamedTuple):
-    """One scene to write. number: its place in the data set; index: its place in its split."""
+    """One scene to write. number: its index in the data set; index: its index in its split."""
 
     name: str
     number: int
@@ -41,7 +42,7 @@ class Job(NamedTuple):
 
 
 class Settings(NamedTuple):
-    """What decides the bytes of a data set. code: fingerprint of the programs that write it."""
+    """Everything that determines the bytes of a data set. size: (width, height), pixels; code: hash of the source."""
 
     scenes: int
     val_scenes: int
@@ -52,21 +53,22 @@ class Settings(NamedTuple):
 
 
 def settings(scenes, val_scenes, seed, size, seconds=20.0):
-    """Checked `Settings`. Raises UserError when there is no scene to write or there are too many for nuScenes' names."""
+    """Checked `Settings`. Raises UserError without any scene, or with more scenes than nuScenes has names."""
     if not 1 <= scenes + val_scenes <= LARGEST_NUMBER - len(NO_CAN):
         raise UserError(f"{scenes} + {val_scenes} scenes: give between 1 and {LARGEST_NUMBER - len(NO_CAN)} in all")
     return Settings(scenes, val_scenes, seed, tuple(size), float(seconds), _code())
 
 
 def _code():
-    """A hash of everything that writes: every module of the mini world, and the town's net."""
+    """A hash of all source that determines a data set: the modules here, the constants, and the road network."""
     here = Path(__file__).parent
     files = sorted(path for pattern in ("*.py", "*.net.xml") for path in here.rglob(pattern))
+    files.append(Path(constants.__file__))
     return hashlib.blake2b(b"".join(path.read_bytes() for path in files), digest_size=8).hexdigest()
 
 
 def plan(wanted):
-    """The jobs of a data set: training scenes first, named by the numbers that have CAN data."""
+    """The jobs of a data set, training scenes first; scene names skip the numbers in NO_CAN."""
     numbers = (number for number in range(1, LARGEST_NUMBER + 1) if number not in NO_CAN)
     places = [("train", i) for i in range(wanted.scenes)] + [("val", i) for i in range(wanted.val_scenes)]
     return [
@@ -76,9 +78,9 @@ def plan(wanted):
 
 
 def write(out, wanted, workers=1):
-    """Writes the data set below `out`, or what is missing of it; returns the number of key frames written now.
+    """Writes the data set below `out`, or its missing scenes; returns the number of key frames written now.
 
-    Raises UserError for a folder that holds something else, or a scene that cannot be simulated.
+    Raises UserError for a folder with other content, a scene that cannot be simulated, and a disk error.
     """
     out, jobs = Path(out), plan(wanted)
     if _is_complete(out, wanted):
@@ -101,7 +103,7 @@ def _frames(wanted):
 
 
 def _is_complete(out, wanted):
-    """Whether the data set is there already. Raises UserError when `out` holds another one, or anything else."""
+    """Whether the data set is complete. Raises UserError when `out` holds another data set, or anything else."""
     for path, state in ((out / VERSION / "miniworld.json", True), (out / "unfinished" / "settings.json", False)):
         if path.is_file():
             if json.loads(path.read_text()) != json.loads(json.dumps(wanted._asdict())):
@@ -117,7 +119,7 @@ def _fragment(out, job):
 
 
 def _is_kept(out, job):
-    """Whether a scene was finished by an earlier run and all its files are still there."""
+    """Whether an earlier run finished a scene and all its files still exist."""
     path = _fragment(out, job)
     if not path.is_file():
         return False
@@ -126,7 +128,7 @@ def _is_kept(out, job):
 
 
 def _write_scenes(out, wanted, missing, workers, total):
-    """Writes the missing scenes, in this process or in several, with a bar."""
+    """Writes the missing scenes, in this process or in several, with a progress bar."""
     frames = _frames(wanted)
     columns = (TextColumn("mini world"), BarColumn(), MofNCompleteColumn(), TextColumn("key frames"))
     with Progress(*columns, TimeRemainingColumn()) as progress:
@@ -136,7 +138,7 @@ def _write_scenes(out, wanted, missing, workers, total):
 
 
 def _results(out, wanted, missing, workers):
-    """Yields each job when it is done. SUMO lives in a process, so several workers are several processes."""
+    """Yields each job when it is done. SUMO has one state per process, so several workers are several processes."""
     if workers <= 1:
         for job in missing:
             yield _write_scene(str(out), wanted, job)
@@ -154,7 +156,7 @@ def _results(out, wanted, missing, workers):
 
 
 def _write_scene(out, wanted, job):
-    """Simulates and writes one scene; its rows wait in a fragment."""
+    """Simulates and records one scene; its rows are written as a fragment."""
     cv2.setNumThreads(1)
     recorder = scene_recorder.Recorder(out, load_town(), wanted.size, wanted.seed)
     scene = maneuvers.simulate(job.index, wanted.seed, job.split, wanted.seconds)
@@ -164,7 +166,7 @@ def _write_scene(out, wanted, job):
 
 
 def _join(out, wanted, jobs):
-    """From the fragments to the tables, splits, maps and questions; the fragments go when all is written."""
+    """Writes tables, splits, maps and questions from the fragments, then removes the fragments."""
     town = load_town()
     rows = {name: [] for name in SCENE_TABLES}
     questions = {}
@@ -173,7 +175,7 @@ def _join(out, wanted, jobs):
         for name in SCENE_TABLES:
             rows[name] += fragment["tables"][name]
         questions |= fragment["drivelm"]
-    intrinsics = {channel: rig.intrinsic(channel, *wanted.size) for channel in CAMERAS}
+    intrinsics = {channel: rig.intrinsic(channel, *wanted.size) for channel in constants.CAMERAS}
     rows |= fixed_tables(rig.RIG, intrinsics)
     rows["map"] = [
         {

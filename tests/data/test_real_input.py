@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from shapely.geometry import LineString, Polygon
 
-from data_prep import ego, map_lines, validate
+from data_prep import ego, map_lines, validation
 from data_prep.key_frames import matrix
 from dima_jax import geometry
 from dima_jax.configs import demo
@@ -108,7 +108,7 @@ def test_real_frames_reach_the_batch(config):
 
 
 def test_real_records_are_valid(config):
-    assert validate.validate(config.data.path) == []
+    assert validation.validate(config.data.path) == []
 
 
 @pytest.fixture(scope="module")

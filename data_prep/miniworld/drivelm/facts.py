@@ -1,7 +1,7 @@
-"""What is true of one key frame, in the terms DriveLM asks about: who is where, what each does next, what the ego does and why.
+"""The facts of one key frame in DriveLM's terms: where the objects are, what they and the ego do next, and why.
 
-Everything comes from the simulation: positions now, and the recorded states of the next three seconds. Nothing is read
-from the images; they only decide which objects can be asked about (`drivelm_views.py`).
+All facts come from the simulation: the state of the key frame and the recorded states of the next three seconds. The
+images only decide which objects can be asked about (`views.py`).
 """
 
 import math
@@ -10,9 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from data_prep.miniworld.drivelm.words import FIXED, describe
+from data_prep.miniworld.traffic.demand import EGO_TYPE, FLEET
+from dima_jax.constants import EGO_WIDTH
 
 HORIZON = 3.0  # s
-STRIDE = 5  # states between two looks at the others' future
+STRIDE = 5  # every n-th state of the agents' future is used
 KEY_RANGE, KEY_AGENTS = 40.0, 4
 STILL, TURNED = 0.5, math.radians(25)  # m/s, rad
 SECTORS = {
@@ -23,7 +25,8 @@ SECTORS = {
     "CAM_BACK_LEFT": "back left",
     "CAM_BACK_RIGHT": "back right",
 }
-EGO_LENGTH, EGO_WIDTH, EGO_CENTER = 4.08, 1.85, 1.3  # m; the center is this far ahead of the rear axle
+EGO_CENTER = 1.3  # m from the rear axle forward to the center of the ego's box
+EGO_LENGTH = FLEET[EGO_TYPE].length  # m; the simulated ego is rounded against constants.EGO_LENGTH
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ class Object:
     motion: str  # what it does now and next: "going ahead", "turn left", "turn right", "stopped"
     in_path: bool  # where the ego is about to drive
     ahead: bool
-    risk: float  # smallest gap in meters if the ego went straight on at its speed
+    risk: float  # smallest gap in meters to an ego that keeps its heading and speed
 
     @property
     def distance(self):
@@ -52,7 +55,7 @@ class Object:
 
     @property
     def is_fixed(self):
-        """Whether it neither drives nor walks, so that nobody asks for its status."""
+        """Whether it is a static object, whose status no question asks for."""
         return self.noun in FIXED
 
 
@@ -69,7 +72,11 @@ class Light:
 
 @dataclass(frozen=True)
 class Facts:
-    """One key frame. action: what the ego does within the horizon; light: what it must obey, or None."""
+    """The facts of one key frame.
+
+    light: color of the traffic light that the ego must obey, or None; action, steering, pace, target: what the ego does
+    within the horizon, in DriveLM's words.
+    """
 
     objects: tuple[Object, ...]
     lights: tuple[Light, ...]
@@ -80,7 +87,7 @@ class Facts:
     target: str
 
     def key_objects(self):
-        """The agents that matter most, the most important first: in the way, then near to a collision, then near."""
+        """The most important agents, first those in the ego's path, then those near a collision, then by distance."""
         near = [o for o in self.objects if o.distance < KEY_RANGE and (o.status != "parked" or (o.in_path and o.ahead))]
         near.sort(key=lambda o: (not (o.in_path and o.ahead), o.risk > 1.5, o.distance))
         return near[:KEY_AGENTS]
@@ -125,7 +132,7 @@ def observe(states, now, views, town):
 
 
 def governing_signals(state, town):
-    """Ids of the signals of the stop line the ego drives up to, () where there is none within 45 m."""
+    """Ids of the signals of the stop line ahead of the ego; () where there is none within 45 m."""
     ego = state.ego
     heading = {signal.id: signal.yaw for signal in town.signals}
     for outline, signals in town.stop_lines:
@@ -145,7 +152,7 @@ def to_ego(ego, points):
 
 
 def _path(future):
-    """Where the ego drives next, [n, 2] in its own frame: the recorded way and ten meters straight on."""
+    """The path of the ego [n, 2] in its frame: the recorded positions, extended straight ahead by ten meters."""
     way = np.array([(state.ego.x, state.ego.y) for state in future])
     last = future[-1].ego
     beyond = np.arange(1.0, 11.0)[:, None] * [math.cos(last.yaw), math.sin(last.yaw)]
@@ -183,7 +190,7 @@ def _object(agent, future, snapshots, path, view):
 
 
 def _discs(xy, yaw, length, width):
-    """Boxes at T instants as three discs: centers [T, 3, 2] and their common radius. xy [T, 2]; yaw [T]."""
+    """A box at T instants as three discs: centers [T, 3, 2] and their radius. xy [T, 2]: center of the box; yaw [T]."""
     along = np.array([-1.0, 0.0, 1.0]) * max(length - width, 0.0) / 2
     forward = np.stack([np.cos(yaw), np.sin(yaw)], -1)
     return xy[:, None] + along[None, :, None] * forward[:, None], width / 2

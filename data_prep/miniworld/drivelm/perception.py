@@ -1,6 +1,6 @@
-"""DriveLM's perception questions: what is where, in which state, and which of it matters.
+"""DriveLM's perception questions: which objects are where, in which state, and which are important.
 
-`named`: [(tag, `drivelm_facts.Object`)], the most important first; `light`: (tag, `drivelm_facts.Light`) or None.
+In every function `named` is [(tag, `facts.Object`)], the most important first; `light`: (tag, `facts.Light`) or None.
 """
 
 from data_prep.miniworld.drivelm.facts import SECTORS
@@ -16,7 +16,7 @@ IMPORTANT = (
     "What are the important objects in the current scene? Those objects will be considered for the future reasoning "
     "and driving decision."
 )
-# what is asked about in vain, in turn, so that not every answer is yes
+# kinds of objects to ask for where there are none, in turn, so that not every answer is yes
 PRESENCE = (("moving", "car"), ("parked", "car"), ("moving", "truck"), ("moving", "pedestrian"), ("stopped", "bus"))
 SCENE_ITEMS = 4
 
@@ -128,7 +128,7 @@ def _relative(named):
 
 
 def _side(ahead, left):
-    """Where something is that lies so many meters ahead and to the left of something else."""
+    """The position of an object that is `ahead` and `left` meters from another one, in words."""
     along, across = "front" if ahead > 0 else "back", "left" if left > 0 else "right"
     if abs(left) <= 0.5 * abs(ahead):
         return "in front" if ahead > 0 else "at the back"

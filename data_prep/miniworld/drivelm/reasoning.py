@@ -1,7 +1,7 @@
-"""DriveLM's prediction and planning questions: what the others do next, what the ego should do, and why.
+"""DriveLM's prediction and planning questions: what the agents do next, what the ego should do, and why.
 
-`named`: [(tag, `drivelm_facts.Object`)], the most important first; `light`: (tag, `drivelm_facts.Light`) or None. What the ego
-"should" do is what it did in the simulation, which obeys the rules and hits nobody.
+`named`: [(tag, `facts.Object`)], the most important first; `light`: (tag, `facts.Light`) or None. What the ego "should"
+do is what it did in the simulation, where it obeys the traffic rules and collides with nobody.
 """
 
 from data_prep.miniworld.drivelm.words import pair, sentence
@@ -25,7 +25,7 @@ GENTLER = {  # a safe alternative to what the ego does
     "decelerate gradually without braking": "brake gently to a stop",
 }
 CLOSE, COMMON_REACH = 12.0, 25.0  # m
-SURE, LIKELY = 0.2, 1.0  # m of gap below which a collision is highly, fairly probable
+SURE, LIKELY = 0.2, 1.0  # m; a gap below them means a high, a medium probability of a collision
 
 
 def prediction(facts, named, light):
@@ -55,7 +55,7 @@ def prediction(facts, named, light):
 
 
 def _priority(named, light):
-    """Key objects as (tag, thing) in the order in which they decide what the ego does: a light that stops it leads."""
+    """Key objects as (tag, thing) in the order in which they determine the ego's action; a red light comes first."""
     if light is None:
         return named
     return [*named, light] if light[1].color == "green" else [light, *named]
@@ -135,7 +135,7 @@ def _safe(facts):
 
 
 def _dangerous(facts):
-    """Actions that would soon meet a light that says stop or a road user that is close."""
+    """Actions that would soon violate a red or yellow light or come close to a road user."""
     near = [thing for thing in facts.objects if thing.distance < CLOSE]
     found = []
     if facts.light in ("red", "yellow") or any(thing.ahead and thing.in_path for thing in near):

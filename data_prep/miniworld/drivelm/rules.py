@@ -1,13 +1,13 @@
-"""Questions and answers about a key frame in DriveLM's layout and wording, written by rules from the simulation's truth.
+"""Questions and answers about a key frame in DriveLM's layout and wording, by rules from the simulation's ground truth.
 
 Layout of DriveLM v1.1: `{scene_token: {scene_description, key_frames: {sample_token: {key_object_infos, QA,
-image_paths}}}}`, QA in four lists (perception, prediction, planning, behavior) of `{Q, A, C, con_up, con_down, cluster,
-layer}`, the last five null as in the released sample. Objects are named `<cN,CAMERA,x,y>`: the center of their 2D box in the
-1600x900 image.
+image_paths}}}}`, QA in four lists (perception, prediction, planning, behavior) of `{Q, A, C, con_up, con_down,
+cluster, layer}`, the last five null as in the released sample. Objects are named `<cN,CAMERA,x,y>`: the center of
+their 2D box in the 1600x900 image.
 
-The phrasing of the questions is DriveLM's own, so that one prompt builder and one metric serve both; the answers never
-need a judgment that the simulation cannot give (no weather, no opinions). What is known comes from `drivelm_facts.py`;
-the questions are in `drivelm_perception.py` (what is there) and `drivelm_reasoning.py` (what happens next, what to do).
+The phrasing of the questions is DriveLM's own, so that one prompt builder and one metric serve both; every answer is a
+fact of the simulation (no weather, no opinions). The facts come from `facts.py`; the questions are in `perception.py`
+(what is there) and `reasoning.py` (what happens next, what to do).
 """
 
 from data_prep.miniworld.drivelm.perception import perception
@@ -18,7 +18,7 @@ from data_prep.miniworld.drivelm.words import pair, sentence, tag
 def key_frame(facts, image_paths):
     """One entry of `key_frames`: the key objects, all questions and answers, and the six image paths.
 
-    facts: `drivelm_facts.Facts`; image_paths: {camera: path} as it is to stand in the file.
+    facts: `facts.Facts`; image_paths: {camera: path} as written to the file.
     """
     named = [(tag(number, thing), thing) for number, thing in enumerate(facts.key_objects(), 1)]
     head = facts.key_light()

@@ -1,4 +1,4 @@
-"""In which camera, and where in it, a person would point at each road user and traffic light of a key frame.
+"""The camera and 2D box of each visible road user and traffic light of a key frame.
 
 Pixels are those of a 1600x900 image, as in DriveLM, whatever size is painted. A view is (camera, (x1, y1, x2, y2)).
 """
@@ -10,18 +10,18 @@ import numpy as np
 
 from data_prep.miniworld.drivelm.facts import to_ego
 from data_prep.miniworld.render import rig
-from data_prep.miniworld.render.street import SIGNAL_HEIGHT, SIGNAL_WIDTH
+from data_prep.miniworld.render.street_furniture import SIGNAL_HEIGHT, SIGNAL_WIDTH
 from data_prep.miniworld.visibility import Boxes, image_boxes, visible_fraction
+from dima_jax.constants import CAMERAS
 
-MIN_VISIBLE, MAX_RANGE = 0.4, 50.0  # share, m
+MIN_VISIBLE, MAX_RANGE = 0.4, 50.0  # visible share, meters
 MIN_AREA, MIN_HEAD_AREA = 250.0, 60.0  # pixels of 1600x900, of a road user and of a signal head
-SIGNAL_BOTTOM = 2.1  # m; where the head begins on its pole
+SIGNAL_BOTTOM = 2.1  # m; lower end of a signal head
 SIGNAL_RANGE = 60.0  # m
-CAMERAS = tuple(channel for channel in rig.RIG if channel.startswith("CAM"))
 
 
 class _Head(NamedTuple):
-    """A signal head as a thing with a box."""
+    """A signal head as an object with a box, for `Boxes`."""
 
     id: str
     x: float
@@ -33,9 +33,10 @@ class _Head(NamedTuple):
 
 
 def views(state, shares, walls):
-    """{id of agent or signal: view} of what can be pointed at in the world state.
+    """{id of agent or signal: view} of everything in the world state that is clearly visible.
 
-    shares [agents]: visible share of each agent; walls [W, 2, 2]: ground lines of the houses around, which hide signals.
+    shares [agents]: visible share of each agent; walls [W, 2, 2]: ground lines of the nearby houses, which can occlude
+    signals. A view is that of the camera with the largest 2D box.
     """
     ego = state.ego
     agents = [
@@ -43,7 +44,7 @@ def views(state, shares, walls):
         for agent, share in zip(state.agents, shares, strict=True)
         if share >= MIN_VISIBLE and math.hypot(*to_ego(ego, (agent.x, agent.y))) <= MAX_RANGE
     ]
-    heads = _free_heads(state, walls)
+    heads = _visible_heads(state, walls)
     things = [*agents, *heads]
     if not things:
         return {}
@@ -65,8 +66,8 @@ def views(state, shares, walls):
     return found
 
 
-def _free_heads(state, walls):
-    """Signal heads whose lamps the ego can see: turned towards it, near, and hidden by neither house nor vehicle."""
+def _visible_heads(state, walls):
+    """Signal heads that face the ego, are near, and are occluded by neither house nor vehicle."""
     heads = [_Head(s.id, s.x, s.y, s.yaw) for s in state.signals if _faces(s, state.ego)]
     origin = rig.sensor_to_world("CAM_FRONT", state.ego)[:3, 3]
     shares = visible_fraction(Boxes(heads, SIGNAL_BOTTOM), origin, walls, Boxes(state.agents))
@@ -74,7 +75,7 @@ def _free_heads(state, walls):
 
 
 def _faces(signal, ego):
-    """Whether the lamps of a signal look towards the ego, near enough to tell their color."""
+    """Whether the lamps of a signal face the ego, near enough to tell their color."""
     ahead, left = to_ego(ego, (signal.x, signal.y))
     turned = math.remainder(signal.yaw - ego.yaw, 2 * math.pi)
     return math.cos(turned) * ahead + math.sin(turned) * left > 0 and math.hypot(ahead, left) < SIGNAL_RANGE

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from data_prep.miniworld.render import bodies
+from data_prep.miniworld.render import colors
 
 NUMBERS = ("no", "one", "two", "three")
 NOUNS = {
@@ -18,7 +18,7 @@ NOUNS = {
     "movable_object.barrier": "barrier",
     "movable_object.trafficcone": "traffic cone",
 }
-FIXED = ("barrier", "traffic cone", "object")  # neither drive nor walk: nobody asks for their status
+FIXED = ("barrier", "traffic cone", "object")  # static objects: no question asks for their status
 COLORS = {  # BGR
     "white": (225, 225, 225),
     "silver": (190, 190, 190),
@@ -42,16 +42,16 @@ def noun(category):
 
 
 def describe(agent):
-    """(noun, visual description) of an agent, with the color it is painted in."""
+    """(noun, visual description) of an agent; the description names the color it is painted in."""
     what = noun(agent.category)
     if what in (*FIXED, "construction vehicle"):
         return what, what
     if what == "pedestrian":
-        return what, f"pedestrian in {_color(bodies.SHIRTS[agent.paint % len(bodies.SHIRTS)])}"
-    paints = bodies.BUS_PAINTS if what == "bus" else bodies.PAINTS
+        return what, f"pedestrian in {_color(colors.SHIRTS[agent.paint % len(colors.SHIRTS)])}"
+    paints = colors.BUS_PAINTS if what == "bus" else colors.PAINTS
     paint = paints[agent.paint % len(paints)]
     if what in ("truck", "trailer"):
-        paint = bodies.CARGO_PAINTS[(agent.paint // 3) % len(bodies.CARGO_PAINTS)]
+        paint = colors.CARGO_PAINTS[(agent.paint // 3) % len(colors.CARGO_PAINTS)]
     return what, f"{_color(paint)} {what}"
 
 
@@ -97,5 +97,5 @@ def with_article(words):
 
 
 def place(sector):
-    """Where a sector is, seen from the ego car."""
+    """A sector relative to the ego car, in words."""
     return {"front": "in front of", "back": "behind"}.get(sector, f"to the {sector} of")

@@ -1,38 +1,39 @@
-"""House fronts: the textures of the town's walls, by style and number of floors, on one sheet.
+"""The walls of the town's houses, and one texture atlas of their facades by style and number of floors.
 
-A texture repeats along the wall every TILE meters and is as high as its house. The sheet holds each front LEVELS times,
-each time half as fine, for walls near and far.
+A facade repeats along the wall every TILE meters and is as high as its house. The atlas holds MIP_LEVELS mipmaps of
+each, every one with half the resolution of the one before.
 """
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 
-from data_prep.miniworld.world.memo import once_per_town
 from data_prep.miniworld.world.state import Town
 
 FLOOR = 3.0  # meters
 BAY = 3.0  # meters from window to window
 BAYS = 6
 TILE = BAYS * BAY
-DENSITY = (
-    16.0  # texture pixels a meter at the finest level; a floor is then a multiple of what the coarsest level divides
-)
-LEVELS = 5
+DENSITY = 16.0  # texture pixels a meter at the finest mipmap; a floor is then a whole number of pixels in every mipmap
+MIP_LEVELS = 5
 COLORS = (  # BGR
     (178, 196, 208), (122, 138, 176), (88, 108, 158), (196, 204, 204), (140, 170, 192), (110, 126, 132), (164, 178, 160),
     (178, 164, 150), (128, 176, 204), (92, 98, 104),
 )  # fmt: skip
 STYLES = len(COLORS)
 WIDE = round(TILE * DENSITY)
-EDGE = 2  # pixels around each front for interpolation at its border: sideways those of the next tile
-LEFT = tuple(EDGE + sum((WIDE >> k) + 2 * EDGE for k in range(level)) for level in range(LEVELS))
+EDGE = 2  # pixels of padding around each facade for interpolation; left and right they repeat the tile
+LEFT = tuple(EDGE + sum((WIDE >> k) + 2 * EDGE for k in range(level)) for level in range(MIP_LEVELS))
 GLASS = np.array([128.0, 108.0, 86.0])
 
 
 class Walls(NamedTuple):
-    """All walls of a town. starts, ends [M, 2] on the ground, heights [M], normals [M, 2] outward, houses [M]."""
+    """M walls of a town, meters: starts and ends [M, 2] on the ground, heights [M], outward unit normals [M, 2].
+
+    houses [M]: index of the house in `town.buildings`.
+    """
 
     starts: np.ndarray
     ends: np.ndarray
@@ -41,16 +42,19 @@ class Walls(NamedTuple):
     houses: np.ndarray
 
 
-class Sheet(NamedTuple):
-    """Every front a town needs. picture: uint8 BGRA [h, w, 4]; rows [M], heights [M]: where the front of wall m starts and
-    its pixels high at the finest level. Level l starts at column LEFT[l] with its rows and columns divided by 2**l."""
+class TextureAtlas(NamedTuple):
+    """Every facade of a town in one image, for M walls.
+
+    picture: uint8 BGRA [h, w, 4]; rows [M]: first row of the facade of each wall; heights [M]: its height in pixels
+    at the finest mipmap. Mipmap l starts at column LEFT[l], with rows and columns divided by 2**l.
+    """
 
     picture: np.ndarray
     rows: np.ndarray
     heights: np.ndarray
 
 
-@once_per_town
+@lru_cache(maxsize=2)
 def walls_of(town: Town) -> Walls:
     """Every wall of every house."""
     starts, ends, heights, normals, houses = [], [], [], [], []
@@ -69,16 +73,16 @@ def walls_of(town: Town) -> Walls:
     return Walls(*(np.concatenate(part) for part in (starts, ends, heights, normals, houses)))
 
 
-def sheet_of(walls: Walls) -> Sheet:
-    """The sheet with every front that the walls show; houses differ by style and by number of floors."""
+def build_atlas(walls: Walls) -> TextureAtlas:
+    """The atlas with the facade of every wall; houses differ by style and by number of floors."""
     floors = np.maximum(np.round(walls.heights / FLOOR).astype(int), 1)
     styles = (walls.houses * 7) % STYLES
     kinds = sorted(set(zip(styles.tolist(), floors.tolist(), strict=True)))
     place, top = {}, 0
     for kind in kinds:
         place[kind] = top + EDGE
-        top += _high(kind[1]) + 2 * EDGE
-    picture = np.zeros((max(top, 1), LEFT[-1] + (WIDE >> (LEVELS - 1)) + EDGE, 4), np.uint8)
+        top += _pixels_high(kind[1]) + 2 * EDGE
+    picture = np.zeros((max(top, 1), LEFT[-1] + (WIDE >> (MIP_LEVELS - 1)) + EDGE, 4), np.uint8)
     for style, storys in kinds:
         start = place[style, storys]
         for level, front in enumerate(facade(style, storys)):
@@ -87,19 +91,19 @@ def sheet_of(walls: Walls) -> Sheet:
             left = LEFT[level] - EDGE
             picture[start - EDGE : start - EDGE + len(padded), left : left + padded.shape[1], :3] = padded
     rows = [place[kind] for kind in zip(styles.tolist(), floors.tolist(), strict=True)]
-    return Sheet(picture, np.array(rows, float), np.array([_high(n) for n in floors], float))
+    return TextureAtlas(picture, np.array(rows, float), np.array([_pixels_high(n) for n in floors], float))
 
 
-def _high(floors: int) -> int:
-    """Pixels of a front at the finest level."""
+def _pixels_high(floors: int) -> int:
+    """Height of a facade at the finest mipmap, pixels."""
     return floors * round(FLOOR * DENSITY)
 
 
 def facade(style: int, floors: int) -> list[np.ndarray]:
-    """The front of a house, row 0 at the eaves: LEVELS pictures uint8 [h, w, 3], each half as fine as the one before."""
+    """The mipmaps of a facade, finest first: MIP_LEVELS images, uint8 BGR [h, w, 3], row 0 at the eaves."""
     rng = np.random.default_rng([style, floors])
     color = np.asarray(COLORS[style], np.float64)
-    high, bay = _high(floors), round(BAY * DENSITY)
+    high, bay = _pixels_high(floors), round(BAY * DENSITY)
     front = color + rng.normal(0.0, 5.0, (high, WIDE, 1))
     if style in (1, 2, 4):  # bricks
         front[::4] *= 0.88
@@ -107,7 +111,7 @@ def facade(style: int, floors: int) -> list[np.ndarray]:
         front[:, ::bay] *= 0.80
     window = (int(bay * rng.uniform(0.42, 0.62)), int(FLOOR * DENSITY * rng.uniform(0.50, 0.62)))
     for floor in range(floors):
-        top = _high(floor)
+        top = _pixels_high(floor)
         for i in range(BAYS):
             if floor == floors - 1:
                 _ground_floor(front, rng, top, i * bay, bay, color)
@@ -119,14 +123,14 @@ def facade(style: int, floors: int) -> list[np.ndarray]:
     front[:4] = color * 0.62
     front[-7:] *= 0.72
     levels = [np.clip(front, 0, 255).astype(np.uint8)]
-    for _ in range(LEVELS - 1):
+    for _ in range(MIP_LEVELS - 1):
         h, w = levels[-1].shape[:2]
         levels.append(cv2.resize(levels[-1], (w // 2, h // 2), interpolation=cv2.INTER_AREA))
     return levels
 
 
 def _window(front: np.ndarray, rng, top: int, left: int, width: int, height: int) -> None:
-    """Frame, panes that mirror the sky more towards the top, now and then a drawn blind, and a sill."""
+    """A frame, panes that reflect the sky more towards the top, sometimes a drawn blind, and a sill."""
     front[top - 1 : top + height + 1, left - 1 : left + width + 1] = (214, 218, 220)
     pane = GLASS * (rng.uniform(0.7, 1.15) * np.linspace(1.25, 0.8, height))[:, None, None]
     front[top : top + height, left : left + width] = pane

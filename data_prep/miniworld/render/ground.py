@@ -1,8 +1,8 @@
-"""The ground of the whole town as one picture from above, painted once and colored anew for every scene.
+"""The ground of the whole town as one top-down label image, drawn once; each scene colors it by a palette.
 
-`GroundMap.labels` holds one byte per RESOLUTION x RESOLUTION meters: the upper four bits say what lies there (`Surface`),
-the lower four are a fixed noise. So a scene's palette of 256 colors turns labels into textured ground with one table
-look-up, and weather or light change colors without drawing anything again.
+`GroundMap.labels` holds one byte per cell of RESOLUTION x RESOLUTION meters: the upper four bits are the `Surface`, the
+lower four a fixed noise. A scene's palette of 256 colors therefore turns labels into textured ground with one table
+look-up, and another weather or lighting needs no new drawing.
 Row r, column c show world (x, y) = ((c + 0.5), (r + 0.5)) * RESOLUTION; y grows with the row.
 """
 
@@ -29,7 +29,7 @@ class Surface(IntEnum):
     TAR = 2
     WALKWAY = 3
     JOINT = 4
-    KERB = 5
+    CURB = 5
     WHITE = 6
     YELLOW = 7
     YARD = 8
@@ -37,7 +37,7 @@ class Surface(IntEnum):
 
 
 class GroundMap:
-    """The labels of one town. labels: uint8 [rows, columns]."""
+    """The ground of one town. labels: uint8 [rows, columns], see above."""
 
     def __init__(self, town: Town):
         columns, rows = (int(np.ceil(length / RESOLUTION)) for length in town.size)
@@ -58,7 +58,7 @@ class GroundMap:
         cv2.polylines(self._surface, [_fixed(points)], closed, int(surface), thickness, cv2.LINE_8, SHIFT)
 
     def _area(self, surface: Surface, polygons: list[Polygon] | tuple[Polygon, ...]) -> None:
-        """Fill polygons, sparing their holes."""
+        """Fill polygons without their holes."""
         rings = [_fixed(ring) for p in polygons for ring in (p.exterior, *p.holes)]
         cv2.fillPoly(self._surface, rings, int(surface), cv2.LINE_8, SHIFT)
 
@@ -68,7 +68,7 @@ class GroundMap:
             self._fill(Surface.YARD, np.asarray(grown.exterior.coords))
 
     def _walkways(self, town: Town) -> None:
-        """Slabs with joints every 1.5 m; the joints follow the compass, as slabs laid in one go do."""
+        """Slabs with joints every 1.5 m along x and y."""
         mask = np.zeros_like(self._surface)
         rings = [[_fixed(ring) for ring in (p.exterior, *p.holes)] for p in town.walkways]
         for polygon in rings:
@@ -81,11 +81,11 @@ class GroundMap:
         np.copyto(self._surface, tiled, where=mask.astype(bool))
 
     def _roads(self, town: Town) -> None:
-        """Asphalt with curbs, mended patches and manhole covers."""
+        """Asphalt with curbs, repaired patches and manhole covers."""
         self._area(Surface.ASPHALT, town.drivable)
         for polygon in town.drivable:
             for ring in (polygon.exterior, *polygon.holes):
-                self._line(Surface.KERB, ring, 0.25, closed=True)
+                self._line(Surface.CURB, ring, 0.25, closed=True)
         for lane in town.lanes.values():
             length = _length(lane.centerline)
             for _ in range(self._rng.poisson(length / 45.0)):
@@ -115,7 +115,7 @@ class GroundMap:
 
 
 def palette(base: dict[Surface, tuple[int, int, int]], roughness: dict[Surface, float]) -> np.ndarray:
-    """The 256 colors of a scene, uint8 [256, 1, 3] BGR: a base color per surface, its noise as +-roughness."""
+    """The 256 colors of a scene, uint8 BGR [256, 1, 3]: the base color of each surface plus noise in +-roughness."""
     table = np.zeros((16, 16, 3), np.float64)
     noise = (np.arange(16) - 7.5) / 7.5
     for surface, color in base.items():
@@ -129,7 +129,7 @@ def _fixed(points: np.ndarray) -> np.ndarray:
 
 
 def _noise(rows: int, columns: int, rng: np.random.Generator) -> np.ndarray:
-    """Fixed texture, 0 to 15: fine grain on patches of one and of six meters."""
+    """Fixed noise, uint8 0 to 15 [rows, columns]: fine grain over patches of one and of six meters."""
     grain = rng.normal(0.0, 1.0, (1024, 1024)).astype(np.float32)
     for cells, weight in ((102, 1.0), (17, 1.0)):
         patches = rng.normal(0.0, 1.0, (cells, cells)).astype(np.float32)
@@ -152,7 +152,7 @@ def _at(line: np.ndarray, distance: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _strip(line: np.ndarray, start: float, stop: float, width: float, offset: float = 0.0) -> np.ndarray:
-    """The quadrilateral along the line from start to stop, `offset` meters to its left."""
+    """The quadrilateral [4, 2] of this width along the line from start to stop, `offset` meters to its left."""
     corners = []
     for distance, sides in ((start, (-1, 1)), (min(stop, _length(line)), (1, -1))):
         point, direction = _at(line, distance)
@@ -162,7 +162,7 @@ def _strip(line: np.ndarray, start: float, stop: float, width: float, offset: fl
 
 
 def _zebra(outline: np.ndarray) -> list[np.ndarray]:
-    """Stripes across the long side of a crossing, running with the traffic."""
+    """The stripes of a crossing, parallel to the traffic."""
     box = np.asarray(shapely.Polygon(outline).minimum_rotated_rectangle.exterior.coords)[:4]
     if np.hypot(*(box[1] - box[0])) < np.hypot(*(box[2] - box[1])):
         box = np.roll(box, -1, axis=0)
@@ -175,7 +175,7 @@ def _zebra(outline: np.ndarray) -> list[np.ndarray]:
 
 
 def _arrow(lane: Lane, town: Town) -> list[np.ndarray]:
-    """Convex pieces of the lane's direction arrow: a shaft, and for every way on a branch with its head."""
+    """Convex pieces of the lane's direction arrow: a shaft, and a branch with a head for each possible direction."""
     tip, ahead = _at(lane.centerline, _length(lane.centerline) - ARROW_SETBACK)
     left = np.array([-ahead[1], ahead[0]])
     turns = set()
@@ -183,7 +183,7 @@ def _arrow(lane: Lane, town: Town) -> list[np.ndarray]:
         path = town.lanes[successor].centerline
         out = path[-1] - path[-2]
         turn = np.arctan2(left @ out, ahead @ out)
-        if abs(turn) < 2.6:  # nobody paints an arrow for turning around
+        if abs(turn) < 2.6:  # no arrow for a U-turn
             turns.add(0 if abs(turn) < 0.6 else int(np.sign(turn)))
     parts = []
     for turn in sorted(turns):

@@ -1,20 +1,20 @@
-"""The LiDAR of the mini world: rays into the ground, the agents' boxes, the houses, signal poles and trees.
+"""LiDAR by ray casting against the ground, the agents' boxes, houses, signal poles and trees.
 
-RINGS x AZIMUTHS rays leave the sensor at once; each returns the nearest surface within MAX_RANGE, so occlusion is honest and
-the number of points in a box says how much of the agent the sensor saw. Everything that stands is an upright prism: a ray's
-way over its footprint comes from the azimuth alone and its way through its height from the ring alone, and only the
-pairs (prism, azimuth) that meet are looked at.
+RINGS x AZIMUTHS rays leave the sensor at once, and each returns the nearest surface within MAX_RANGE: occlusion is
+exact, and the number of points in a box tells how much of the agent the sensor saw. Every object is an upright prism,
+so a ray's interval over the footprint depends on the azimuth alone and its interval within the height on the ring
+alone; only the pairs (prism, azimuth) that intersect are computed.
 """
 
 import numpy as np
 
 from data_prep.miniworld.render import rig
 from data_prep.miniworld.render.facades import walls_of
-from data_prep.miniworld.render.sight import half_planes
-from data_prep.miniworld.render.street import SIGNAL_HEIGHT
+from data_prep.miniworld.render.projection import half_planes
+from data_prep.miniworld.render.street_furniture import SIGNAL_HEIGHT
 from data_prep.miniworld.world.boxes import corners
-from data_prep.miniworld.world.scenery import trees_of
 from data_prep.miniworld.world.state import Town, WorldState
+from data_prep.miniworld.world.trees import trees_of
 
 RINGS = 32
 AZIMUTHS = 360
@@ -22,7 +22,7 @@ ELEVATIONS = np.radians(np.linspace(-30.67, 10.67, RINGS))  # as the sensor of n
 MAX_RANGE = 70.0  # meters
 NOISE = 0.015  # meters, standard deviation of the range
 LOST = 0.03  # share of returns that are lost
-INSET = 0.06  # meters by which a body is smaller than its box, as annotated boxes are a little loose
+INSET = 0.06  # meters by which an agent's surface lies inside its box, as annotated boxes are a little loose
 
 GROUND, HOUSE, VEHICLE, PERSON, POLE, LEAF = range(6)
 POLE_WIDTH = 0.16  # meters
@@ -30,7 +30,7 @@ _INTENSITY = np.array([9.0, 28.0, 45.0, 18.0, 60.0, 12.0])
 
 
 def scan(town: Town, state: WorldState, rng: np.random.Generator) -> np.ndarray:
-    """One turn of the sensor: points float32 [n, 5] as (x, y, z, intensity 0-255, ring) in the LiDAR frame, meters.
+    """One sweep: points float32 [n, 5] as (x, y, z, intensity 0-255, ring) in the LiDAR frame, meters.
 
     The same town, state and rng state give the same points. n is at most RINGS * AZIMUTHS.
     """
@@ -58,7 +58,7 @@ def scan(town: Town, state: WorldState, rng: np.random.Generator) -> np.ndarray:
 
 
 def _returns(reach, surface, angle, slope, rng: np.random.Generator) -> np.ndarray:
-    """Horizontal distances [AZIMUTHS, RINGS] to noisy points; intensity falls with range and varies with the surface."""
+    """Noisy points from horizontal distances `reach` and surfaces [AZIMUTHS, RINGS]; intensity decays with range."""
     stretch = np.sqrt(1.0 + slope**2)
     distance = reach * stretch
     lost = rng.random(reach.shape) < LOST
@@ -72,7 +72,10 @@ def _returns(reach, surface, angle, slope, rng: np.random.Generator) -> np.ndarr
 
 
 def _boxes(state: WorldState, eye: np.ndarray, rays: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Meetings of rays with agents and signal poles: arrays azimuth, entry, exit, bottom, top, surface."""
+    """Intersections of rays with agents and signal poles.
+
+    Returns six arrays [I]: azimuth index, horizontal distances of entry and exit, bottom and top in meters, surface.
+    """
     rows = [
         (a.x, a.y, a.yaw, a.length - 2 * INSET, a.width - 2 * INSET, a.height - INSET, _surface(a.category))
         for a in state.agents
@@ -82,23 +85,23 @@ def _boxes(state: WorldState, eye: np.ndarray, rays: np.ndarray) -> tuple[np.nda
 
 
 def _trees(town: Town, eye: np.ndarray, rays: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Trunks and crowns, as `_boxes`."""
+    """Intersections with trunks and crowns, as `_boxes`."""
     trees = trees_of(town)
     crowns = np.zeros((len(trees.heights), 7))
     crowns[:, :2], crowns[:, 5], crowns[:, 6] = trees.feet, trees.heights, LEAF
     trunks = crowns.copy()
-    crowns[:, 3:5] = 1.6 * trees.crowns[:, None]  # the square as large as the round crown, about
+    crowns[:, 3:5] = 1.6 * trees.crowns[:, None]  # a square of about the area of the round crown
     trunks[:, 3:5], trunks[:, 5] = 0.3, 0.35 * trees.heights
     parts = (_prisms(trunks, 0.0, eye, rays), _prisms(crowns, 0.35 * trees.heights, eye, rays))
     return tuple(np.concatenate(pair) for pair in zip(*parts, strict=True))
 
 
 def _prisms(table: np.ndarray, bottoms, eye: np.ndarray, rays: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Meetings of rays with upright boxes [P, (x, y, yaw, length, width, top, surface)] that start at `bottoms`."""
+    """Intersections with upright boxes [P, (x, y, yaw, length, width, top, surface)] with lower ends at `bottoms`."""
     near = np.hypot(table[:, 0] - eye[0], table[:, 1] - eye[1]) < MAX_RANGE + 8.0
     bottoms, table = np.broadcast_to(bottoms, near.shape)[near], table[near]
     normals, offsets = half_planes(corners(table[:, :2], table[:, 2], table[:, 3], table[:, 4]))
-    speed = np.einsum("pex,ax->pea", normals, rays)  # how fast a ray approaches each edge's line
+    speed = np.einsum("pex,ax->pea", normals, rays)  # at which a ray approaches each edge's line
     room = offsets - normals @ eye
     with np.errstate(divide="ignore", invalid="ignore"):
         meet = room[..., None] / speed
@@ -110,7 +113,7 @@ def _prisms(table: np.ndarray, bottoms, eye: np.ndarray, rays: np.ndarray) -> tu
 
 
 def _houses(town: Town, eye: np.ndarray, rays: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Meetings of rays with house fronts, as `_boxes`; a front is as thin as a line."""
+    """Intersections with house walls, as `_boxes`; a wall has no thickness."""
     walls = walls_of(town)
     side = ((eye - walls.starts) * walls.normals).sum(axis=1)
     edge = walls.ends - walls.starts
@@ -129,7 +132,7 @@ def _houses(town: Town, eye: np.ndarray, rays: np.ndarray) -> tuple[np.ndarray, 
 
 
 def _surface(category: str) -> int:
-    """The kind of surface that reflects: metal, cloth and skin, or a cone's and a barrier's plastic."""
+    """The reflecting surface of an agent: vehicle, person, or anything else."""
     if category.startswith("vehicle"):
         return VEHICLE
     return PERSON if category.startswith(("human", "animal")) else POLE

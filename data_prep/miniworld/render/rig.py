@@ -1,9 +1,9 @@
-"""The recording car's sensors: six cameras and a LiDAR, in round figures of our own that resemble nuScenes' rigs.
+"""The sensor rig of the ego vehicle: six cameras and a LiDAR, with rounded values that resemble nuScenes' rigs.
 
 Ego frame: x forward, y left, z up, origin on the ground below the rear axle. Camera frame: x right, y down, z forward.
 LiDAR frame: x right, y forward, z up. Every camera looks along the horizon (no pitch, no roll), so a ground point's
-depth depends on its image row alone and a vertical wall's depth on its column alone; the painter builds on that.
-Five cameras see 65 degrees across and CAM_BACK 89, as nuScenes' intrinsics say: together they close the circle.
+depth depends on its image row alone and a vertical wall's depth on its column alone; the painter relies on that.
+Five cameras have a horizontal field of view of 65 degrees and CAM_BACK of 89, as in nuScenes: together they cover 360.
 """
 
 import math
@@ -12,13 +12,17 @@ from typing import NamedTuple
 import numpy as np
 
 from data_prep.miniworld.world.state import Ego
+from dima_jax.constants import CAMERA_YAWS_DEG, CAMERAS, LIDAR_HEIGHT
 
 FULL_SIZE = (1600, 900)  # width, height that the intrinsics below refer to
 
 
 class Sensor(NamedTuple):
-    """Where a sensor sits. translation: meters in the ego frame; rotation: unit quaternion (w, x, y, z), sensor -> ego;
-    intrinsic: 3x3 for an image of FULL_SIZE, or () for the LiDAR; size: (width, height) in pixels, or ()."""
+    """Calibration of one sensor.
+
+    translation: meters in the ego frame; rotation: unit quaternion (w, x, y, z), sensor to ego; intrinsic: 3x3 for an
+    image of FULL_SIZE, or () for the LiDAR; size: (width, height) in pixels, or ().
+    """
 
     translation: tuple[float, float, float]
     rotation: tuple[float, float, float, float]
@@ -27,7 +31,7 @@ class Sensor(NamedTuple):
 
 
 def _turn(yaw_deg: float, base: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
-    """The quaternion of `base` followed by a turn of yaw_deg about the vertical."""
+    """The quaternion of `base` followed by a rotation of yaw_deg about the vertical."""
     half = math.radians(yaw_deg) / 2.0
     c, s = math.cos(half), math.sin(half)
     w, x, y, z = base
@@ -40,17 +44,19 @@ def _camera(translation, yaw_deg: float, focal: float) -> Sensor:
     return Sensor(translation, _turn(yaw_deg, forward), intrinsic, FULL_SIZE)
 
 
-RIG: dict[str, Sensor] = {
-    "CAM_FRONT": _camera((1.70, 0.0, 1.50), 0.0, 1260.0),
-    "CAM_FRONT_RIGHT": _camera((1.55, -0.50, 1.50), -55.0, 1260.0),
-    "CAM_FRONT_LEFT": _camera((1.55, 0.50, 1.50), 55.0, 1260.0),
-    "CAM_BACK": _camera((0.0, 0.0, 1.60), 180.0, 810.0),
-    "CAM_BACK_LEFT": _camera((1.05, 0.50, 1.55), 110.0, 1260.0),
-    "CAM_BACK_RIGHT": _camera((1.05, -0.50, 1.55), -110.0, 1260.0),
-    "LIDAR_TOP": Sensor((0.94, 0.0, 1.84), _turn(-90.0, (1.0, 0.0, 0.0, 0.0)), (), ()),
+_MOUNTS = {  # translation in the ego frame (meters), focal length (pixels of FULL_SIZE)
+    "CAM_FRONT": ((1.70, 0.0, 1.50), 1260.0),
+    "CAM_FRONT_RIGHT": ((1.55, -0.50, 1.50), 1260.0),
+    "CAM_FRONT_LEFT": ((1.55, 0.50, 1.50), 1260.0),
+    "CAM_BACK": ((0.0, 0.0, 1.60), 810.0),
+    "CAM_BACK_LEFT": ((1.05, 0.50, 1.55), 1260.0),
+    "CAM_BACK_RIGHT": ((1.05, -0.50, 1.55), 1260.0),
 }
-
-CAMERAS = tuple(channel for channel, sensor in RIG.items() if sensor.intrinsic)
+RIG: dict[str, Sensor] = {
+    channel: _camera(_MOUNTS[channel][0], yaw, _MOUNTS[channel][1])
+    for channel, yaw in zip(CAMERAS, CAMERA_YAWS_DEG, strict=True)
+}
+RIG["LIDAR_TOP"] = Sensor((0.94, 0.0, LIDAR_HEIGHT), _turn(-90.0, (1.0, 0.0, 0.0, 0.0)), (), ())
 
 
 def rotation_matrix(quaternion) -> np.ndarray:
@@ -66,7 +72,7 @@ def rotation_matrix(quaternion) -> np.ndarray:
 
 
 def intrinsic(channel: str, width: int, height: int) -> np.ndarray:
-    """The camera matrix [3, 3] of `channel` for an image of width x height pixels (each axis scaled on its own)."""
+    """The camera matrix [3, 3] of `channel` for an image of width x height pixels; each axis is scaled separately."""
     scale = np.diag([width / FULL_SIZE[0], height / FULL_SIZE[1], 1.0])
     return scale @ np.array(RIG[channel].intrinsic)
 

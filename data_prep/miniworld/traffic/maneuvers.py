@@ -1,24 +1,24 @@
-"""Scenes by number: which situation each one shows, and how it is made to happen.
+"""Scenes by number: the maneuver that each one shows, and how the simulation is arranged for it.
 
-The town is filled with traffic arranged for the wanted situation (vehicles standing in the lane, leaders told to brake
-hard), simulated, and then searched for a car whose drive really shows it; that car becomes the ego. If none does, the
-next attempt draws new traffic. Tags never come from the intention, only from `detect.py`.
+The town is filled with traffic that makes the wanted maneuver likely (vehicles that block a lane, leaders that brake
+hard), simulated, and searched for a car whose drive shows the maneuver; that car becomes the ego. If there is none, the
+next attempt draws new traffic. The tags of a scene always come from `tag_detectors.py`, never from the intention.
 """
 
 from collections.abc import Callable
 
 import numpy as np
 
-from data_prep.miniworld.traffic import demand, three_point, traffic
-from data_prep.miniworld.traffic.curb import furnish
-from data_prep.miniworld.traffic.detect import DETECTORS, Drive
+from data_prep.miniworld.traffic import demand, simulation, three_point
 from data_prep.miniworld.traffic.motion import Tracks, rate, tracks_of
 from data_prep.miniworld.traffic.scene import make_scene
-from data_prep.miniworld.world import boxes, net
+from data_prep.miniworld.traffic.static_agents import place_static_agents
+from data_prep.miniworld.traffic.tag_detectors import DETECTORS, Drive
+from data_prep.miniworld.world import boxes, road_network
 from data_prep.miniworld.world.state import STATE_RATE, Agent, Scene
 from dima_jax.errors import UserError
 
-# What scene after scene shows; "" is an ordinary drive. Only val has the three-point turn.
+# The tag that each scene must have, in turn; "" is an ordinary drive. Only val has the three-point turn.
 CYCLES = {
     "train": (
         "turn_left",
@@ -48,11 +48,11 @@ CYCLES = {
 
 ATTEMPTS = 12
 WARM_UP = 11.0  # seconds until the traffic flows
-SETTLE = 2.0  # seconds of log before a scene may start, for the rear axles to fall in line
+SETTLE = 2.0  # seconds of log before a scene may start, until the rear axles follow the front
 STARTS = (0.0, 2.0, 4.0)  # seconds after SETTLE at which a scene may start
 VEHICLES, BICYCLES, PEOPLE = 52, 7, 56
-CROWD = 95  # people in town where one is to be yielded to
-LEAST_PACE = 1.75  # m/s an ego drives on average at least, so that no scene is spent waiting
+CROWD = 95  # people in town where the ego is to yield to one
+MIN_MEAN_SPEED = 1.75  # m/s of the ego over a scene, so that no scene is spent waiting
 
 MAX_YAW_RATE = 1.1  # rad/s
 MAX_LATERAL = 5.5  # m/s2
@@ -65,14 +65,15 @@ def wanted_tag(index: int, split: str) -> str:
 
 
 def simulate(index: int, seed: int, split: str, seconds: float = 20.0) -> Scene:
-    """Scene `index` of "train" or "val": the same for the same arguments, whatever was simulated before.
+    """Scene `index` of `split` ("train" or "val"): the same for the same arguments, whatever was simulated before.
 
-    Raises `UserError` if no attempt shows the wanted situation (a scene of few seconds may be too short for it).
+    seed: of the whole data set. seconds: length of the scene. Raises `UserError` if no attempt shows the wanted
+    maneuver; a scene of few seconds may be too short for it.
     """
     wanted = wanted_tag(index, split)
-    if wanted == "three_point_turn" and seconds < three_point.SHORTEST:
+    if wanted == "three_point_turn" and seconds < three_point.MIN_SECONDS:
         raise UserError(
-            f"scene {index} ({split}): a three_point_turn takes {three_point.SHORTEST:g} s, not {seconds:g}"
+            f"scene {index} ({split}): a three_point_turn takes {three_point.MIN_SECONDS:g} s, not {seconds:g}"
         )
     attempt_one = _turn_around if wanted == "three_point_turn" else _search_traffic
     for attempt in range(ATTEMPTS):
@@ -89,48 +90,49 @@ def simulate(index: int, seed: int, split: str, seconds: float = 20.0) -> Scene:
 
 
 def _search_traffic(wanted: str, rng: np.random.Generator, seconds: float) -> tuple[Drive, tuple[Agent, ...]] | None:
-    """One simulation: the drive of its first fitting ego, and what stands at the curbs."""
+    """One simulation: the drive of its first suitable ego, and the standing agents; None without such an ego."""
     blockers = _blockers(rng) if wanted == "overtake" else ()
     people = CROWD if wanted == "yield_to_pedestrian" else PEOPLE
     crowd = demand.make_demand(rng, VEHICLES, BICYCLES, people, blockers)
-    meddle = None
+    intervene = None
     if wanted == "lead_brakes":
         times = tuple(SETTLE + STARTS[-1] + t for t in (2.0, 6.0, 10.0))
-        meddle = traffic.HardBraking(times, _possible_egos(crowd))
-    standing = furnish(rng, keep_clear=tuple(blocker.edge for blocker in blockers))
-    tracks = _tracks(crowd, rng, seconds, meddle)
+        intervene = simulation.HardBraking(times, _possible_egos(crowd))
+    standing = place_static_agents(rng, keep_clear=tuple(blocker.edge for blocker in blockers))
+    tracks = _tracks(crowd, rng, seconds, intervene)
     drive = _find(tracks, wanted, _possible_egos(crowd), standing, rng, seconds)
     return None if drive is None else (drive, standing)
 
 
 def _turn_around(wanted: str, rng: np.random.Generator, seconds: float) -> tuple[Drive, tuple[Agent, ...]] | None:
     """One simulation with a street closed to traffic, in which the ego makes its three-point turn."""
-    body = demand.FLEET[demand.EGO_BODY]
+    agent_type = demand.FLEET[demand.EGO_TYPE]
     edge = str(rng.choice(three_point.straight_streets()))
     crowd = demand.make_demand(rng, VEHICLES, BICYCLES, PEOPLE, closed=frozenset((edge, three_point.opposite(edge))))
     steps = round(seconds * STATE_RATE)
     tracks = _tracks(crowd, rng, seconds, None).window(round(SETTLE * STATE_RATE), steps)
-    tracks = tracks.joined_by("ego", body, *three_point.turn_around(edge, body, rng, steps))
+    tracks = tracks.with_vehicle("ego", agent_type, *three_point.turn_around(edge, agent_type, rng, steps))
     drive = Drive(tracks, len(tracks.ids) - 1)
-    parked = furnish(rng)
-    standing = tuple(agent for agent, hit in zip(parked, hits(drive, parked, air=1.0), strict=True) if not hit)
+    parked = place_static_agents(rng)
+    is_hit = hits(drive, parked, clearance=1.0)
+    standing = tuple(agent for agent, hit in zip(parked, is_hit, strict=True) if not hit)
     fit = _smooth(drive) and DETECTORS[wanted](drive) and not collides(drive)
     return (drive, standing) if fit else None
 
 
 def _tracks(
-    crowd: demand.Demand, rng: np.random.Generator, seconds: float, meddle: Callable[[float], None] | None
+    crowd: demand.Demand, rng: np.random.Generator, seconds: float, intervene: Callable[[float], None] | None
 ) -> Tracks:
     length = SETTLE + STARTS[-1] + seconds
-    return tracks_of(traffic.record(crowd, int(rng.integers(1 << 30)), WARM_UP, length, rng, meddle), crowd.bodies)
+    return tracks_of(simulation.record(crowd, int(rng.integers(1 << 30)), WARM_UP, length, rng, intervene), crowd.types)
 
 
 def _possible_egos(crowd: demand.Demand) -> frozenset[str]:
-    return frozenset(name for name, body in crowd.bodies.items() if body == demand.FLEET[demand.EGO_BODY])
+    return frozenset(name for name, agent_type in crowd.types.items() if agent_type == demand.FLEET[demand.EGO_TYPE])
 
 
 def _blockers(rng: np.random.Generator) -> tuple[demand.Blocker, ...]:
-    """Three one-lane streets with a car or truck standing in the lane, one with a creeping excavator."""
+    """Three one-lane streets with a car or truck standing in the lane, and one with a slow excavator."""
     edges = [str(edge) for edge in rng.permutation(demand.one_lane_streets())]
     streets: list[str] = []
     for edge in edges:
@@ -144,7 +146,7 @@ def _blockers(rng: np.random.Generator) -> tuple[demand.Blocker, ...]:
 
 
 def _middle(edge: str) -> float:
-    return net.read_net().getEdge(edge).getLength() / 2
+    return road_network.read_net().getEdge(edge).getLength() / 2
 
 
 def _find(
@@ -155,7 +157,7 @@ def _find(
     rng: np.random.Generator,
     seconds: float,
 ) -> Drive | None:
-    """The first drive, in random order, that shows what is wanted and is fit to be shown."""
+    """The first drive, in random order, that has the wanted tag, moves smoothly and collides with nobody."""
     steps = round(seconds * STATE_RATE)
     rows = [i for i, name in enumerate(tracks.ids) if name in names]
     tries = [(row, start) for start in STARTS for row in rows]
@@ -171,8 +173,8 @@ def _find(
 
 
 def _smooth(drive: Drive) -> bool:
-    """Whether the ego is there all the time, gets somewhere, and moves as a car can."""
-    if np.isnan(drive.path).any() or drive.traveled[-1] < LEAST_PACE * drive.tracks.steps / STATE_RATE:
+    """Whether the ego is present all the time, drives far enough, and moves within the limits of a car."""
+    if np.isnan(drive.path).any() or drive.traveled[-1] < MIN_MEAN_SPEED * drive.tracks.steps / STATE_RATE:
         return False
     turning = np.abs(rate(drive.yaw, 2))
     braking = -rate(drive.speed, 4).min()
@@ -181,9 +183,11 @@ def _smooth(drive: Drive) -> bool:
     )
 
 
-def hits(drive: Drive, standing: tuple[Agent, ...], air: float = 0.0) -> np.ndarray:
-    """For each standing agent [n], whether the ego ever comes into its box, grown by `air` meters all around."""
-    spots = np.array([[a.x, a.y, a.yaw, a.length + 2 * air, a.width + 2 * air] for a in standing]).reshape(-1, 1, 5)
+def hits(drive: Drive, standing: tuple[Agent, ...], clearance: float = 0.0) -> np.ndarray:
+    """For each standing agent [n], whether the ego's box ever overlaps its box grown by `clearance` meters."""
+    spots = np.array([[a.x, a.y, a.yaw, a.length + 2 * clearance, a.width + 2 * clearance] for a in standing]).reshape(
+        -1, 1, 5
+    )
     still = boxes.corners(spots[..., :2], spots[..., 2], spots[..., 3], spots[..., 4])
     return boxes.overlap(_outlines(drive)[drive.ego], still).any(axis=1)
 
@@ -197,6 +201,6 @@ def collides(drive: Drive) -> bool:
 
 
 def _outlines(drive: Drive) -> np.ndarray:
-    """Everybody's box ten times a second [A, T / 2, 4, 2]."""
-    size = np.array([[body.length, body.width] for body in drive.tracks.bodies])
+    """Corners of every agent's box ten times a second [A, T / 2, 4, 2]."""
+    size = np.array([[agent_type.length, agent_type.width] for agent_type in drive.tracks.types])
     return boxes.corners(drive.center[:, ::2], drive.tracks.yaw[:, ::2], size[:, :1], size[:, 1:])

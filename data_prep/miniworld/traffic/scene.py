@@ -1,19 +1,19 @@
-"""From tracks to the states that painter and writer read: the ego's full motion, agents near it, signals."""
+"""From tracks to a `Scene`: at every state the full motion of the ego, the agents near it, and the signals."""
 
 import numpy as np
 
 from data_prep.miniworld.traffic.demand import BLOCKER
-from data_prep.miniworld.traffic.detect import Drive, tags_of
 from data_prep.miniworld.traffic.motion import Tracks, rate
-from data_prep.miniworld.world import net
+from data_prep.miniworld.traffic.tag_detectors import Drive, tags_of
+from data_prep.miniworld.world import road_network
 from data_prep.miniworld.world.state import STATE_RATE, Agent, Ego, Scene, Signal, WorldState
 from data_prep.miniworld.world.town import load_town
+from dima_jax.constants import WHEELBASE
 
-SIGHT = 80.0  # meters around the ego within which agents are reported
-WHEELBASE = 2.588  # meters, the ego's
-STEERING_RATIO = 14.0  # steering wheel to road wheel
+AGENT_RANGE = 80.0  # meters around the ego within which agents are part of a state
+STEERING_RATIO = 14.0  # angle of the steering wheel to that of the road wheels
 
-SAYINGS = {
+TAG_PHRASES = {
     "turn_left": "turns left at a junction",
     "turn_right": "turns right at a junction",
     "stop_and_resume": "stops and drives on",
@@ -25,9 +25,9 @@ SAYINGS = {
 
 
 def make_scene(name: str, split: str, drive: Drive, standing: tuple[Agent, ...], paint: np.ndarray) -> Scene:
-    """The scene of a drive. standing: what does not move all scene long; paint [A]: a color number for each track."""
+    """The scene of a drive. standing: the agents that never move; paint [A]: the `Agent.paint` of each track."""
     tags = tags_of(drive)
-    doing = ", ".join(SAYINGS[tag] for tag in tags) if tags else "follows the road"
+    doing = ", ".join(TAG_PHRASES[tag] for tag in tags) if tags else "follows the road"
     description = f"The car {doing}."
     egos, signals = ego_states(drive), _signals(drive)
     agents = _agents(drive, standing, paint)
@@ -36,7 +36,7 @@ def make_scene(name: str, split: str, drive: Drive, standing: tuple[Agent, ...],
 
 
 def ego_states(drive: Drive) -> list[Ego]:
-    """The ego at every state, with rates from backward differences."""
+    """The ego at every state; acceleration and yaw rate are backward differences."""
     tracks, row = drive.tracks, drive.ego
     acceleration, turning = rate(drive.speed, 4), rate(drive.yaw, 2)
     steering = _steering(drive.speed, turning)
@@ -57,43 +57,44 @@ def ego_states(drive: Drive) -> list[Ego]:
 
 
 def _steering(speed: np.ndarray, turning: np.ndarray) -> np.ndarray:
-    """Steering wheel angles [T] from the curvature driven; at a crawl the wheel turns evenly to where it is next seen."""
-    seen = np.flatnonzero(np.abs(speed) > 0.5)
-    if len(seen) == 0:
+    """Steering wheel angles [T], rad, from the curvature of the path; interpolated where the car hardly moves."""
+    moving = np.flatnonzero(np.abs(speed) > 0.5)
+    if len(moving) == 0:
         return np.zeros_like(speed)
-    angle = STEERING_RATIO * np.arctan(WHEELBASE * turning[seen] / speed[seen])
-    return np.interp(np.arange(len(speed)), seen, angle)
+    angle = STEERING_RATIO * np.arctan(WHEELBASE * turning[moving] / speed[moving])
+    return np.interp(np.arange(len(speed)), moving, angle)
 
 
 def _agents(drive: Drive, standing: tuple[Agent, ...], paint: np.ndarray) -> list[tuple[Agent, ...]]:
-    """Agents within SIGHT of the ego, state by state: moving ones by id, then standing ones."""
+    """Agents within AGENT_RANGE of the ego, state by state: moving ones by id, then standing ones."""
     tracks, center = drive.tracks, drive.center
     offset = np.array([[agent.x, agent.y] for agent in standing]).reshape(-1, 1, 2) - drive.path[None]
-    near_standing = np.hypot(offset[..., 0], offset[..., 1]) < SIGHT
+    near_standing = np.hypot(offset[..., 0], offset[..., 1]) < AGENT_RANGE
     distance = np.linalg.norm(np.nan_to_num(center, nan=1e6) - drive.path[None], axis=-1)
     distance[drive.ego] = np.inf
     blocks = [name.startswith(BLOCKER) for name in tracks.ids]
     out = []
     for t in range(tracks.steps):
         moving = [
-            _agent(tracks, center, int(i), t, int(paint[i]), blocks[i]) for i in np.flatnonzero(distance[:, t] < SIGHT)
+            _agent(tracks, center, int(i), t, int(paint[i]), blocks[i])
+            for i in np.flatnonzero(distance[:, t] < AGENT_RANGE)
         ]
         out.append((*moving, *(standing[i] for i in np.flatnonzero(near_standing[:, t]))))
     return out
 
 
 def _agent(tracks: Tracks, center: np.ndarray, i: int, t: int, paint: int, blocker: bool) -> Agent:
-    body, speed = tracks.bodies[i], float(tracks.speed[i, t])
+    agent_type, speed = tracks.types[i], float(tracks.speed[i, t])
     return Agent(
         id=tracks.ids[i],
-        category=body.category,
+        category=agent_type.category,
         x=float(center[i, t, 0]),
         y=float(center[i, t, 1]),
         yaw=_wrap(float(tracks.yaw[i, t])),
         speed=speed,
-        width=body.width,
-        length=body.length,
-        height=body.height,
+        width=agent_type.width,
+        length=agent_type.length,
+        height=agent_type.height,
         braking=bool(tracks.braking[i, t]),
         blinker=int(tracks.blinker[i, t]),
         parked=blocker and speed < 0.05,
@@ -102,14 +103,16 @@ def _agent(tracks: Tracks, center: np.ndarray, i: int, t: int, paint: int, block
 
 
 def _signals(drive: Drive) -> list[tuple[Signal, ...]]:
-    """All heads of the town in their true state; equal states share one tuple."""
-    heads, links = load_town().signals, net.signal_links()
+    """All signal heads of the town at every state; equal states share one tuple."""
+    heads, links = load_town().signals, road_network.signal_links()
     made: dict[tuple[str, ...], tuple[Signal, ...]] = {}
     out = []
     for lights in drive.tracks.lights:
         key = tuple(lights[light] for light in sorted(lights))
         if key not in made:
-            shown = {edge: net.signal_state(lights[light], indices) for edge, (light, indices) in links.items()}
+            shown = {
+                edge: road_network.signal_state(lights[light], indices) for edge, (light, indices) in links.items()
+            }
             made[key] = tuple(Signal(h.id, h.x, h.y, h.yaw, shown[h.id.rsplit(".", 1)[0]]) for h in heads)
         out.append(made[key])
     return out

@@ -1,4 +1,4 @@
-"""Do two boxes on the ground overlap: the separating axis test on arrays."""
+"""Oriented boxes on the ground: their corners, and whether they overlap (separating axis test), on arrays."""
 
 import numpy as np
 
@@ -11,7 +11,7 @@ def corners(center: np.ndarray, yaw: np.ndarray, length: np.ndarray, width: np.n
 
 
 def overlap(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Whether the boxes with corners a and b [..., 4, 2] overlap, elementwise; touching boxes do not. NaN: False."""
+    """Whether boxes with corners a and b [..., 4, 2] overlap, elementwise [...]; touching or NaN boxes do not."""
     apart = np.zeros(np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), dtype=bool)
     for box in (a, b):
         for side in (box[..., 0, :] - box[..., 1, :], box[..., 1, :] - box[..., 2, :]):

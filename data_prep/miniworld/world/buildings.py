@@ -1,4 +1,4 @@
-"""Houses along the streets of the mini world: rectangles behind the sidewalks, the same every time."""
+"""Houses along the streets of the town: rectangles behind the sidewalks, the same ones at every call."""
 
 import numpy as np
 import shapely
@@ -11,10 +11,10 @@ SEED = 20
 def place_buildings(
     sidewalks: list[LineString], keep_free: shapely.Geometry, size: tuple[float, float]
 ) -> tuple[tuple[np.ndarray, float], ...]:
-    """Line every sidewalk with houses on its right-hand side, as (outline [4, 2], height in meters).
+    """Houses on the right-hand side of every sidewalk, as (outline [4, 2], height), meters.
 
-    sidewalks: center lines in driving direction, so the town's blocks lie to the right. keep_free: all roads and
-    walkways; no house comes closer than a meter. Houses stay inside [0, size] and do not overlap.
+    sidewalks: center lines in driving direction, so that the blocks of the town lie to the right. keep_free: all roads
+    and walkways; no house comes closer than a meter. Houses stay inside [0, size] and do not overlap.
     """
     rng = np.random.default_rng(SEED)
     blocked = keep_free.buffer(1.0)

@@ -1,4 +1,4 @@
-"""What the simulation hands to the painter and to the writer of the data set: plain numbers, no simulator.
+"""The data types that simulation, painter and writer share: plain numbers, independent of SUMO.
 
 World frame: meters, x east, y north, z up, radians counter-clockwise from +x, seconds. The ego pose is nuScenes':
 origin on the ground below the center of the rear axle, x forward, y left.
@@ -11,7 +11,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Agent:
-    """A road user other than the ego. (x, y) is the center of its box on the ground; size is (width, length, height)."""
+    """A road user or movable object other than the ego. (x, y): center of its box on the ground, meters."""
 
     id: str
     category: str  # nuScenes category name, e.g. "vehicle.car"
@@ -25,7 +25,7 @@ class Agent:
     braking: bool
     blinker: int  # -1 right, 0 none, 1 left
     parked: bool
-    paint: int  # a number the painter turns into a color
+    paint: int  # picks its colors, see `render/colors.py`
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,10 @@ class Signal:
 
 @dataclass(frozen=True)
 class Ego:
-    """The recording vehicle at one instant (rear axle)."""
+    """The ego vehicle at one instant. (x, y, yaw): pose of its rear axle in the world frame, meters and radians.
+
+    Cameras and LiDAR follow the pose alone; the other fields fill the CAN bus and the questions of the data set.
+    """
 
     x: float
     y: float
@@ -51,12 +54,12 @@ class Ego:
     yaw_rate: float  # rad/s
     steering: float  # steering wheel angle, rad, left positive
     braking: bool
-    blinker: int
+    blinker: int  # -1 right, 0 none, 1 left
 
 
 @dataclass(frozen=True)
 class WorldState:
-    """The world at one instant: 20 of them a second, in order of time."""
+    """The world at one instant: the ego, the agents within 80 m of it, and every signal head of the town."""
 
     time: float  # seconds since the start of the scene
     ego: Ego
@@ -66,9 +69,10 @@ class WorldState:
 
 @dataclass(frozen=True)
 class Scene:
-    """A recorded drive: what happened and what it is an example of.
+    """A simulated drive.
 
-    tags: a subset of TAGS, by what really happened in `states`. description: one English sentence or two.
+    states: STATE_RATE a second, in order of time. tags: the subset of TAGS that the detectors found in `states`.
+    description: an English sentence about the drive.
     """
 
     name: str  # scene-0001
@@ -76,6 +80,11 @@ class Scene:
     tags: tuple[str, ...]
     description: str
     states: tuple[WorldState, ...]
+
+    def state(self, time: float) -> WorldState:
+        """The state nearest to `time`, in seconds since the start; the first or last one beyond either end."""
+        index = round(time * STATE_RATE)
+        return self.states[min(max(index, 0), len(self.states) - 1)]
 
 
 TAGS = (
@@ -114,13 +123,14 @@ class Lane:
     speed_limit: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Town:
-    """The static world: every nuScenes map layer in our own terms.
+    """The static world: the layers of a nuScenes map, and the buildings.
 
-    road_segments: (id, polygon, is_intersection). dividers: "road" lines part directions, "lane" lines part lanes.
-    crossings: (polygon, id of the road or junction). stop_lines: (polygon, ids of the signals it obeys).
-    buildings: (outline, height). All positions are world meters with the whole town inside [0, size].
+    road_segments: (id, polygon, is_intersection). road_dividers separate directions, lane_dividers lanes. crossings:
+    (polygon, id of the road or junction). stop_lines: (polygon, ids of the signals that control it). buildings:
+    (outline, height). All positions are world meters with the whole town inside [0, size].
+    Two towns are equal only if they are the same object, so that functions of a town can be cached.
     """
 
     size: tuple[float, float]

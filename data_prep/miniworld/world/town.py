@@ -1,12 +1,12 @@
-"""The static town: every map layer of nuScenes, cut from SUMO's compiled net.
+"""The static town: every map layer of nuScenes, derived from SUMO's compiled road network.
 
 | layer | comes from |
 |---|---|
 | lanes | lanes open to cars, center line buffered by half the width; connectors through junctions |
 | road segments | union of an edge's carriageway lanes (bicycle lane and parking strip included); junction areas |
-| dividers | left borders: of the leftmost lane (parts directions), between lanes (parts lanes) |
+| dividers | left borders: of the leftmost lane (between directions), of the other lanes (between lanes) |
 | crossings, walkways | SUMO's crossings; sidewalks and walking areas |
-| stop lines, signals | the end of each approach; two heads an approach, at the line and beyond the junction |
+| stop lines, signals | the end of each approach; two heads per approach, at the line and beyond the junction |
 | buildings | `buildings.py` |
 
 World frame: meters, x east, y north, everything inside [0, size].
@@ -20,22 +20,22 @@ import shapely.ops
 import sumolib
 from shapely.geometry import LineString
 
-from data_prep.miniworld.world import net
+from data_prep.miniworld.world import road_network
 from data_prep.miniworld.world.buildings import place_buildings
 from data_prep.miniworld.world.state import Lane, Polygon, Signal, Town
 
 MARGIN = 36.0  # meters around the outermost street
 SEAM = 0.05  # meters; closes the cracks between neighboring lanes
-SPUR = 0.3  # meters; cuts off what sticks out between two walkways
-WEDGE = 1.0  # meters; closes the wedges between a junction and a street that meets it askew
+SPUR = 0.3  # meters; removes thin spurs between two walkways
+WEDGE = 1.0  # meters; closes the wedges between a junction and a street that meets it at an angle
 STOP_LINE_DEPTH = 0.5  # meters along the road
 
 
 @lru_cache(maxsize=1)
 def load_town() -> Town:
     """The town with all its layers; the same object at every call."""
-    streets = net.streets()
-    junctions = sorted(net.read_net().getNodes(), key=lambda n: n.getID())
+    streets = road_network.streets()
+    junctions = sorted(road_network.read_net().getNodes(), key=lambda n: n.getID())
     walking, sidewalk_lines = _walkways(streets)
     walkways = shapely.union_all(walking)
     segments = _road_segments(streets, junctions, walkways)
@@ -47,11 +47,13 @@ def load_town() -> Town:
         size=size,
         lanes=_lanes(streets),
         road_segments=tuple((i, _polygons(area)[0], junction) for i, area, junction in segments),
-        road_dividers=tuple(_left_border(net.car_lanes(e)[-1]) for e in streets if e.getFromNode().getID() < _to(e)),
+        road_dividers=tuple(
+            _left_border(road_network.car_lanes(e)[-1]) for e in streets if e.getFromNode().getID() < _to(e)
+        ),
         lane_dividers=tuple(_left_border(lane) for e in streets for lane in e.getLanes()[:-1] if not _is_walk(lane)),
         crossings=_crossings(),
         walkways=tuple(p for area in walking for p in _polygons(area)),
-        drivable=tuple(_polygons(drivable, crumb=20.0)),  # corner slivers behind the walkways are smaller
+        drivable=tuple(_polygons(drivable, crumb=20.0)),  # drops the slivers behind the walkways at corners
         stop_lines=stop_lines,
         signals=signals,
         buildings=place_buildings(sidewalk_lines, shapely.union_all([drivable, walkways]), size),
@@ -68,22 +70,24 @@ def _is_walk(lane: sumolib.net.lane.Lane) -> bool:
 
 def _strip(lane: sumolib.net.lane.Lane) -> shapely.Polygon:
     """The ground a lane covers."""
-    return LineString(net.polyline(lane.getShape())).buffer(lane.getWidth() / 2, cap_style="flat", join_style="mitre")
+    return LineString(road_network.polyline(lane.getShape())).buffer(
+        lane.getWidth() / 2, cap_style="flat", join_style="mitre"
+    )
 
 
 def _left_border(lane: sumolib.net.lane.Lane) -> np.ndarray:
     """The lane's left edge [n, 2], in driving direction."""
-    line = LineString(net.polyline(lane.getShape()))
+    line = LineString(road_network.polyline(lane.getShape()))
     return np.asarray(line.offset_curve(lane.getWidth() / 2, join_style="mitre").coords)
 
 
 def _close(area: shapely.Geometry, reach: float = SEAM) -> shapely.Geometry:
-    """The area with cracks narrower than twice `reach` meters filled; a negative reach cuts spurs off instead."""
+    """Morphological closing: cracks narrower than twice `reach` meters are filled; negative: opening, spurs removed."""
     return area.buffer(reach, join_style="mitre").buffer(-reach, join_style="mitre")
 
 
 def _polygons(area: shapely.Geometry, crumb: float = 1.0) -> list[Polygon]:
-    """Our polygons of a shapely area, the largest first; pieces below `crumb` square meters are left out."""
+    """The `Polygon`s of a shapely area, the largest first; pieces below `crumb` square meters are dropped."""
     parts = [p for p in shapely.get_parts(shapely.make_valid(area)) if p.geom_type == "Polygon" and p.area > crumb]
     parts.sort(key=lambda p: -p.area)
     return [
@@ -95,28 +99,34 @@ def _polygons(area: shapely.Geometry, crumb: float = 1.0) -> list[Polygon]:
 def _walkways(streets: tuple[sumolib.net.edge.Edge, ...]) -> tuple[list[shapely.Geometry], list[LineString]]:
     """Sidewalks and walking areas, and the sidewalks' center lines."""
     lanes = [lane for e in streets for lane in e.getLanes() if _is_walk(lane)]
-    corners = [e.getLane(0) for e in net.read_net().getEdges() if e.getFunction() == "walkingarea"]
+    corners = [e.getLane(0) for e in road_network.read_net().getEdges() if e.getFunction() == "walkingarea"]
     areas = [shapely.make_valid(shapely.Polygon(lane.getShape())) for lane in corners if len(lane.getShape()) > 2]
-    return [_strip(lane) for lane in lanes] + areas, [LineString(net.polyline(lane.getShape())) for lane in lanes]
+    return [_strip(lane) for lane in lanes] + areas, [
+        LineString(road_network.polyline(lane.getShape())) for lane in lanes
+    ]
 
 
 def _crossings() -> tuple[tuple[Polygon, str], ...]:
     """Zebra crossings, each with the id of its junction."""
-    edges = sorted((e for e in net.read_net().getEdges() if e.getFunction() == "crossing"), key=lambda e: e.getID())
+    edges = sorted(
+        (e for e in road_network.read_net().getEdges() if e.getFunction() == "crossing"), key=lambda e: e.getID()
+    )
     return tuple((_polygons(_strip(e.getLane(0)))[0], e.getID()[1:].rsplit("_", 1)[0]) for e in edges)
 
 
 def _road_segments(
     streets: tuple[sumolib.net.edge.Edge, ...], junctions: list[sumolib.net.node.Node], walkways: shapely.Geometry
 ) -> list[tuple[str, shapely.Geometry, bool]]:
-    """(edge or junction id, carriageway, whether it is a junction). SUMO's junction outlines include the corners
-    where people walk, so the walkways are taken out."""
+    """(edge or junction id, road area, whether it is a junction).
+
+    SUMO's junction outlines include the corners where people walk, so the walkways are subtracted.
+    """
     roads = [
         (e.getID(), _close(shapely.union_all([_strip(lane) for lane in e.getLanes() if not _is_walk(lane)])), False)
         for e in streets
     ]
     crossing = shapely.union_all(
-        [_strip(e.getLane(0)) for e in net.read_net().getEdges() if e.getFunction() == "crossing"]
+        [_strip(e.getLane(0)) for e in road_network.read_net().getEdges() if e.getFunction() == "crossing"]
     )
     cut = walkways.difference(crossing)
     carriageway = shapely.union_all([area for _, area, _ in roads])
@@ -129,10 +139,10 @@ def _road_segments(
 
 
 def _lanes(streets: tuple[sumolib.net.edge.Edge, ...]) -> dict[str, Lane]:
-    """Lanes and the connectors between them; SUMO cuts some connectors in two, here each is one piece."""
+    """Lanes and the connectors between them; SUMO splits some connectors in two, here each is one lane."""
     lanes: dict[str, Lane] = {}
     for edge in streets:
-        for lane in net.car_lanes(edge):
+        for lane in road_network.car_lanes(edge):
             links = [link for link in lane.getOutgoing() if link.getToLane().allows("passenger")]
             links = [link for link in links if not link.getToLane().getEdge().isSpecial()]
             for link in links:
@@ -143,7 +153,7 @@ def _lanes(streets: tuple[sumolib.net.edge.Edge, ...]) -> dict[str, Lane]:
 
 
 def _lane(lane: sumolib.net.lane.Lane, successors: tuple[str, ...]) -> Lane:
-    centerline = net.polyline(lane.getShape())
+    centerline = road_network.polyline(lane.getShape())
     area = _polygons(_strip(lane))[0]
     return Lane(
         lane.getID(), centerline, lane.getWidth(), area, successors, False, lane.getEdge().getID(), lane.getSpeed()
@@ -151,15 +161,18 @@ def _lane(lane: sumolib.net.lane.Lane, successors: tuple[str, ...]) -> Lane:
 
 
 def _connector(link: sumolib.net.connection.Connection) -> Lane:
-    """The way through the junction, from the end of one lane to the start of the next."""
+    """The lane through a junction, from the end of one lane to the start of the next."""
     pieces, via = [], link.getViaLaneID()
     while via:
-        piece = net.read_net().getLane(via)
-        pieces.append(net.polyline(piece.getShape()))
+        piece = road_network.read_net().getLane(via)
+        pieces.append(road_network.polyline(piece.getShape()))
         via = piece.getOutgoing()[0].getViaLaneID()
-    start, end = net.polyline(link.getFromLane().getShape())[-1], net.polyline(link.getToLane().getShape())[0]
-    centerline = net.polyline([start, *np.concatenate(pieces), end])
-    width, first = link.getToLane().getWidth(), net.read_net().getLane(link.getViaLaneID())
+    start, end = (
+        road_network.polyline(link.getFromLane().getShape())[-1],
+        road_network.polyline(link.getToLane().getShape())[0],
+    )
+    centerline = road_network.polyline([start, *np.concatenate(pieces), end])
+    width, first = link.getToLane().getWidth(), road_network.read_net().getLane(link.getViaLaneID())
     area = LineString(centerline).buffer(width / 2, cap_style="flat")
     junction = link.getJunction().getID()
     successors = (link.getToLane().getID(),)
@@ -169,10 +182,10 @@ def _connector(link: sumolib.net.connection.Connection) -> Lane:
 def _signals(
     streets: tuple[sumolib.net.edge.Edge, ...], drivable: shapely.Geometry
 ) -> tuple[tuple[Signal, ...], tuple[tuple[Polygon, tuple[str, ...]], ...]]:
-    """Heads at the right curb, one at the stop line and one beyond the junction; and the stop line of each approach."""
+    """Signal heads at the right curb, at the stop line and beyond the junction; and the stop line of each approach."""
     signals, stop_lines = [], []
     for edge in streets:
-        rightmost, leftmost = net.car_lanes(edge)[0], net.car_lanes(edge)[-1]
+        rightmost, leftmost = road_network.car_lanes(edge)[0], road_network.car_lanes(edge)[-1]
         end, ahead = _end(rightmost)
         right = np.array([ahead[1], -ahead[0]])
         near_side = end + right * rightmost.getWidth() / 2
@@ -180,7 +193,7 @@ def _signals(
         back = ahead * STOP_LINE_DEPTH
         line = Polygon(np.array([far_side - back, near_side - back, near_side, far_side]))
         heads: tuple[str, ...] = ()
-        if edge.getID() in net.signal_links():
+        if edge.getID() in road_network.signal_links():
             yaw = float(np.arctan2(ahead[1], ahead[0]))
             reach = float(np.hypot(*np.ptp(np.asarray(edge.getToNode().getShape())[:, :2], axis=0)))
             near = _off_road(near_side, right, drivable, 12.0)
@@ -194,7 +207,7 @@ def _signals(
 
 def _end(lane: sumolib.net.lane.Lane) -> tuple[np.ndarray, np.ndarray]:
     """Last point of a lane and the unit direction there."""
-    points = net.polyline(lane.getShape())
+    points = road_network.polyline(lane.getShape())
     step = points[-1] - points[-2]
     return points[-1], step / np.hypot(*step)
 
@@ -208,7 +221,7 @@ def _last_on_road(start: np.ndarray, ahead: np.ndarray, junction: sumolib.net.no
 
 
 def _off_road(point: np.ndarray, right: np.ndarray, drivable: shapely.Geometry, reach: float) -> np.ndarray:
-    """The first place to the right of `point` that stands 0.6 m clear of the carriageway."""
+    """The first place to the right of `point` with 0.6 m to the road. Raises ValueError if there is none in `reach`."""
     for step in np.arange(0.0, reach, 0.2):
         place = point + right * step
         if drivable.distance(shapely.Point(place)) >= 0.6:

@@ -1,8 +1,22 @@
-"""A town small enough to reason about by hand: one straight street along x, one house, one signal, one crossing."""
+"""A town small enough for results by hand: one straight street along x, one house, one signal, one crossing."""
 
 import numpy as np
 
 from data_prep.miniworld.world.state import Agent, Ego, Lane, Polygon, Signal, Town, WorldState
+
+SIZES = {  # category: (width, length, height)
+    "vehicle.car": (1.9, 4.6, 1.6),
+    "vehicle.truck": (2.5, 7.5, 3.2),
+    "vehicle.bus.rigid": (2.9, 11.0, 3.4),
+    "vehicle.trailer": (2.5, 8.0, 3.5),
+    "vehicle.construction": (2.7, 6.4, 3.1),
+    "vehicle.motorcycle": (0.8, 2.1, 1.6),
+    "vehicle.bicycle": (0.6, 1.75, 1.7),
+    "human.pedestrian.adult": (0.65, 0.7, 1.75),
+    "movable_object.trafficcone": (0.4, 0.4, 1.0),
+    "movable_object.barrier": (2.5, 0.5, 1.0),
+    "movable_object.debris": (0.8, 0.8, 0.6),
+}
 
 
 def rectangle(x0, y0, x1, y1):

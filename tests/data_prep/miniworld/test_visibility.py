@@ -1,4 +1,4 @@
-"""Box geometry against brute force and against cases one can do in the head."""
+"""Box geometry against brute force and against cases computed by hand."""
 
 import math
 
@@ -43,7 +43,7 @@ def test_points_are_counted_in_turned_boxes():
     assert count_points(Boxes(boxes), points * [1, 1, 0]).tolist() == [0, 0]  # the road is nobody
 
 
-def test_what_stands_before_hides():
+def test_walls_and_boxes_in_front_occlude():
     target, truck = Boxes([box(20.0, 0.0)]), Boxes([box(10.0, 0.0, width=3.0, height=3.5)])
     eye, wall = np.array([0.0, 0.0, 1.5]), np.array([[[15.0, -5.0], [15.0, 5.0]]])
     nobody = Boxes([])

@@ -1,6 +1,9 @@
-"""Facts and answers of hand-made situations: what a person would say of them is what the rules say."""
+"""Facts and answers: of situations made by hand, as a person would give them, and of a written data set."""
 
+import itertools
+import json
 import math
+import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,6 +13,7 @@ from data_prep.miniworld.drivelm.facts import observe
 from data_prep.miniworld.drivelm.rules import key_frame
 from data_prep.miniworld.drivelm.views import views
 from data_prep.miniworld.world.state import Agent, Ego, Polygon, Signal, WorldState
+from tests import realdata
 
 NOWHERE = SimpleNamespace(signals=(), stop_lines=())
 STOP_LINE = Polygon(np.array([[6.0, -3.5], [6.5, -3.5], [6.5, 0.2], [6.0, 0.2]]))
@@ -132,24 +136,44 @@ def test_many_cars_and_their_states():
     assert said["Are there moving cars to the front of the ego car?"] == "Yes."
 
 
-@pytest.mark.parametrize(
-    ("place", "camera"),
-    [
-        ((20.0, 0.0), "CAM_FRONT"),
-        ((-20.0, 0.0), "CAM_BACK"),
-        ((10.0, 14.0), "CAM_FRONT_LEFT"),
-        ((-6.0, -14.0), "CAM_BACK_RIGHT"),
-    ],
-)
-def test_views_use_the_camera_that_looks_there(place, camera):
-    state = WorldState(0.0, ego(0.0), (agent("car", *place),), ())
-    found, (x1, y1, x2, y2) = views(state, np.ones(1), np.zeros((0, 2, 2)))["car"]
-    assert found == camera and 0 <= x1 < x2 <= 1600 and 0 <= y1 < y2 <= 900
-    assert views(state, np.array([0.2]), np.zeros((0, 2, 2))) == {}  # hardly visible: nobody points at it
+def test_questions_name_what_is_there(root, tables):
+    drivelm = json.loads((root / "drivelm.json").read_text())
+    assert set(drivelm) == {scene["token"] for scene in tables.scene}
+    kinds = {"perception", "prediction", "planning", "behavior"}
+    pairs = 0
+    for scene, entry in drivelm.items():
+        assert len(entry["key_frames"]) == 33  # all but the last second, whose future is not recorded
+        for token, frame in entry["key_frames"].items():
+            assert tables.get("sample", token)["scene_token"] == scene
+            assert set(frame) == {"key_object_infos", "QA", "image_paths"} and set(frame["QA"]) == kinds
+            for path in frame["image_paths"].values():
+                assert (root / path.removeprefix("../nuscenes/")).is_file()
+            for tag, info in frame["key_object_infos"].items():
+                name, camera, x, y = tag.strip("<>").split(",")
+                x1, y1, x2, y2 = info["2d_bbox"]
+                assert re.fullmatch("c[1-9]", name) and camera in frame["image_paths"]
+                assert 0 <= x1 < x2 <= 1600 and 0 <= y1 < y2 <= 900
+                assert (float(x), float(y)) == pytest.approx(((x1 + x2) / 2, (y1 + y2) / 2), abs=0.06)
+            for pair in itertools.chain(*frame["QA"].values()):
+                assert list(pair) == ["Q", "A", "C", "con_up", "con_down", "cluster", "layer"]
+                assert set(re.findall("<c[^>]*>", pair["Q"] + pair["A"])) <= set(frame["key_object_infos"])
+                pairs += 1
+    assert pairs > 66 * 20
 
 
-def test_a_house_hides_a_signal():
-    state = WorldState(0.0, ego(0.0), (), (Signal("s", 20.0, 0.0, 0.0, "g"),))
-    wall = np.array([[[10.0, -9.0], [10.0, 9.0]]])
-    assert set(views(state, np.zeros(0), np.zeros((0, 2, 2)))) == {"s"}
-    assert views(state, np.zeros(0), wall) == {}
+def test_questions_look_like_drivelms(root):
+    """Our templates, tags replaced, are DriveLM's own wherever the released sample has that kind of question."""
+    real = realdata.folder() / "drivelm_challenge" / "data" / "train_sample.json"
+
+    def templates(path):
+        found = set()
+        for scene in json.loads(path.read_text()).values():
+            for frame in scene["key_frames"].values():
+                for kind, pairs in frame["QA"].items():
+                    found |= {(kind, re.sub("<c[^>]*>", "<T>", pair["Q"])) for pair in pairs}
+        return found
+
+    theirs, ours = templates(real), templates(root / "drivelm.json")
+    free = re.compile(r"^(What are objects|What is the status of|Are there)")  # depend on what stands where
+    unknown = {q for kind, q in ours if not free.match(q) and (kind, q) not in theirs}
+    assert unknown == set()

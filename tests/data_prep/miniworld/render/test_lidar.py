@@ -1,4 +1,4 @@
-"""The point cloud: surfaces, occlusion, frame, sameness."""
+"""The point cloud: surfaces, occlusion, frame, determinism."""
 
 import numpy as np
 import pytest

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import shapely
 
-from data_prep.miniworld.world import net
+from data_prep.miniworld.world import road_network
 from data_prep.miniworld.world.town import load_town
 
 
@@ -40,7 +40,7 @@ def test_connectors_join_the_lanes_they_name(town):
 
 
 def test_streets_are_two_way_with_one_and_two_lanes(town):
-    lanes_of = {edge.getID(): len(net.car_lanes(edge)) for edge in net.streets()}
+    lanes_of = {edge.getID(): len(road_network.car_lanes(edge)) for edge in road_network.streets()}
     assert set(lanes_of.values()) == {1, 2}
     assert all(edge[2:] + edge[:2] in lanes_of for edge in lanes_of)
 
@@ -83,7 +83,7 @@ def test_road_dividers_run_between_opposite_lanes(town):
 def test_each_light_has_two_heads_off_the_road_and_a_stop_line_on_it(town, drivable):
     heads = {signal.id: signal for signal in town.signals}
     named = [head for _, ids in town.stop_lines for head in ids]
-    assert sorted(named) == sorted(heads) and len(heads) == 2 * len(net.signal_links())
+    assert sorted(named) == sorted(heads) and len(heads) == 2 * len(road_network.signal_links())
     for polygon, ids in town.stop_lines:
         assert area(polygon).intersection(drivable).area > 0.9 * area(polygon).area
         for head in ids:
@@ -99,29 +99,3 @@ def test_buildings_keep_off_roads_walkways_and_each_other(town, drivable):
     assert len(houses) > 150
     assert all(house.distance(drivable) > 0.9 and house.distance(walkways) > 0.9 for house in houses)
     assert shapely.union_all(houses).area == pytest.approx(sum(house.area for house in houses))
-
-
-def test_a_head_shows_what_its_links_show():
-    assert net.signal_state("GgrryrrG", (0, 1)) == "g"
-    assert net.signal_state("yyrr", (0, 1)) == "y"
-    assert net.signal_state("GGrr", (2, 3)) == "r"
-
-
-def test_lights_never_give_green_to_crossing_streets(town):
-    yaw = {signal.id.rsplit(".", 1)[0]: signal.yaw for signal in town.signals}
-    for light in net.read_net().getTrafficLights():
-        for program in _programs(light.getID()):
-            green = [
-                e
-                for e, (i, k) in net.signal_links().items()
-                if i == light.getID() and net.signal_state(program, k) == "g"
-            ]
-            for a in green:
-                for b in green:
-                    assert abs(np.cos(yaw[a] - yaw[b])) > 0.7, f"{light.getID()} gives green to {a} and {b}"
-
-
-def _programs(light):
-    import xml.etree.ElementTree as ElementTree
-
-    return [p.get("state") for p in ElementTree.parse(net.NET_FILE).find(f"tlLogic[@id='{light}']").iter("phase")]

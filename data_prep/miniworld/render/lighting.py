@@ -1,8 +1,8 @@
-"""The light and weather of a scene: sun, haze, sky and the colors they give to the ground. Drawn from a seed.
+"""Lighting and weather of a scene, sampled from a seed: sun, haze, sky, and the colors of the ground.
 
-Colors are BGR, 0 to 255. Haze follows exp(-distance / visibility) towards `haze_color`, for the ground, the bodies and the
-buildings alike. The sky is one panorama around the horizon: column 0 looks along +x, columns grow counter-clockwise,
-row 0 is SKY_TOP above the horizon and the last row SKY_BOTTOM below it.
+Colors are BGR, 0 to 255. Haze blends every color towards `haze` with transmittance exp(-distance / visibility), for
+ground, meshes and walls alike. The sky is one panorama around the horizon: column 0 looks along +x, columns grow
+counter-clockwise, row 0 is at elevation SKY_TOP and the last row at SKY_BOTTOM, in radians.
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ _GROUND = {
     Surface.TAR: (70, 68, 66),
     Surface.WALKWAY: (152, 157, 163),
     Surface.JOINT: (122, 127, 132),
-    Surface.KERB: (184, 186, 190),
+    Surface.CURB: (184, 186, 190),
     Surface.WHITE: (228, 231, 232),
     Surface.YELLOW: (62, 186, 226),
     Surface.YARD: (118, 132, 140),
@@ -33,7 +33,7 @@ _ROUGHNESS = {
     Surface.TAR: 8.0,
     Surface.WALKWAY: 12.0,
     Surface.JOINT: 10.0,
-    Surface.KERB: 12.0,
+    Surface.CURB: 12.0,
     Surface.WHITE: 20.0,
     Surface.YELLOW: 20.0,
     Surface.YARD: 14.0,
@@ -43,11 +43,11 @@ _ROUGHNESS = {
 
 @dataclass(frozen=True)
 class Weather:
-    """A kind of day. tint: what a white wall in full light looks like; cover: share of the sky that is cloud."""
+    """A kind of weather. tint: color factors of the light; cover: share of the sky that clouds cover."""
 
     tint: tuple[float, float, float]
-    ambient: float  # share of the light that comes from everywhere
-    shadow: float  # how much of the light a shadow takes
+    ambient: float  # intensity of the ambient light
+    shadow: float  # share of the light that a shadow removes
     zenith: tuple[int, int, int]
     haze: tuple[int, int, int]
     visibility: float  # meters
@@ -66,11 +66,12 @@ WEATHERS = (
 
 
 @dataclass(frozen=True)
-class Light:
-    """What the painter needs to know of the day.
+class Lighting:
+    """The lighting of one scene.
 
-    sun: unit vector towards it. sky: uint8 BGRA [SKY_ROWS, 1.5 SKY_COLUMNS, 4], the panorama and its first half once more, so
-    that any camera's part is one piece. ground: palette, uint8 [256, 1, 3].
+    sun: unit vector towards the sun. sky: uint8 BGRA [SKY_ROWS, 1.5 SKY_COLUMNS, 4], the panorama followed by its
+    first half again, so that the part that a camera sees is contiguous. ground: palette of `ground.palette`, uint8
+    [256, 1, 3].
     """
 
     weather: Weather
@@ -79,17 +80,17 @@ class Light:
     ground: np.ndarray
 
     def shade(self, normals: np.ndarray) -> np.ndarray:
-        """How bright faces with unit normals [..., 3] are, [...], about 0.55 to 1.15."""
+        """Ambient and diffuse brightness [...] of faces with unit normals [..., 3], about 0.55 to 1.15."""
         ambient = self.weather.ambient * (0.86 + 0.14 * normals[..., 2])
         return ambient + (1.15 - self.weather.ambient) * np.maximum(normals @ self.sun.astype(normals.dtype), 0.0)
 
-    def clear(self, distance: np.ndarray) -> np.ndarray:
-        """The share of a thing's own color that haze leaves at `distance` meters."""
+    def transmittance(self, distance: np.ndarray) -> np.ndarray:
+        """The share of an object's color that haze leaves at `distance` meters."""
         return np.exp(-distance / self.weather.visibility)
 
 
-def light_of(seed: int) -> Light:
-    """The light of the scene with this seed; the same seed gives the same light."""
+def sample_lighting(seed: int) -> Lighting:
+    """The lighting of a scene; the same seed gives the same lighting."""
     rng = np.random.default_rng([seed, 11])
     weather = WEATHERS[int(rng.choice(len(WEATHERS), p=(0.32, 0.24, 0.18, 0.14, 0.12)))]
     height, azimuth = np.radians(rng.uniform(*weather.sun_height_deg)), rng.uniform(0.0, 2 * np.pi)
@@ -101,20 +102,20 @@ def light_of(seed: int) -> Light:
     for surface, color in _GROUND.items():
         tone = np.asarray(color, np.float64) * (road if surface in (Surface.ASPHALT, Surface.TAR) else 1.0)
         base[surface] = (tone + (dry if surface == Surface.GRASS else 0.0)) * gain
-    return Light(weather, sun, _sky(weather, sun, rng), palette(base, _ROUGHNESS))
+    return Lighting(weather, sun, _sky(weather, sun, rng), palette(base, _ROUGHNESS))
 
 
 def _sky(weather: Weather, sun: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Gradient, clouds, the glow around the sun, and the line of hills and roofs at the horizon."""
-    rise = np.linspace(SKY_TOP, SKY_BOTTOM, SKY_ROWS // 2, dtype=np.float32)[:, None]  # painted half as fine
+    """The panorama: gradient, clouds, the glow around the sun, and hills and roofs at the horizon."""
+    rise = np.linspace(SKY_TOP, SKY_BOTTOM, SKY_ROWS // 2, dtype=np.float32)[:, None]  # painted at half the resolution
     turn = np.linspace(0.0, 2 * np.pi, SKY_COLUMNS // 2, endpoint=False, dtype=np.float32)[None]
     haze, zenith = (np.asarray(color, np.float32) for color in (weather.haze, weather.zenith))
     blend = np.clip(rise / np.radians(32.0), 0.0, 1.0)[..., None] ** 0.6
     sky = (1 - blend) * haze + blend * zenith
     clouds = _clouds(rng, rise.size, turn.size)
     density = np.clip((clouds - (1.0 - weather.cover)) * 3.0, 0.0, 1.0) * np.clip(rise / np.radians(9.0), 0.15, 1.0)
-    body = np.asarray(weather.tint, np.float32) * (246.0 - 62.0 * weather.cover * clouds[..., None])
-    sky = sky + 0.8 * density[..., None] * (body - sky)
+    cloud = np.asarray(weather.tint, np.float32) * (246.0 - 62.0 * weather.cover * clouds[..., None])
+    sky = sky + 0.8 * density[..., None] * (cloud - sky)
     toward = np.cos(rise) * (np.cos(turn) * sun[0] + np.sin(turn) * sun[1]) + np.sin(rise) * sun[2]
     glow = (np.exp((toward - 1.0) * 14.0) * (0.8 - 0.64 * weather.cover)).astype(np.float32)
     sky = sky + glow[..., None] * (np.array([215.0, 240.0, 255.0], np.float32) - sky)
@@ -127,17 +128,17 @@ def _sky(weather: Weather, sun: np.ndarray, rng: np.random.Generator) -> np.ndar
 
 
 def _clouds(rng: np.random.Generator, rows: int, columns: int) -> np.ndarray:
-    """Smooth noise in [0, 1], float32 [rows, columns], stretched along the horizon and closing around the circle."""
+    """Smooth noise in [0, 1], float32 [rows, columns], stretched along the horizon and periodic around it."""
     total = np.zeros((rows, columns), np.float32)
     for across, up, weight in ((12, 4, 1.0), (32, 10, 0.6), (80, 26, 0.3), (200, 60, 0.15)):
         cells = rng.normal(0.0, 1.0, (up, across)).astype(np.float32)
         twice = cv2.resize(np.tile(cells, 2), (2 * columns, rows), interpolation=cv2.INTER_CUBIC)
-        total += weight * twice[:, columns // 2 : columns // 2 + columns]  # the middle goes round without a seam
+        total += weight * twice[:, columns // 2 : columns // 2 + columns]  # the middle of the two periods has no seam
     return np.clip(0.5 + 0.28 * total, 0.0, 1.0)
 
 
 def _ridge(rng: np.random.Generator, height_deg: float, knots: int) -> np.ndarray:
-    """A skyline [SKY_COLUMNS], degrees above the horizon, closing around the circle."""
+    """Elevation of a ridge line [SKY_COLUMNS], degrees above the horizon, periodic."""
     values = rng.uniform(0.1, 1.0, knots) * height_deg
     position = np.linspace(0.0, knots, SKY_COLUMNS, endpoint=False)
     return np.interp(position, np.arange(knots + 1), np.append(values, values[0]))

@@ -1,4 +1,4 @@
-"""Scenes show what their tags say, move as cars can, and come out the same however they are made."""
+"""Simulated scenes show what their tags say, move as cars can, and depend on their arguments alone."""
 
 import hashlib
 import pickle
@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 import shapely
 
-from data_prep.miniworld.traffic import maneuvers, motion, traffic
-from data_prep.miniworld.traffic.demand import FLEET, PEOPLE
-from data_prep.miniworld.traffic.detect import DETECTORS, Drive
+from data_prep.miniworld.traffic import maneuvers
+from data_prep.miniworld.traffic.demand import FLEET
 from data_prep.miniworld.world import boxes
 from data_prep.miniworld.world.state import STATE_RATE, TAGS
 from data_prep.miniworld.world.town import load_town
@@ -78,10 +77,12 @@ def test_ego_moves_as_a_car_can(scenes):
 
 def test_ego_touches_nobody_and_stays_on_the_road(scenes):
     road = shapely.union_all([shapely.Polygon(p.exterior, p.holes) for p in load_town().drivable]).buffer(0.3)
-    body = FLEET["compact"]
+    agent_type = FLEET["compact"]
     for scene in scenes.values():
         for state in scene.states[::5]:
-            own = outline(state.ego, body.length, body.width, body.length / 2 - body.rear_overhang)
+            own = outline(
+                state.ego, agent_type.length, agent_type.width, agent_type.length / 2 - agent_type.rear_overhang
+            )
             assert road.contains(own)
             for agent in state.agents:
                 assert not own.intersects(outline(agent, agent.length, agent.width)), (scene.name, agent.id)
@@ -162,65 +163,3 @@ def test_too_short_a_scene_is_refused_in_one_line():
     with pytest.raises(UserError, match="three_point_turn") as error:
         maneuvers.simulate(0, SEED, "val", seconds=12.0)
     assert "\n" not in str(error.value)
-
-
-def test_rear_axle_follows_a_circle_on_the_inside():
-    radius, reach = 10.0, 3.0
-    angle = np.arange(0.0, 12.0, 0.001)
-    front = radius * np.stack([np.cos(angle), np.sin(angle)], axis=-1)
-    rear, yaw = motion.drag(front[None], np.full((1, len(angle)), np.pi / 2), np.array([reach]))
-    assert np.linalg.norm(rear[0, -1]) == pytest.approx(np.sqrt(radius**2 - reach**2), rel=1e-3)
-    np.testing.assert_allclose(np.linalg.norm(front - rear[0], axis=-1), reach)
-    ahead = np.array([np.cos(yaw[0, -1]), np.sin(yaw[0, -1])])
-    np.testing.assert_allclose(front[-1] - reach * ahead, rear[0, -1], atol=1e-9)
-
-
-def test_a_person_who_jumps_becomes_two():
-    rows = np.stack([np.arange(60), np.arange(60) * 0.12, np.zeros(60)], axis=1)
-    rows[30:, 1] += 5.0
-    log = traffic.Log(60, {"person0": rows}, [{}] * 60)
-    tracks = motion.tracks_of(log, {"person0": PEOPLE["adult"]})
-    assert tracks.ids == ["person0", "person0_1"]
-    assert np.isnan(tracks.pivot[0, 60:]).all() and np.isnan(tracks.pivot[1, :60]).all()
-    np.testing.assert_allclose(tracks.speed[1, 80:100], 1.2, atol=0.05)
-
-
-def test_boxes_overlap_only_when_they_do():
-    car = boxes.corners(np.zeros(2), np.array(0.0), np.array(4.0), np.array(2.0))
-    beside = boxes.corners(np.array([0.0, 2.01]), np.array(0.0), np.array(4.0), np.array(2.0))
-    corner = boxes.corners(np.array([2.6, 1.6]), np.array(np.pi / 4), np.array(4.0), np.array(0.5))
-    across = boxes.corners(np.array([0.0, 2.0]), np.array(np.pi / 2), np.array(4.0), np.array(0.5))
-    assert not boxes.overlap(car, beside) and boxes.overlap(car, across)
-    assert boxes.overlap(car, corner) == shapely.Polygon(car).intersects(shapely.Polygon(corner))
-    assert not boxes.overlap(car, np.full((4, 2), np.nan))
-
-
-def straight_drive(speed):
-    """A lone ego far from any street, driving east with the given speeds [T]."""
-    x = 1e4 + np.concatenate([[0.0], np.cumsum(speed)[:-1]]) / STATE_RATE
-    pivot = np.stack([x, np.zeros_like(x)], axis=-1)[None]
-    still = np.zeros((1, len(x)))
-    tracks = motion.Tracks(
-        ["ego"],
-        [FLEET["compact"]],
-        pivot,
-        still,
-        speed[None],
-        np.array([1.35]),
-        still > 0,
-        still.astype(int),
-        [{}] * len(x),
-    )
-    return Drive(tracks, 0)
-
-
-def test_detectors_do_not_fire_on_plain_driving():
-    drive = straight_drive(np.full(400, 8.0))
-    assert not any(detector(drive) for detector in DETECTORS.values())
-
-
-def test_a_stop_counts_only_if_the_car_goes_on():
-    moving, standing = np.full(100, 8.0), np.zeros(60)
-    assert DETECTORS["stop_and_resume"](straight_drive(np.concatenate([moving, standing, moving])))
-    assert not DETECTORS["stop_and_resume"](straight_drive(np.concatenate([moving, standing])))
-    assert not DETECTORS["stop_and_resume"](straight_drive(np.concatenate([moving, standing[:20], moving])))

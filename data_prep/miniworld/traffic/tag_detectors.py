@@ -1,7 +1,7 @@
-"""What really happened in a drive: one detector per tag, each a function of the recorded motion only.
+"""The tags of a drive: one detector per tag, each a function of the recorded motion only.
 
-A drive is the tracks of a scene and the row of the ego in them. "Ahead" means along the path the ego went on to
-drive, so a car in the next lane, or one the ego turned away from, is never taken for its leader.
+A drive is the tracks of a scene and the row of the ego in them. "Ahead" means along the path that the ego drives
+afterwards, so a car in the next lane, or on a street that the ego does not take, is never its leader.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ import numpy as np
 import shapely
 
 from data_prep.miniworld.traffic.motion import Tracks, rate
-from data_prep.miniworld.world import net
+from data_prep.miniworld.world import road_network
 from data_prep.miniworld.world.state import STATE_RATE, TAGS
 from data_prep.miniworld.world.town import load_town
 
@@ -42,16 +42,19 @@ class Drive:
 
     @cached_property
     def traveled(self) -> np.ndarray:
-        """Meters along the path [T]."""
+        """Meters driven since the first state [T]."""
         return np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(self.path, axis=0).T))])
 
     @cached_property
     def people(self) -> np.ndarray:
         """Rows that are people [A]."""
-        return np.array([body.kind == "pedestrian" for body in self.tracks.bodies])
+        return np.array([agent_type.sumo_class == "pedestrian" for agent_type in self.tracks.types])
 
     def ahead(self, t: int, reach: float, half_width: float) -> tuple[np.ndarray, np.ndarray]:
-        """Rows and distances (center to center, along the path) of whoever is on the next `reach` meters at time t."""
+        """Rows of the agents on the next `reach` meters of the path at state t, and their distances along it (centers).
+
+        half_width: greatest distance of a center from the path, meters.
+        """
         last = int(np.searchsorted(self.traveled, self.traveled[t] + reach))
         way = self.path[t : last + 1 : 2]
         gap = np.linalg.norm(self.center[:, t, None] - way[None], axis=-1)
@@ -63,7 +66,7 @@ class Drive:
 
 
 def tags_of(drive: Drive) -> tuple[str, ...]:
-    """Every tag the drive deserves, in the order of TAGS."""
+    """Every tag whose detector fires, in the order of TAGS."""
     return tuple(tag for tag in TAGS if DETECTORS[tag](drive))
 
 
@@ -95,7 +98,7 @@ def stopped_and_resumed(drive: Drive) -> bool:
 
 
 def yielded_to_person(drive: Drive) -> bool:
-    """Slowed below 1.5 m/s for a walker on the road within 13 m ahead, not for a light or a vehicle; then drove on."""
+    """Slowed below 1.5 m/s for a person walking on the road within 13 m, not for a light or vehicle; then drove on."""
     for start, end in _standing(drive, 1.5, 0.4):
         came_fast = drive.speed[max(0, start - 8 * STATE_RATE) : start].max(initial=0.0) > 3.0
         if not came_fast or drive.traveled[-1] - drive.traveled[start] < 10.0 or end >= len(drive.speed):
@@ -115,7 +118,7 @@ def _waits_for_person(drive: Drive, t: int) -> bool:
 
 
 def leader_braked(drive: Drive) -> bool:
-    """The vehicle ahead braked at 4.5 m/s2 or more over half a second; the ego lost 3 m/s, 2.5 m/s2 at its hardest."""
+    """The leader braked with 4.5 m/s2 or more over half a second; the ego slowed by 3 m/s, with up to 2.5 m/s2."""
     span, horizon = STATE_RATE // 2, 3 * STATE_RATE
     own = rate(drive.speed, 4)
     for t in range(span, len(drive.speed) - horizon, 4):
@@ -133,7 +136,7 @@ def leader_braked(drive: Drive) -> bool:
 
 
 def overtook(drive: Drive) -> bool:
-    """Was in a lane of the other direction for a second or more and there passed a vehicle slower than itself."""
+    """Was in a lane of the other direction for a second or more and passed a vehicle from there."""
     opposite = np.zeros(len(drive.yaw), dtype=bool)
     for area, line in _lane_strips():
         inside = shapely.contains_xy(area, drive.path)
@@ -194,7 +197,7 @@ def _held_by_light(drive: Drive, t: int) -> bool:
     aligned = np.cos(lines.yaw - drive.yaw[t]) > 0.85
     here = np.flatnonzero((along > 0.0) & (along < 12.0) & (np.abs(across) < 4.0) & aligned)
     lights = drive.tracks.lights[t]
-    return any(net.signal_state(lights[lines.light[i]], lines.links[i]) != "g" for i in here)
+    return any(road_network.signal_state(lights[lines.light[i]], lines.links[i]) != "g" for i in here)
 
 
 @dataclass(frozen=True)
@@ -209,7 +212,7 @@ class _StopLines:
 def _stop_lines() -> _StopLines:
     heads = {signal.id: signal for signal in load_town().signals}
     lines = [(polygon, ids[0]) for polygon, ids in load_town().stop_lines if ids]
-    links = [net.signal_links()[head.rsplit(".", 1)[0]] for _, head in lines]
+    links = [road_network.signal_links()[head.rsplit(".", 1)[0]] for _, head in lines]
     middle = np.array([polygon.exterior.mean(axis=0) for polygon, _ in lines])
     yaw = np.array([heads[head].yaw for _, head in lines])
     return _StopLines(middle, yaw, [light for light, _ in links], [indices for _, indices in links])

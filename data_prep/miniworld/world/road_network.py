@@ -1,7 +1,7 @@
-"""SUMO's street net of the town, read once: which edges are streets, which links a traffic light's head shows.
+"""SUMO's road network of the town, read once: streets, lanes, and the connections that each signal head controls.
 
-Everything that knows sumolib's objects lives here and in `town.py`; the rest of the world room speaks of lane ids,
-edge ids and numpy polylines.
+Only this module and `town.py` handle most of sumolib's objects; the rest of the simulator works with lane ids, edge ids
+and numpy polylines.
 """
 
 from functools import lru_cache
@@ -15,13 +15,13 @@ NET_FILE = Path(__file__).parent / "town.net.xml"
 
 @lru_cache(maxsize=1)
 def read_net() -> sumolib.net.Net:
-    """The compiled town, junction lanes and pedestrian lanes included."""
+    """The compiled network, junction lanes and pedestrian lanes included."""
     return sumolib.net.readNet(str(NET_FILE), withInternal=True, withPedestrianConnections=True)
 
 
 @lru_cache(maxsize=1)
 def streets() -> tuple[sumolib.net.edge.Edge, ...]:
-    """Edges between junctions, one for each direction, ordered by id."""
+    """The edges between junctions, one for each direction, ordered by id."""
     return tuple(sorted(read_net().getEdges(withInternal=False), key=lambda e: e.getID()))
 
 
@@ -31,7 +31,7 @@ def car_lanes(edge: sumolib.net.edge.Edge) -> list[sumolib.net.lane.Lane]:
 
 
 def is_parking_strip(lane: sumolib.net.lane.Lane) -> bool:
-    """Whether no moving road user may be on the lane."""
+    """Whether the lane is closed to every moving road user."""
     return not any(lane.allows(kind) for kind in ("passenger", "bicycle", "pedestrian"))
 
 
@@ -45,7 +45,7 @@ def polyline(shape: list[tuple[float, float]]) -> np.ndarray:
 
 @lru_cache(maxsize=1)
 def signal_links() -> dict[str, tuple[str, tuple[int, ...]]]:
-    """Approach edge id to (traffic light id, the indices of its car links in that light's state string)."""
+    """{edge id: (traffic light id, indices of the edge's car links in the state string of that light)}."""
     links: dict[str, tuple[str, list[int]]] = {}
     for light in read_net().getTrafficLights():
         for in_lane, _, index in light.getConnections():
@@ -55,6 +55,6 @@ def signal_links() -> dict[str, tuple[str, tuple[int, ...]]]:
 
 
 def signal_state(light_state: str, links: tuple[int, ...]) -> str:
-    """What a head shows, "r", "y" or "g", from SUMO's state string of its traffic light."""
+    """The color of a signal head, "r", "y" or "g", from SUMO's state string of its traffic light."""
     shown = {light_state[i].lower() for i in links}
     return "g" if "g" in shown else "y" if "y" in shown else "r"

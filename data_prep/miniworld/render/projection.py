@@ -1,4 +1,4 @@
-"""What a camera sees of flat faces: culling, projection, clipping, and who hides whom.
+"""Projection into one camera: frustum culling, near-plane clipping, and the order of the painter's algorithm.
 
 Camera frame: x right, y down, z forward. Pixels: (u, v) with pixel centers at whole numbers.
 """
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-NEAR = 0.25  # meters; nothing closer to the image plane is painted
-TOUCH = 0.05  # meters by which two footprints may overlap and still count as apart
+NEAR = 0.25  # meters; depth of the near clipping plane
+TOLERANCE = 0.05  # meters by which two footprints may overlap and still count as separate
 
 
 @dataclass(frozen=True)
 class View:
-    """One camera at one instant. matrix: intrinsic [3, 3]; rotation: world to camera [3, 3]; eye: world position [3]."""
+    """One camera at one instant. matrix: intrinsic [3, 3]; rotation: world to camera [3, 3]; eye: its position [3]."""
 
     matrix: np.ndarray
     rotation: np.ndarray
@@ -32,18 +32,21 @@ class View:
         return points[..., :2] / points[..., 2:] * focal.astype(points.dtype) + center.astype(points.dtype)
 
     def sees(self, centers: np.ndarray, radii: np.ndarray) -> np.ndarray:
-        """Which spheres [N, 3], [N] reach into the picture, [N]."""
+        """Whether spheres with centers [N, 3] and radii [N] reach into the viewing frustum's sides, bool [N]."""
         x, _, z = self.to_camera(centers).T
         edges = np.array([-self.matrix[0, 2], self.width - self.matrix[0, 2]]) / self.matrix[0, 0]
         grown = radii * np.sqrt(1.0 + np.abs(edges).max() ** 2)
         return (z > NEAR - radii) & (x > edges[0] * z - grown) & (x < edges[1] * z + grown)
 
     def slopes(self) -> np.ndarray:
-        """x / z of every image column, [width]."""
+        """The ratio x / z of every image column, [width]."""
         return (np.arange(self.width) - self.matrix[0, 2]) / self.matrix[0, 0]
 
     def columns(self, footprints: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The interval of x / z that each footprint [N, n, 2] covers; wide open where it reaches behind the camera."""
+        """The interval (low [N], high [N]) of x / z that each footprint [N, n, 2] covers.
+
+        It is infinite for a footprint that reaches behind the near plane.
+        """
         ground = np.concatenate([footprints, np.full((*footprints.shape[:2], 1), self.eye[2])], axis=-1)
         x, _, z = np.moveaxis(self.to_camera(ground), -1, 0)
         slope = x / np.maximum(z, NEAR)
@@ -52,7 +55,7 @@ class View:
 
 
 def clip_near(points: np.ndarray) -> np.ndarray:
-    """The part of a polygon [n, 3] (camera frame) beyond NEAR, [m, 3]; empty if there is none."""
+    """The part [m, 3] of a polygon [n, 3] (camera frame) beyond the near plane; empty if there is none."""
     kept = []
     corners = points.tolist()
     for a, b in zip(corners, corners[1:] + corners[:1], strict=True):
@@ -67,7 +70,8 @@ def clip_near(points: np.ndarray) -> np.ndarray:
 def half_planes(footprints: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Outward unit normals [N, 4, 2] and offsets [N, 4] of the edges of convex footprints [N, 4, 2].
 
-    Corners go around, either way."""
+    The corners of a footprint are in order around it, clockwise or counter-clockwise.
+    """
     edges = np.roll(footprints, -1, axis=1) - footprints
     lengths = np.hypot(edges[..., 0], edges[..., 1])
     normals = np.stack([edges[..., 1], -edges[..., 0]], axis=-1) / lengths[..., None]
@@ -78,10 +82,11 @@ def half_planes(footprints: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def back_to_front(footprints: np.ndarray, view: View) -> np.ndarray:
-    """The order [N] in which upright bodies standing on convex footprints [N, 4, 2] have to be painted.
+    """The order [N] in which upright objects on convex footprints [N, 4, 2] have to be painted, back to front.
 
-    Two bodies that a line along an edge of either keeps apart are ordered exactly: the one on the eye's side of the line
-    is not hidden by the other. Bodies that share no image column are free; the rest goes by distance.
+    Two objects that the line along an edge of either footprint separates are ordered exactly: the one on the eye's side
+    of the line is not occluded by the other. Objects that share no image column have no order between them; all others
+    are ordered by distance.
     """
     eye = view.eye[:2]
     near_to_far = np.hypot(*(footprints.mean(axis=1) - eye).T)
@@ -89,22 +94,22 @@ def back_to_front(footprints: np.ndarray, view: View) -> np.ndarray:
     footprints = footprints[order]
     normals, offsets = half_planes(footprints)
     reach = np.einsum("iex,jcx->iecj", normals, footprints).min(axis=2) - offsets[..., None]
-    apart = reach > -TOUCH
+    separated = reach > -TOLERANCE
     eye_side = normals @ eye - offsets
-    beyond = (apart & (eye_side > 0)[..., None]).any(axis=1)  # [i, j]: the eye is on j's side of an edge of i
-    within = (apart & (eye_side < 0)[..., None]).any(axis=1)  # [i, j]: the eye is on i's side
-    cannot_hide = beyond | within.T
+    beyond = (separated & (eye_side > 0)[..., None]).any(axis=1)  # [i, j]: the eye is on j's side of an edge of i
+    within = (separated & (eye_side < 0)[..., None]).any(axis=1)  # [i, j]: the eye is on i's side
+    cannot_occlude = beyond | within.T
     low, high = view.columns(footprints)
     overlap = (low[:, None] < high[None]) & (low[None] < high[:, None])
-    first = overlap & ~cannot_hide.T & cannot_hide  # [j, i]: j before i, for i may hide j and j cannot hide i
+    first = overlap & ~cannot_occlude.T & cannot_occlude  # [j, i]: j before i, as i may occlude j but not j i
     np.fill_diagonal(first, False)
     if not np.tril(first, -1).any():
         return order
-    return order[_sorted_by(first)]
+    return order[_topological_order(first)]
 
 
-def _sorted_by(first: np.ndarray) -> np.ndarray:
-    """Indices 0..n-1 such that j comes before i wherever first[j, i], else in their own order; cycles are cut."""
+def _topological_order(first: np.ndarray) -> np.ndarray:
+    """Indices 0..n-1 such that j comes before i wherever first[j, i], else in ascending order; cycles are broken."""
     waiting = first.sum(axis=0)
     is_left = np.ones(len(first), bool)
     result = []

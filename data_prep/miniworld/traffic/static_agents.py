@@ -1,20 +1,20 @@
-"""What stands at the curb: parked vehicles, and now and then a building site with its cones, barriers and worker.
+"""Agents that do not move: parked vehicles, and a few construction sites with cones, barriers and a worker.
 
-Everything stands on the parking strips of the streets, clear of the lanes and of the junctions.
+All of them stand on the parking strips of the streets, clear of the lanes and of the junctions.
 """
 
 import numpy as np
 from shapely.geometry import LineString
 
 from data_prep.miniworld.traffic.demand import FLEET
-from data_prep.miniworld.world import net
+from data_prep.miniworld.world import road_network
 from data_prep.miniworld.world.state import Agent
 
 JUNCTION_CLEARANCE = 14.0  # meters from either end of a strip
-OCCUPANCY = 0.55
-SITES = 3  # building sites in the town
+OCCUPANCY = 0.55  # share of the parking places that are taken
+SITES = 3  # construction sites in the town
 
-# body name or (category, width, length, height), share
+# name in FLEET or (category, width, length, height), share
 PARKED = (
     ("compact", 0.36),
     ("sedan", 0.26),
@@ -26,13 +26,13 @@ PARKED = (
 )
 
 
-def furnish(rng: np.random.Generator, keep_clear: tuple[str, ...] = ()) -> tuple[Agent, ...]:
-    """Parked vehicles and building sites of the whole town; the strips of the edges `keep_clear` stay empty."""
+def place_static_agents(rng: np.random.Generator, keep_clear: tuple[str, ...] = ()) -> tuple[Agent, ...]:
+    """Parked vehicles and construction sites of the whole town; the strips of the edges `keep_clear` stay empty."""
     strips = [
-        (edge.getID(), LineString(net.polyline(lane.getShape())))
-        for edge in net.streets()
+        (edge.getID(), LineString(road_network.polyline(lane.getShape())))
+        for edge in road_network.streets()
         for lane in edge.getLanes()
-        if net.is_parking_strip(lane) and edge.getID() not in keep_clear
+        if road_network.is_parking_strip(lane) and edge.getID() not in keep_clear
     ]
     sites = set(rng.choice(len(strips), size=min(SITES, len(strips)), replace=False).tolist())
     agents: list[Agent] = []
@@ -48,15 +48,15 @@ def furnish(rng: np.random.Generator, keep_clear: tuple[str, ...] = ()) -> tuple
 
 
 def _row(edge: str, line: LineString, start: float, end: float, rng: np.random.Generator) -> list[Agent]:
-    """Vehicles parked nose to tail, with gaps, between two places on a strip."""
+    """Vehicles parked in a line, with gaps, from `start` to `end` meters along a strip."""
     agents = []
     shares = np.array([share for _, share in PARKED])
     place = start
     while True:
         model = PARKED[int(rng.choice(len(PARKED), p=shares / shares.sum()))][0]
         if isinstance(model, str):
-            body = FLEET[model]
-            model = (body.category, body.width, body.length, body.height)
+            agent_type = FLEET[model]
+            model = (agent_type.category, agent_type.width, agent_type.length, agent_type.height)
         length, gap = model[2], float(rng.uniform(0.8, 2.0))
         if place + length > end:
             return agents
@@ -88,7 +88,7 @@ def _standing(
     turn: float,
     rng: np.random.Generator,
 ) -> Agent:
-    """Something at rest, `place` meters along the strip and `sideways` meters to its left, along it up to `turn`."""
+    """An agent at rest, `place` meters along the strip and `sideways` meters to its left, rotated by `turn` radians."""
     category, width, length, height = model
     (x, y), (x2, y2) = (line.interpolate(place + d).coords[0] for d in (0.0, 0.5))
     yaw = float(np.arctan2(y2 - y, x2 - x))

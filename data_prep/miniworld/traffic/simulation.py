@@ -1,7 +1,7 @@
-"""Runs SUMO for one scene and writes down where everybody was.
+"""Runs SUMO for one scene and logs the motion of all vehicles and people.
 
-One simulation per process at a time (SUMO's library holds one state); it is closed before the function returns, so
-the same demand and seed give the same numbers whatever ran before. SUMO steps at 10 Hz; `motion.py` turns the log into
+One simulation per process at a time (SUMO's library has one global state); it is closed before the function returns,
+so the same demand and seed give the same log whatever ran before. SUMO steps at 10 Hz; `motion.py` turns the log into
 20 Hz tracks.
 """
 
@@ -14,14 +14,14 @@ import libsumo
 import numpy as np
 
 from data_prep.miniworld.traffic.demand import Demand
-from data_prep.miniworld.world import net
+from data_prep.miniworld.world import road_network
 
 STEP = 0.1  # seconds
 
 
 @dataclass
 class Log:
-    """Rows of every vehicle and person, and the lights' states, step by step.
+    """Positions of every vehicle and person, and the states of the traffic lights, step by step.
 
     A vehicle's row: step, x, y of the middle of its front bumper, SUMO's angle (degrees clockwise from north), signal
     bits. A person's row: step, x, y.
@@ -38,30 +38,33 @@ def record(
     warm_up: float,
     seconds: float,
     rng: np.random.Generator,
-    meddle: Callable[[float], None] | None = None,
+    intervene: Callable[[float], None] | None = None,
 ) -> Log:
-    """Simulate `warm_up` + `seconds` and log the latter. meddle(time since the log began) is called before each step."""
+    """Simulate `warm_up` seconds, then `seconds` more, and log the latter.
+
+    rng: draws the phases of the traffic lights. intervene(seconds since the log began): called before each logged step.
+    """
     options = f"--step-length {STEP} --seed {seed} --lanechange.duration 3 --time-to-teleport -1"
     quiet = "--collision.action none --no-step-log true --no-warnings true --duration-log.disable true"
     with tempfile.TemporaryDirectory() as scratch:
         routes = Path(scratch) / "routes.rou.xml"
         routes.write_text(demand.xml)
-        libsumo.start(["sumo", "-n", str(net.NET_FILE), "-r", str(routes), *options.split(), *quiet.split()])
+        libsumo.start(["sumo", "-n", str(road_network.NET_FILE), "-r", str(routes), *options.split(), *quiet.split()])
         try:
-            return _run(round(warm_up / STEP), round(seconds / STEP), rng, meddle)
+            return _run(round(warm_up / STEP), round(seconds / STEP), rng, intervene)
         finally:
             libsumo.close()
 
 
-def _run(warm_up: int, steps: int, rng: np.random.Generator, meddle: Callable[[float], None] | None) -> Log:
-    _shift_lights(rng)
+def _run(warm_up: int, steps: int, rng: np.random.Generator, intervene: Callable[[float], None] | None) -> Log:
+    _randomize_phases(rng)
     for _ in range(warm_up):
         libsumo.simulationStep()
     log = Log(steps)
     rows: dict[str, list[tuple[float, ...]]] = {}
     for step in range(steps):
-        if meddle is not None:
-            meddle(step * STEP)
+        if intervene is not None:
+            intervene(step * STEP)
         libsumo.simulationStep()
         _read(step, rows)
         log.lights.append({i: libsumo.trafficlight.getRedYellowGreenState(i) for i in libsumo.trafficlight.getIDList()})
@@ -69,8 +72,8 @@ def _run(warm_up: int, steps: int, rng: np.random.Generator, meddle: Callable[[f
     return log
 
 
-def _shift_lights(rng: np.random.Generator) -> None:
-    """Start every light at a random place of its cycle, else all scenes would share one rhythm."""
+def _randomize_phases(rng: np.random.Generator) -> None:
+    """Start every traffic light at a random point of its cycle, else all scenes would have the same phases."""
     for light in libsumo.trafficlight.getIDList():
         phases = libsumo.trafficlight.getAllProgramLogics(light)[0].phases
         phase = int(rng.integers(len(phases)))
@@ -88,14 +91,14 @@ def _read(step: int, rows: dict[str, list[tuple[float, ...]]]) -> None:
 
 
 class HardBraking:
-    """Makes leaders brake hard in front of a follower: pass as `meddle`.
+    """Makes leading vehicles brake hard in front of a possible ego; to be passed as `intervene`.
 
-    At each of `times` (seconds of the log) up to three vehicles at speed with a possible ego close behind stop with
-    6 m/s2, stand for two seconds and drive on.
+    At each of `times` (seconds of the log) up to three moving vehicles with one of `followers` close behind brake with
+    DECELERATION to a stop, stand for HOLD seconds and drive on.
     """
 
-    DECELERATION = 6.0
-    HOLD = 2.0
+    DECELERATION = 6.0  # m/s2
+    HOLD = 2.0  # seconds
 
     def __init__(self, times: tuple[float, ...], followers: frozenset[str]):
         self._times = list(times)
@@ -121,7 +124,7 @@ class HardBraking:
             libsumo.vehicle.setSpeed(leader, -1)
 
     def _leaders(self) -> list[str]:
-        """Vehicles faster than 6 m/s with a possible ego 6 to 22 m behind on the same street."""
+        """Ids of vehicles faster than 6 m/s with one of the followers 6 to 22 m behind on the same street."""
         found = []
         for name in sorted(set(libsumo.vehicle.getIDList()) & self._followers):
             ahead = libsumo.vehicle.getLeader(name, 30.0)

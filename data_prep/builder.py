@@ -1,0 +1,94 @@
+"""Builds TFRecords of a nuScenes root: plans the shards, writes the missing ones, and writes the metadata.
+
+`data_prep/build.py` is the command. The result opens with `tfds.builder_from_directory(out)`.
+"""
+
+import logging
+from pathlib import Path
+
+from data_prep import shards
+from dima_jax.data import features, records
+
+
+def build(dataroot: str, version: str, drivelm: str, out: str, workers: int) -> dict[str, list[shards.Shard]]:
+    """Writes the missing records below `out` and returns {split: shards}. Raises UserError on bad input.
+
+    dataroot, version: the nuScenes root and the folder of its tables; drivelm: DriveLM's question file, "" for none;
+    workers: number of threads. The same input gives the same bytes for any number of workers.
+    """
+    folder = Path(out)
+    root, answers = shards.opened(dataroot, version), shards.questions(drivelm)
+    folder.mkdir(parents=True, exist_ok=True)
+    planned = shards.plan(root.splits(), folder)
+    mark = shards.fingerprint(dataroot, version, drivelm)
+    every = [shard for group in planned.values() for shard in group]
+    missing = [shard for shard in every if not shards.is_complete(shard, mark)]
+    _remove_leftovers(folder, every)
+    print(f"{dataroot} {version}: {_summary(planned)}; {len(every) - len(missing)} of {len(every)} shards are there")
+    _report_questions(root, planned, answers)
+    if missing:
+        logging.getLogger().setLevel(logging.ERROR)  # importing Beam warns of unused Google libraries
+        from data_prep import pipeline
+
+        pipeline.run(missing, pipeline.WriteShard(dataroot, version, drivelm, mark), workers)
+    write_metadata(folder, planned)
+    print(f"records in {folder}: check them with `python -m data_prep.validate --data={folder}`")
+    return planned
+
+
+def _summary(planned: dict[str, list[shards.Shard]]) -> str:
+    return ", ".join(
+        f"{split} {sum(len(s.scenes) for s in group)} scenes {sum(s.frames for s in group)} key frames"
+        for split, group in planned.items()
+    )
+
+
+def _report_questions(root, planned: dict, answers: dict) -> None:
+    """Prints how many key frames have questions, and how many questions are of key frames that the root lacks."""
+    scenes = {token for group in planned.values() for shard in group for token in shard.scenes}
+    here = {sample["token"] for sample in root.tables.sample if sample["scene_token"] in scenes}
+    used = here & set(answers)
+    pairs = sum(len(answers[token]["kinds"]) for token in used)
+    print(
+        f"questions: {pairs} on {len(used)} of {len(here)} key frames; "
+        f"{len(answers) - len(used)} annotated key frames are not in this data set"
+    )
+
+
+def _remove_leftovers(folder: Path, planned: list[shards.Shard]) -> None:
+    """Deletes temporary files of a killed build, and shards of another plan."""
+    keep = {name for shard in planned for name in (Path(shard.path).name, records.sidecar(Path(shard.path)).name)}
+    for path in folder.glob(f"{records.DATASET}-*.tfrecord-*"):
+        if path.name not in keep:
+            path.unlink()
+
+
+def write_metadata(folder: Path, planned: dict[str, list[shards.Shard]]) -> None:
+    """Writes dataset_info.json and features.json, which make the folder a tensorflow-datasets data set."""
+    import tensorflow_datasets as tfds
+
+    template = "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}"
+    infos = [
+        tfds.core.SplitInfo(
+            name=split,
+            shard_lengths=[shard.frames for shard in group],
+            num_bytes=sum(Path(shard.path).stat().st_size for shard in group),
+            filename_template=tfds.core.ShardedFileTemplate(
+                data_dir=folder,
+                dataset_name=records.DATASET,
+                filetype_suffix="tfrecord",
+                split=split,
+                template=template,
+            ),
+        )
+        for split, group in planned.items()
+    ]
+    tfds.folder_dataset.write_metadata(
+        data_dir=str(folder),
+        features=features.features(),
+        split_infos=infos,
+        filename_template=template,
+        version=shards.VERSION,
+        check_data=False,  # `data_prep.validate` reads all records, without importing TensorFlow
+        description="nuScenes key frames with DriveLM questions, for dima_jax (dima_jax/data/features.py).",
+    )

@@ -1,0 +1,18 @@
+"""Names of the nuScenes v1.0 schema that reading (`scenes.py`) and writing (`miniworld/`) share."""
+
+TABLES = (
+    "category",
+    "attribute",
+    "visibility",
+    "instance",
+    "sensor",
+    "calibrated_sensor",
+    "ego_pose",
+    "log",
+    "scene",
+    "sample",
+    "sample_data",
+    "sample_annotation",
+    "map",
+)
+LIDAR = "LIDAR_TOP"

@@ -1,0 +1,53 @@
+"""The build: same bytes for any number of workers, resumes, and goes on after bad input."""
+
+from pathlib import Path
+
+import pytest
+
+from data_prep import builder, shards, validation
+from dima_jax.data import records
+from dima_jax.errors import UserError
+from tests import tiny_root
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def test_same_bytes_for_any_workers_and_resume(copy, tmp_path, monkeypatch):
+    shards.opened.cache_clear()
+    arguments = (str(copy), tiny_root.VERSION, str(tiny_root.drivelm(tmp_path / "drivelm.json")))
+    builder.build(*arguments, str(tmp_path / "one"), workers=1)
+    builder.build(*arguments, str(tmp_path / "two"), workers=2)
+    first = contents(tmp_path / "one")
+    assert first == contents(tmp_path / "two")
+
+    shard = tmp_path / "two" / records.shard_name("val", 0, 1)
+    shard.write_bytes(shard.read_bytes()[:-10])
+    (tmp_path / "two" / f"{records.shard_name('val', 0, 1)}.1.tmp").write_bytes(b"left by a killed build")
+    written = []
+    write = shards.write
+    monkeypatch.setattr(shards, "write", lambda shard, *rest: (written.append(shard.path), write(shard, *rest)))
+    builder.build(*arguments, str(tmp_path / "two"), workers=1)
+    assert written == [str(shard)], "only the damaged shard is written again"
+    assert first == contents(tmp_path / "two")
+
+
+def test_failed_build_says_where_and_goes_on(copy, tmp_path):
+    shards.opened.cache_clear()
+    row = next(
+        row
+        for row in tiny_root.tables(copy, "sample_data")
+        if row["sample_token"] == "smp_0280" and row["is_key_frame"] and "CAM_BACK_LEFT" in row["filename"]
+    )
+    path = copy / row["filename"]
+    image = path.read_bytes()
+    path.unlink()
+    arguments = (str(copy), tiny_root.VERSION, "", str(tmp_path / "out"))
+    with pytest.raises(UserError) as raised:
+        builder.build(*arguments, workers=2)
+    remedy = "unpack the nuScenes file blobs again"
+    assert str(raised.value) == f"{path}: missing image (scene-0103, sample smp_0280); {remedy}"
+    path.write_bytes(image)
+    builder.build(*arguments, workers=1)
+    assert validation.validate(str(tmp_path / "out")) == []
