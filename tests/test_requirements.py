@@ -13,6 +13,8 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
+import dima_jax
+
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
@@ -74,6 +76,15 @@ def lines(name: str) -> list[str]:
 def test_requirements_are_the_sum_of_the_extras():
     everything = PROJECT["dependencies"] + [line for extra in EXTRAS.values() for line in extra]
     assert merged(lines("requirements.txt")) == merged(everything)
+
+
+def test_the_version_is_said_once():
+    """What is cited, what is changed and what is installed are one version."""
+    version = PROJECT["version"]
+    assert f"\nversion: {version}\n" in (ROOT / "CITATION.cff").read_text()
+    latest = next(row for row in (ROOT / "CHANGELOG.md").read_text().splitlines() if row.startswith("## "))
+    assert latest.startswith(f"## {version} ")
+    assert getattr(dima_jax, "__version__", version) == version
 
 
 def test_the_base_is_light():
