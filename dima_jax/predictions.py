@@ -5,6 +5,7 @@ The last decoder layer counts. Scores are sigmoids, boxes and positions meters i
 is thresholded. Gradients flow through `decode`.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
@@ -29,7 +30,7 @@ class Predictions(NamedTuple):
     map_lines: Float[Array, "B M P 2"]
 
 
-def decode(output: StudentOutput, pc_range: tuple[float, ...]) -> Predictions:
+def decode(output: StudentOutput, pc_range: Sequence[float]) -> Predictions:
     """The last decoder layer's predictions in meters and scores."""
     return Predictions(
         agent_scores=jax.nn.sigmoid(output.agent_logits[-1]),

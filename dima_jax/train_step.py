@@ -106,7 +106,7 @@ def make_train_step(model: ShardedModel, optim: Optimizer) -> Callable:
 def loss_terms(output: dima.DiMAOutput, batch: Batch, config: ConfigDict) -> dict[str, Term]:
     """Every term of one forward pass, as the config weighs them."""
     loss_weights, pc_range = config.loss.to_dict(), tuple(config.student.pc_range)
-    matches = dima_loss.match(output.student, batch, loss_weights, pc_range)
+    matches = dima_loss.match(output.student, batch, loss_weights)
     terms = dima_loss.student_terms(output.student, batch, matches, loss_weights, pc_range)
     if output.teacher is not None:
         terms |= dima_loss.teacher_terms(

@@ -9,12 +9,15 @@ Frames: LiDAR frame of the current key frame unless said otherwise: x right, y f
 
 from typing import NamedTuple
 
+import numpy as np
 from flax import struct
 from jaxtyping import Array, Bool, Float, Int, UInt8
 
+AnyArray = Array | np.ndarray  # of functions that serve the host and the device alike
+
 
 class Term(NamedTuple):
-    """One summand of the loss, not yet divided: the division happens once, in `losses/dima_loss.py`."""
+    """One term of the loss as a sum and the count that it is divided by, once, in `losses/dima_loss.py`."""
 
     sum: Float[Array, ""]
     count: Float[Array, ""]
@@ -56,9 +59,15 @@ class AgentTargets:
 
 @struct.dataclass
 class MapTargets:
-    """Ground-truth map lines around the ego: every equivalent vertex order of each line, in meters."""
+    """Ground-truth map lines around the ego: every equivalent vertex order of each line.
+
+    points: meters. normalized_points: the same, [0, 1] inside pc_range; divided on the host in float32, as the reference
+    does, because XLA multiplies by a reciprocal and so may miss an exact 0 or 1 where a line ends at the range's border.
+    order_mask: the orders that a line has (O is the most that any has).
+    """
 
     points: Float[Array, "B L O P 2"]
+    normalized_points: Float[Array, "B L O P 2"]
     order_mask: Bool[Array, "B L O"]
     labels: Int[Array, "B L"]
     mask: Bool[Array, "B L"]

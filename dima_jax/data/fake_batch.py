@@ -7,6 +7,7 @@ outwards from one rig, boxes and lines lie inside `pc_range`, the ego drives for
 import jax
 import numpy as np
 
+from dima_jax import geometry
 from dima_jax.constants import AGENT_CLASSES, CAMERA_YAWS_DEG, MAP_CLASSES
 from dima_jax.data.features import NUM_CAMERAS
 from dima_jax.data.prompts import EDIT_TEXTS, edit_texts, load_tokenizer, tokenize
@@ -43,6 +44,7 @@ def spec(config) -> Batch:
         ),
         map=MapTargets(
             points=of(f32, b, l, NUM_ORDERS, student.num_points, 2),
+            normalized_points=of(f32, b, l, NUM_ORDERS, student.num_points, 2),
             order_mask=of(flag, b, l, NUM_ORDERS),
             labels=of(i32, b, l),
             mask=of(flag, b, l),
@@ -136,8 +138,10 @@ def _map(rng, shapes: MapTargets, pc_range) -> MapTargets:
     points = np.zeros((b, l, o, p, 2))
     points[:, :, 0], points[:, :, 1] = line, line[:, :, ::-1]
     order_mask = mask[..., None] & (np.arange(o) < 2)
+    points = points.astype(np.float32)
     return MapTargets(
-        points=np.where(order_mask[..., None, None], points, 0).astype(np.float32),
+        points=np.where(order_mask[..., None, None], points, 0),
+        normalized_points=np.where(order_mask[..., None, None], geometry.normalize_xy(points, pc_range), 0),
         order_mask=order_mask,
         labels=np.where(mask, rng.integers(0, len(MAP_CLASSES), (b, l)), 0).astype(np.int32),
         mask=mask,

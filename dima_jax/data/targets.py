@@ -6,6 +6,7 @@ Padding that is too short for a frame keeps what is nearest to the ego and says 
 
 import numpy as np
 
+from dima_jax import geometry
 from dima_jax.constants import AGENT_CLASSES
 from dima_jax.data.fake_batch import NUM_ORDERS
 from dima_jax.types import AgentTargets, EgoTargets, MapTargets
@@ -118,9 +119,10 @@ def agent_targets(agents: dict, split: str, pc_range, max_agents: int) -> tuple[
 
 
 def map_targets(lines: dict, pc_range, num_points: int, max_map: int) -> tuple[MapTargets, int]:
-    """The frame's map lines in every equivalent vertex order, without batch axis, padded to max_map rows.
+    """The frame's map lines in every equivalent vertex order, clipped to pc_range, without batch axis.
 
-    lines: the record's `map` group. Returns targets and the number of lines that did not fit (the farthest).
+    lines: the record's `map` group. Returns targets padded to max_map rows (zeros) and the number of lines that did not
+    fit (the farthest).
     """
     vertices = split_lines(lines)
     order = np.arange(len(vertices))
@@ -129,14 +131,23 @@ def map_targets(lines: dict, pc_range, num_points: int, max_map: int) -> tuple[M
         distance = [np.linalg.norm(line, axis=1).min() for line in vertices]
         order = np.sort(np.argsort(distance, kind="stable")[:max_map])
     points = np.zeros((max_map, NUM_ORDERS, num_points, 2), np.float32)
+    normalized_points = np.zeros_like(points)
     order_mask = np.zeros((max_map, NUM_ORDERS), bool)
     label = np.zeros(max_map, np.int32)
     for row, i in enumerate(order):
         orders = vertex_orders(vertices[i], num_points)
         points[row, : len(orders)] = np.clip(orders, pc_range[:2], pc_range[3:5])
+        normalized_points[row, : len(orders)] = geometry.normalize_xy(points[row, : len(orders)], pc_range)
         order_mask[row, : len(orders)] = True
         label[row] = lines["labels"][i]
-    return MapTargets(points=points, order_mask=order_mask, labels=label, mask=np.arange(max_map) < len(order)), cut
+    targets = MapTargets(
+        points=points,
+        normalized_points=normalized_points,
+        order_mask=order_mask,
+        labels=label,
+        mask=np.arange(max_map) < len(order),
+    )
+    return targets, cut
 
 
 def split_lines(lines: dict) -> list[np.ndarray]:

@@ -2,15 +2,16 @@
 
     L = L_planning + L_perception + L_llm + L_recon + L_future + L_edit + L_distill
 
-Each term arrives as a `Term(sum, count)`; it is divided here, once, and weighted by the config (`config.loss`). The
-teacher's terms are there only when there is a teacher (stage 3, D13); a term with weight 0 is left out.
+Each term is a `Term(sum, count)` that is divided here, once, and weighted by the config (`config.loss`). The teacher's
+terms exist only with a teacher (stage 3, docs/decisions.md#d13); a term with weight 0 is left out.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Int
+from jaxtyping import Array, Float, Int
 
 from dima_jax import geometry
 from dima_jax.losses import agents, distill, language, plan, surrogate
@@ -18,35 +19,35 @@ from dima_jax.losses import map as map_losses
 from dima_jax.types import Batch, StudentOutput, TeacherOutput, Term, edited_samples
 
 
-def total(terms: dict[str, Term], weights: dict[str, float]) -> tuple[jax.Array, dict[str, jax.Array]]:
+def total(terms: dict[str, Term], weights: dict[str, float]) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
     """(weighted sum, {name: mean of the term, before weighting}). A term with count 0 is 0."""
     means = {name: term.sum / jnp.maximum(term.count, 1.0) for name, term in terms.items()}
     return sum(weights[name] * mean for name, mean in means.items()), means
 
 
 class Matches(NamedTuple):
-    """Which query serves which target, per decoder layer; -1 where the target is padding."""
+    """The query matched to each target, per decoder layer; -1 where the target is padding."""
 
     agents: Int[Array, "Za B G"]
     map: Int[Array, "Zm B L"]
     map_order: Int[Array, "Zm B L"]  # the vertex order of the target that fits best
 
 
-def match(output: StudentOutput, batch: Batch, weights: dict[str, float], pc_range) -> Matches:
-    """Hungarian matching with the loss weights as the matcher's (VAD asserts that they are equal)."""
+def match(output: StudentOutput, batch: Batch, weights: dict[str, float]) -> Matches:
+    """Hungarian matching; the matcher's weights are those of the loss (VAD asserts that they are equal)."""
     agent_match = agents.assign(
         output, batch.agents, class_weight=weights["agent_class"], box_weight=weights["agent_box"]
     )
     map_match, map_order = map_losses.assign(
-        output, batch.map, pc_range, class_weight=weights["map_class"], points_weight=weights["map_points"]
+        output, batch.map, class_weight=weights["map_class"], points_weight=weights["map_points"]
     )
     return Matches(agent_match, map_match, map_order)
 
 
 def student_terms(
-    output: StudentOutput, batch: Batch, matches: Matches, weights: dict[str, float], pc_range
+    output: StudentOutput, batch: Batch, matches: Matches, weights: dict[str, float], pc_range: Sequence[float]
 ) -> dict[str, Term]:
-    """L_planning and L_perception of the student: VAD's losses (vad-spec 8 and 9)."""
+    """L_planning and L_perception of the student: VAD's losses (docs/vad.md#losses)."""
     terms = agents.agent_terms(output, batch.agents, matches.agents)
     terms |= map_losses.map_terms(output, batch.map, pc_range, matches.map, matches.map_order)
     scene = plan.surroundings(output, pc_range)
@@ -60,19 +61,20 @@ def student_terms(
 def teacher_terms(
     student: StudentOutput,
     teacher: TeacherOutput,
-    future_bevs: jax.Array,
+    future_bevs: Float[Array, "B 2 YX D"],
     batch: Batch,
     matches: Matches,
     weights: dict[str, float],
     *,
     bev_shape: tuple[int, int],
     bev_grid: tuple[int, int],
-    pc_range,
+    pc_range: Sequence[float],
     history: int,
 ) -> dict[str, Term]:
-    """L_llm, L_recon, L_future, L_edit and L_distill (D5 to D12); gradients flow into the scene encoder (D11).
+    """L_llm, L_recon, L_future, L_edit and L_distill (docs/decisions.md#d5 to #d12).
 
-    future_bevs [B, 2, YX, D]: BEVs of the next two key frames, each in its own LiDAR frame.
+    Gradients flow into the scene encoder (#d11). future_bevs: of the next two key frames, each in its own LiDAR frame.
+    bev_shape, bev_grid: (rows, columns) of the BEV and of the grid of BEV queries. history: frames before the current.
     """
     scene = plan.surroundings(student, pc_range)
     centers = student.agent_codes[-1][..., :2]
@@ -108,7 +110,9 @@ def teacher_terms(
 
 
 def _edit_terms(teacher: TeacherOutput, batch: Batch, scene: plan.Surroundings) -> dict[str, Term]:
-    """L_edit (D10): the constraints in the edited scene, imitation where the edit leaves the recorded path alone."""
+    """L_edit (docs/decisions.md#d10): the constraints in the edited scene, and imitation where the recorded path still
+    applies.
+    """
     edit = teacher.edit
     count = edit.ego_offsets.shape[0]
     command, ego, scene = jax.tree.map(lambda x: edited_samples(x, count), (batch.command, batch.ego, scene))

@@ -1,7 +1,7 @@
-"""Feature distillation (D6): the student's ego feature follows the teacher's; the teacher does not follow back.
+"""Feature distillation: the student's ego feature learns from the teacher's, and not the other way round.
 
-Both features are what enters the last Linear of the ego head. They become distributions by a softmax over channels, a
-choice of ours: no source says how the paper does it (dima-paper 2.7).
+Both features are what enters the last Linear of the ego head. They become distributions by a softmax over channels,
+which is a choice of ours: no source says how the paper does it (docs/decisions.md#d6).
 """
 
 import jax
@@ -18,7 +18,7 @@ def distillation(
 
     temperature^2 keeps the gradient's size when the temperature changes (Hinton et al. 2015, section 2).
     """
-    teacher = jax.lax.stop_gradient(teacher_feature)  # the only stop of D6
+    teacher = jax.lax.stop_gradient(teacher_feature)
     teacher_log = jax.nn.log_softmax(teacher.astype(jnp.float32) / temperature)
     student_log = jax.nn.log_softmax(student_feature.astype(jnp.float32) / temperature)
     divergence = jnp.sum(jnp.exp(teacher_log) * (teacher_log - student_log), axis=-1)

@@ -1,27 +1,28 @@
-"""Sigmoid focal loss (gamma 2, alpha 0.25) as a loss and as a matching cost (mmdet 2.14, vad-spec 8)."""
+"""Sigmoid focal loss (gamma 2, alpha 0.25) as a loss and as a matching cost (mmdet 2.14; docs/vad.md#losses)."""
 
 import jax
 import jax.numpy as jnp
 import optax
+from jaxtyping import Array, Float, Int
 
 ALPHA = 0.25
 GAMMA = 2
 
 
-def focal_sum(logits, labels):
-    """Sum over all elements of the focal loss of logits [..., C] against integer labels [...].
+def focal_sum(logits: Float[Array, "*n C"], labels: Int[Array, "*n"]) -> Float[Array, ""]:
+    """The focal loss of logits against labels, summed over every axis, float32.
 
-    A label outside [0, C) means background: no class is positive. Returns the sum over every axis, float32.
+    A label outside [0, C) means background: no class is positive.
     """
     logits = logits.astype(jnp.float32)
     targets = jax.nn.one_hot(labels, logits.shape[-1])
     return optax.losses.sigmoid_focal_loss(logits, targets, alpha=ALPHA, gamma=GAMMA).sum()
 
 
-def focal_cost(logits, labels):
-    """Cost [..., G, A] of giving target g (class labels [..., G]) to query a (logits [..., A, C]).
+def focal_cost(logits: Float[Array, "... A C"], labels: Int[Array, "... G"]) -> Float[Array, "... G A"]:
+    """Cost of giving target g to query a. Leading axes broadcast.
 
-    The loss of the class when positive minus its loss when negative (mmdet FocalLossCost). Leading axes broadcast.
+    The loss of the target's class as a positive minus its loss as a negative (mmdet FocalLossCost).
     """
     p = jax.nn.sigmoid(logits.astype(jnp.float32))
     positive = -jnp.log(p + 1e-12) * ALPHA * (1 - p) ** GAMMA

@@ -95,3 +95,15 @@ def test_map_padding_keeps_the_nearest(max_map):
     assert found.labels[found.mask].tolist() == [0, 2][cut:]
     assert found.order_mask.sum(axis=1).tolist() == [2] * (2 - cut) + [0] * (max_map - 2 + cut)
     assert found.points[found.mask.sum() - 1, 0, -1, 1] == 30.0, "clamped to the range"
+
+
+def test_map_points_are_normalized_as_torch_does_it():
+    """float32 (x - low) / (high - low), a real division: exactly 0 and 1 at the border; zeros in the padding."""
+    lines = {"vertices": np.array([(-99, -7.3), (99, 41.9)], np.float32), "lengths": np.array([2]), "labels": [0]}
+    found, _ = targets.map_targets(lines, RANGE, 20, 2)
+    low, size = np.float32([-15, -30]), np.float32([30, 60])
+    expected = (found.points[0, :2] - low) / size
+    assert found.normalized_points.dtype == np.float32
+    np.testing.assert_array_equal(found.normalized_points[0, :2], expected)
+    assert found.normalized_points.min() == 0.0 and found.normalized_points.max() == 1.0
+    assert not found.normalized_points[0, 2:].any() and not found.normalized_points[1:].any()

@@ -3,6 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 
+from dima_jax import geometry
 from dima_jax.types import AgentTargets, MapTargets, StudentOutput
 
 PC_RANGE = (-15.0, -30.0, -2.0, 15.0, 30.0, 2.0)
@@ -36,7 +37,13 @@ def map_targets(lines, labels, *, padded=3):
     order_mask[0, :n, :2] = True
     all_labels = np.zeros((1, padded), int)
     all_labels[0, :n] = labels
-    return MapTargets(points=points, order_mask=order_mask, labels=all_labels, mask=np.arange(padded)[None] < n)
+    return MapTargets(
+        points=points,
+        normalized_points=geometry.normalize_xy(points, PC_RANGE),
+        order_mask=order_mask,
+        labels=all_labels,
+        mask=np.arange(padded)[None] < n,
+    )
 
 
 def random_output(seed, *, layers=2, batch=1, num_agents=6, num_map=4, num_points=5):

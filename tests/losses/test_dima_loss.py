@@ -1,4 +1,4 @@
-"""The sum of all terms, for decoders that have layer counts of their own."""
+"""The sum of all terms: by hand, and for decoders that have layer counts of their own."""
 
 import jax
 import jax.numpy as jnp
@@ -6,7 +6,7 @@ import numpy as np
 
 from dima_jax.data import fake_batch
 from dima_jax.losses import dima_loss
-from dima_jax.types import StudentOutput
+from dima_jax.types import StudentOutput, Term
 from tests.mini import mini_config
 
 LAYERS = {"agent_logits": 0, "agent_codes": 0, "map_logits": 1, "map_points": 1}  # which of the two counts
@@ -32,15 +32,25 @@ def random_output(config, agent_layers: int, map_layers: int) -> StudentOutput:
     )
 
 
+def test_total_weighs_the_means_and_an_empty_term_is_zero():
+    terms = {"a": Term(jnp.float32(6.0), jnp.float32(4.0)), "b": Term(jnp.float32(0.0), jnp.float32(0.0))}
+    loss, means = dima_loss.total(terms, {"a": 2.0, "b": 5.0, "c": 7.0})
+    assert float(loss) == 3.0
+    assert {name: float(mean) for name, mean in means.items()} == {"a": 1.5, "b": 0.0}
+
+
 def test_each_decoder_adds_up_its_own_layers():
     config, layers = mini_config(), (3, 2)
     batch, loss_weights, pc_range = fake_batch.example(config), config.loss.to_dict(), config.student.pc_range
 
     @jax.jit
-    def means(output):
-        matches = dima_loss.match(output, batch, loss_weights, pc_range)
+    def loss_of(output, batch):
+        matches = dima_loss.match(output, batch, loss_weights)
         terms = dima_loss.student_terms(output, batch, matches, loss_weights, pc_range)
         return dima_loss.total(terms, loss_weights)
+
+    def means(output):
+        return loss_of(output, batch)
 
     output = random_output(config, *layers)
     gradient, whole = jax.grad(means, has_aux=True)(output)

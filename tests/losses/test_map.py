@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from dima_jax import geometry
+from dima_jax.data import targets as data_targets
 from dima_jax.losses import map as map_losses
 from tests.losses.loss_scene import PC_RANGE, map_targets, random_output
 
 LINES = np.stack([np.stack([np.full(5, x), np.linspace(0, 8, 5)], -1) for x in (-3.0, 6.0)]).astype(np.float32)
-assign = jax.jit(lambda o, t: map_losses.assign(o, t, PC_RANGE, class_weight=2.0, points_weight=1.0))
+assign = jax.jit(lambda o, t: map_losses.assign(o, t, class_weight=2.0, points_weight=1.0))
 terms_of = jax.jit(lambda o, t, q, i: map_losses.map_terms(o, t, PC_RANGE, q, i))
 
 
@@ -66,3 +67,30 @@ def test_gradients_are_finite(num_real):
     assert np.isfinite(value) and value > 0
     assert all(np.isfinite(g).all() for g in jax.tree.leaves(gradient))
     assert bool(gradient.map_points.any()) == (num_real > 0)
+
+
+def test_a_line_clipped_at_the_range_has_no_gradient_where_the_prediction_is_exact():
+    """The line leaves the range ahead, so some points are clipped to exactly 1; a saturated sigmoid predicts exactly 1.
+
+    A target that is divided on the device and fused with the difference is 1 + 4e-8, and the gradient -1.
+    """
+    lines = {
+        "vertices": np.array([(0, 20), (0, 45), (-40, -50), (5, -50)], np.float32),
+        "lengths": np.array([2, 2]),
+        "labels": np.array([0, 2]),
+    }
+    found, _ = data_targets.map_targets(lines, PC_RANGE, 5, 3)
+    targets = jax.tree.map(lambda x: x[None], found)
+    exact = np.isin(targets.normalized_points[:, :2, 0], (0.0, 1.0))  # [1, 2, P, 2]
+    assert exact.any(axis=(0, 2, 3)).all() and not exact.all()
+    output = random_output(0)
+    points = output.map_points.at[:, :, :2].set(jnp.where(exact, targets.normalized_points[:, :2, 0], 0.3))
+    query = jnp.broadcast_to(jnp.array([0, 1, -1]), (2, 1, 3))
+
+    def points_loss(points, targets):
+        terms = map_losses.map_terms(output.replace(map_points=points), targets, PC_RANGE, query, jnp.zeros_like(query))
+        return terms["map_points"].sum
+
+    gradient = np.asarray(jax.jit(jax.grad(points_loss))(points, targets))[:, :, :2]
+    np.testing.assert_array_equal(gradient[:, exact], 0.0)
+    assert (np.abs(gradient[:, ~exact]) == 1.0).all()

@@ -53,9 +53,9 @@ def test_more_targets_than_queries_is_refused():
         matching.match(jnp.ones((3, 2)), jnp.ones(3, bool))
 
 
-def test_owner_and_gather_invert_the_match():
+def test_target_of_query_and_gather_invert_the_match():
     query = jnp.array([[3, -1, 0], [1, 2, -1]])
-    np.testing.assert_array_equal(matching.owner_of_query(query, 4), [[2, -1, -1, 0], [-1, 0, 1, -1]])
+    np.testing.assert_array_equal(matching.target_of_query(query, 4), [[2, -1, -1, 0], [-1, 0, 1, -1]])
     values = jnp.arange(2 * 4 * 2).reshape(2, 4, 2)
     taken = matching.gather_queries(values, query)
     np.testing.assert_array_equal(taken[0, 0], values[0, 3])

@@ -110,13 +110,14 @@ def test_encoder_and_decoders_have_layer_counts_of_their_own(config, layers, pre
     last = state_dict[f"pts_bbox_head.map_cls_branches.{layers[2] - 1}.6.bias"]
     np.testing.assert_array_equal(converted["map_head/classes/last/bias"][-1], last)
 
-    batch, loss_weights, pc_range = fake_batch.example(config), config.loss.to_dict(), config.student.pc_range
+    batch = jax.tree.map(jnp.asarray, fake_batch.example(config))
+    loss_weights, pc_range = config.loss.to_dict(), config.student.pc_range
 
     def loss(params):
         output = weights.bind(graph, params).decode(prev_bev)
         assert len(output.agent_logits) == len(output.agent_codes) == layers[1]
         assert len(output.map_logits) == len(output.map_points) == layers[2]
-        matches = dima_loss.match(output, batch, loss_weights, pc_range)
+        matches = dima_loss.match(output, batch, loss_weights)
         terms = dima_loss.student_terms(output, batch, matches, loss_weights, pc_range)
         return dima_loss.total(terms, loss_weights)[0]
 

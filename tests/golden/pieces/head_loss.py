@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dima_jax import geometry
 from dima_jax.losses import agents, matching, plan
 from dima_jax.losses import map as map_losses
 from dima_jax.types import AgentTargets, EgoTargets, MapTargets, StudentOutput
@@ -98,7 +99,7 @@ def assign(output, targets, weights):
     weights = dict(weights)
     query = agents.assign(output, agent_targets, class_weight=weights["agent_class"], box_weight=weights["agent_box"])
     map_query, order = map_losses.assign(
-        output, map_targets, PC_RANGE, class_weight=weights["map_class"], points_weight=weights["map_points"]
+        output, map_targets, class_weight=weights["map_class"], points_weight=weights["map_points"]
     )
     return query, map_query, order
 
@@ -146,11 +147,12 @@ def _divided(terms):
 
 def _assignments(d, query, map_query, order):
     num_queries, num_map = d["pred/all_cls_scores"].shape[2], d["pred/map_all_cls_scores"].shape[2]
-    ours = 1 + matching.owner_of_query(query, num_queries)
+    ours = 1 + matching.target_of_query(query, num_queries)
     yield _equal("assigned_gt_inds", ours, d["assigned_gt_inds"])
-    owner = matching.owner_of_query(map_query, num_map)
-    yield _equal("map_assigned_gt_inds", 1 + owner, d["map_assigned_gt_inds"])
-    chosen = jnp.where(owner >= 0, jnp.take_along_axis(order, jnp.maximum(owner, 0), axis=-1), -1)
+    line_of_query = matching.target_of_query(map_query, num_map)
+    yield _equal("map_assigned_gt_inds", 1 + line_of_query, d["map_assigned_gt_inds"])
+    chosen = jnp.take_along_axis(order, jnp.maximum(line_of_query, 0), axis=-1)
+    chosen = jnp.where(line_of_query >= 0, chosen, -1)
     yield _equal("map_order_index", chosen, d["map_order_index"])
 
 
@@ -187,6 +189,7 @@ def targets_of(d):
     points, line_mask = _pad([s["map_shifts_v2"] for s in samples])
     map_targets = MapTargets(
         points=points,
+        normalized_points=geometry.normalize_xy(points, PC_RANGE),
         order_mask=points.min(axis=(-1, -2)) > -5000,  # the reference pads orders with points at -10000
         labels=_pad([s["map_labels"] for s in samples])[0],
         mask=line_mask,
