@@ -1,8 +1,10 @@
-"""Test machine: CPU with 8 fake devices and quick compilation; set before JAX starts."""
+"""Test machine: CPU with 8 fake devices and quick compilation; array shapes are checked. Set before JAX starts."""
 
 import os
 import sys
 from pathlib import Path
+
+import jaxtyping
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -15,3 +17,8 @@ QUICK_COMPILE = "--xla_backend_optimization_level=1 --xla_llvm_disable_expensive
 flags = os.environ.get("XLA_FLAGS", "")
 if "host_platform_device_count" not in flags:
     os.environ["XLA_FLAGS"] = f"{flags} --xla_force_host_platform_device_count=8 {QUICK_COMPILE}".strip()
+
+# Every call of an annotated function of these packages checks its arrays (jaxtyping with beartype). Installed here and not
+# by jaxtyping's pytest option, which cannot name a checker with arguments: an int is a float here, as in PEP 484.
+SHAPE_CHECKED = tuple(f"dima_jax.{name}" for name in ("losses", "metrics", "geometry", "predictions"))
+jaxtyping.install_import_hook(SHAPE_CHECKED, "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")

@@ -1,16 +1,19 @@
-"""Average precision of agents by center distance, after nuScenes detection, in the student's own rectangle.
+"""Average precision of agents by center distance, after nuScenes detection, inside pc_range.
 
-What is as in nuScenes (detection_cvpr_2019): greedy matching by score with the distance of centers in the ground plane,
-thresholds 0.5, 1, 2 and 4 m, precision read at 101 recalls, the part below 10 % recall and precision cut off.
-What is not: both sides are cut to the rectangle of pc_range in the LiDAR frame (VAD's is partly in global axes, quirk
-Q8), agents are not dropped for having no LiDAR points, and there is no NDS. So the protocol has its own name and its
-numbers do not compare with published nuScenes mAP.
+As in nuScenes (detection_cvpr_2019): greedy matching by score on the distance of centers in the ground plane,
+thresholds 0.5, 1, 2 and 4 m, precision interpolated at 101 recalls, and the part below 10 % recall and precision left
+out. Unlike nuScenes: predicted and recorded agents are cut to the rectangle of pc_range in the LiDAR frame (VAD's is
+partly in global axes, quirk Q8), agents without LiDAR points count, and there is no NDS. So the protocol has a name of
+its own, and its numbers do not compare with published nuScenes mAP.
+
+Axes: n predictions, m recorded agents, T thresholds. Meters.
 """
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Bool, Float
 
 from dima_jax.constants import AGENT_CLASSES
 from dima_jax.metrics.decode import Agents
@@ -22,14 +25,14 @@ MIN_RECALL, MIN_PRECISION = 0.1, 0.1
 
 
 class FrameMatches(NamedTuple):
-    """One class in one frame: scores [n] of its predictions, whether each is right [thresholds, n], recorded agents."""
+    """One class in one frame: the predictions' scores, which are correct at each threshold, number of recorded agents."""
 
-    scores: np.ndarray
-    right: np.ndarray
+    scores: Float[np.ndarray, " n"]
+    correct: Bool[np.ndarray, "T n"]
     recorded: int
 
 
-def frame_matches(predicted: Agents, recorded: Agents, pc_range) -> list[FrameMatches]:
+def frame_matches(predicted: Agents, recorded: Agents, pc_range: Sequence[float]) -> list[FrameMatches]:
     """Matches of every class of AGENT_CLASSES in one frame."""
     predicted, recorded = _inside(predicted, pc_range), _inside(recorded, pc_range)
     return [
@@ -50,24 +53,26 @@ def summarize(frames: Sequence[list[FrameMatches]]) -> dict[str, float]:
     return row | {"mAP": float(np.mean(present)) if present else float("nan")}
 
 
-def _inside(agents: Agents, pc_range) -> Agents:
+def _inside(agents: Agents, pc_range: Sequence[float]) -> Agents:
     low, high = np.array(pc_range[:2]), np.array(pc_range[3:5])
     keep = ((agents.boxes[:, :2] >= low) & (agents.boxes[:, :2] <= high)).all(-1)
     return Agents(*(field[keep] for field in agents))
 
 
-def _class_matches(centers, scores, recorded) -> FrameMatches:
-    """By falling score, each prediction takes the nearest recorded agent still free, if it is near enough."""
-    right = np.zeros((len(THRESHOLDS), len(centers)), bool)
+def _class_matches(
+    centers: Float[np.ndarray, "n 2"], scores: Float[np.ndarray, " n"], recorded: Float[np.ndarray, "m 2"]
+) -> FrameMatches:
+    """In order of descending score, each prediction takes the nearest recorded agent still free, if near enough."""
+    correct = np.zeros((len(THRESHOLDS), len(centers)), bool)
     distances = np.linalg.norm(centers[:, None] - recorded[None], axis=-1)
-    for row, threshold in zip(right, THRESHOLDS, strict=True):
+    for row, threshold in zip(correct, THRESHOLDS, strict=True):
         free = distances.copy()
         for i in np.argsort(-scores, kind="stable") if len(recorded) else ():
             nearest = free[i].argmin()
             if free[i, nearest] < threshold:
                 free[:, nearest] = np.inf
                 row[i] = True
-    return FrameMatches(scores, right, len(recorded))
+    return FrameMatches(scores, correct, len(recorded))
 
 
 def _class_average(matches: Sequence[FrameMatches]) -> float:
@@ -75,13 +80,13 @@ def _class_average(matches: Sequence[FrameMatches]) -> float:
     if not recorded:
         return float("nan")
     order = np.argsort(-np.concatenate([m.scores for m in matches]), kind="stable")
-    right = np.concatenate([m.right for m in matches], axis=1)[:, order]
-    return float(np.mean([average_precision(row, recorded) for row in right]))
+    correct = np.concatenate([m.correct for m in matches], axis=1)[:, order]
+    return float(np.mean([average_precision(row, recorded) for row in correct]))
 
 
-def average_precision(right, recorded: int) -> float:
-    """nuScenes' AP in [0, 1] of predictions in order of falling score; right [n] bool, recorded > 0 agents."""
-    hits = np.cumsum(right)
+def average_precision(correct: Bool[np.ndarray, " n"], recorded: int) -> float:
+    """nuScenes' AP in [0, 1] of predictions in order of descending score, of recorded > 0 agents."""
+    hits = np.cumsum(correct)
     if not len(hits) or hits[-1] == 0:
         return 0.0
     precision = np.interp(RECALLS, hits / recorded, hits / np.arange(1, len(hits) + 1), right=0)

@@ -1,7 +1,7 @@
-"""Motion metrics as VAD reports them, after ViP3D: minADE, minFDE, miss rate, EPA (vad-spec 12.2).
+"""Motion metrics as VAD reports them, after ViP3D: minADE, minFDE, miss rate, EPA (docs/vad.md#metrics).
 
-Only agents that are both detected (score above 0.6) and matched (centers within 2 m) have an error; what was missed or
-invented shows in EPA alone, end-to-end prediction accuracy: (hits - 0.5 * false positives) / recorded agents.
+Only agents that are both detected (score above 0.6) and matched (centers within 2 m) have an error. Missed agents and
+false positives enter EPA alone, the end-to-end prediction accuracy: (hits - 0.5 * false positives) / recorded agents.
 Meters; counts are summed over frames and divided once.
 """
 
@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
+from jaxtyping import Int
 from scipy.optimize import linear_sum_assignment
 
 from dima_jax.metrics.decode import Agents
@@ -16,21 +17,22 @@ from dima_jax.metrics.decode import Agents
 MIN_SCORE = 0.6
 MATCH_DISTANCE = 2.0  # meters between centers
 HIT_DISTANCE = 2.0  # meters at the last step
-DYNAMIC = (0, 1, 3, 4, 6, 7, 8)  # classes that may be matched: no construction vehicles, barriers, cones
-KINDS = {0: "car", 1: "car", 3: "car", 4: "car", 8: "pedestrian"}  # truck, bus and trailer count as car; others do not
+DYNAMIC = (0, 1, 3, 4, 6, 7, 8)  # classes that are matched: all but construction vehicles, barriers, traffic cones
+# Class to the row it is reported in: truck, bus and trailer count as car; the other classes are in no row.
+KINDS = {0: "car", 1: "car", 3: "car", 4: "car", 8: "pedestrian"}
 FALSE_POSITIVE_COST = 0.5
-FAR = 1e6
+FAR = 1e6  # meters; the distance of a pair that must not be matched
 
 
 def frame_counts(predicted: Agents, recorded: Agents) -> Counter:
-    """Sums of one frame, by "<count>_<kind>": gt, fp, hit, MR, cnt_ade, ADE, cnt_fde, FDE."""
+    """Sums of one frame by "<count>_<kind>", the counts being gt, fp, hit, MR, cnt_ade, ADE, cnt_fde and FDE."""
     predicted = confident(predicted)
     match = match_agents(predicted, recorded)
     counts = Counter()
     for index in set(range(len(predicted.labels))) - set(match.tolist()):
         if predicted.labels[index] in KINDS:
             counts[f"fp_{KINDS[predicted.labels[index]]}"] += 1
-    for agent, index in enumerate(match):
+    for agent, index in enumerate(match.tolist()):
         if recorded.labels[agent] in KINDS:
             counts.update(_agent_counts(predicted, recorded, agent, index, KINDS[recorded.labels[agent]]))
     return counts
@@ -41,35 +43,38 @@ def summarize(frames: Sequence[Counter]) -> dict[str, float]:
     total = sum(frames, Counter())
     row = {}
     for kind in ("car", "pedestrian"):
-        of = {name: total[f"{name}_{kind}"] for name in ("gt", "fp", "hit", "MR", "cnt_ade", "ADE", "cnt_fde", "FDE")}
-        row[f"EPA_{kind}"] = _ratio(of["hit"] - FALSE_POSITIVE_COST * of["fp"], of["gt"])
-        row[f"ADE_{kind}"] = _ratio(of["ADE"], of["cnt_ade"])
-        row[f"FDE_{kind}"] = _ratio(of["FDE"], of["cnt_fde"])
-        row[f"MR_{kind}"] = _ratio(of["MR"], of["cnt_fde"])
+        sums = {name: total[f"{name}_{kind}"] for name in ("gt", "fp", "hit", "MR", "cnt_ade", "ADE", "cnt_fde", "FDE")}
+        row[f"EPA_{kind}"] = _ratio(sums["hit"] - FALSE_POSITIVE_COST * sums["fp"], sums["gt"])
+        row[f"ADE_{kind}"] = _ratio(sums["ADE"], sums["cnt_ade"])
+        row[f"FDE_{kind}"] = _ratio(sums["FDE"], sums["cnt_fde"])
+        row[f"MR_{kind}"] = _ratio(sums["MR"], sums["cnt_fde"])
     return row
 
 
 def confident(predicted: Agents) -> Agents:
-    """The predictions that count."""
+    """The predictions scored above MIN_SCORE."""
     keep = predicted.scores > MIN_SCORE
     return Agents(*(field[keep] for field in predicted))
 
 
-def match_agents(predicted: Agents, recorded: Agents) -> np.ndarray:
-    """Index of the (confident) prediction of each recorded agent, -1 = missed; class plays no part beyond DYNAMIC."""
-    apart = np.linalg.norm(predicted.boxes[:, None, :2] - recorded.boxes[None, :, :2], axis=-1)
-    apart[~np.isin(predicted.labels, DYNAMIC)] = FAR
-    apart[:, ~np.isin(recorded.labels, DYNAMIC)] = FAR
-    apart[apart > MATCH_DISTANCE] = FAR
+def match_agents(predicted: Agents, recorded: Agents) -> Int[np.ndarray, " recorded"]:
+    """Index of the (confident) prediction of each recorded agent, -1 = missed. Any two classes of DYNAMIC may match."""
+    distance = np.linalg.norm(predicted.boxes[:, None, :2] - recorded.boxes[None, :, :2], axis=-1)
+    distance[~np.isin(predicted.labels, DYNAMIC)] = FAR
+    distance[:, ~np.isin(recorded.labels, DYNAMIC)] = FAR
+    distance[distance > MATCH_DISTANCE] = FAR
     match = np.full(len(recorded.labels), -1)
-    for index, agent in zip(*linear_sum_assignment(apart), strict=True):
-        if apart[index, agent] <= MATCH_DISTANCE:
+    for index, agent in zip(*linear_sum_assignment(distance), strict=True):
+        if distance[index, agent] <= MATCH_DISTANCE:
             match[agent] = index
     return match
 
 
-def _agent_counts(predicted, recorded, agent, index, kind):
-    """Counts of one recorded agent; its error runs over as many first steps as are real, from each box's own center."""
+def _agent_counts(predicted: Agents, recorded: Agents, agent: int, index: int, kind: str) -> Counter:
+    """Counts of one recorded agent and its prediction (index -1 = missed).
+
+    As many first steps are compared as are recorded, each path starting from its own box's center.
+    """
     steps = int(recorded.future_mask[agent].sum())
     complete = steps == recorded.future_mask.shape[1]
     counts = Counter({f"gt_{kind}": int(complete)})
@@ -86,5 +91,5 @@ def _agent_counts(predicted, recorded, agent, index, kind):
     return counts
 
 
-def _ratio(value, count):
+def _ratio(value: float, count: int) -> float:
     return value / count if count else float("nan")

@@ -1,6 +1,7 @@
-"""What the student sees, scored over a split: agents found, map lines found, futures predicted.
+"""The student's perception scored over a split: detection, map lines and motion.
 
-A frame is scored as it comes (`score_frame`), so no prediction is kept; `summarize` turns the scores into three tables.
+Frames are scored one at a time (`score_frame`), so predictions need not be kept; `summarize` makes three tables of the
+scores.
 """
 
 from collections import Counter
@@ -18,12 +19,16 @@ PROTOCOLS = {
 
 
 class FrameScore(NamedTuple):
+    """What `summarize` needs of one frame, by task."""
+
     detection: list[detection.FrameMatches]
     map: list[map_ap.FrameMatches]
     motion: Counter
 
 
-def score_frame(agents: Agents, lines: Lines, recorded_agents: Agents, recorded_lines: Lines, pc_range) -> FrameScore:
+def score_frame(
+    agents: Agents, lines: Lines, recorded_agents: Agents, recorded_lines: Lines, pc_range: Sequence[float]
+) -> FrameScore:
     """Scores the decoded predictions of one frame (`metrics.decode`) against what was recorded."""
     return FrameScore(
         detection=detection.frame_matches(agents, recorded_agents, pc_range),
@@ -34,8 +39,8 @@ def score_frame(agents: Agents, lines: Lines, recorded_agents: Agents, recorded_
 
 def summarize(scores: Sequence[FrameScore]) -> dict[str, dict[str, float]]:
     """{"detection": {"frames", "AP_car", ..., "mAP"}, "map": {...}, "motion": {...}}; NaN where nothing was recorded."""
-    rooms = {"detection": detection, "map": map_ap, "motion": motion}
+    metrics = {"detection": detection, "map": map_ap, "motion": motion}
     return {
-        name: {"frames": len(scores)} | room.summarize([getattr(score, name) for score in scores])
-        for name, room in rooms.items()
+        name: {"frames": len(scores)} | metric.summarize([getattr(score, name) for score in scores])
+        for name, metric in metrics.items()
     }

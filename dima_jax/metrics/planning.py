@@ -1,19 +1,21 @@
-"""Planning metrics as VAD publishes them (`stp3-vad`; metric_stp3.py, vad-spec 12.1), and the values at the horizon.
+"""Planning metrics as VAD publishes them (`stp3-vad`; metric_stp3.py, docs/vad.md#metrics), and those at the horizon.
 
-Per frame: the distance of each waypoint to the recorded path, and whether the ego's box meets an agent's box on a grid
-of 0.5 m. The reference's ways, each named where it lives, because the published numbers were measured with them:
-the ego box never turns, agents are those seen at the current frame, road users are picked by raw category index (Q2),
-steps at which the recorded path itself collides count as free, the point collision looks at the wrong place (Q7).
+Per frame: the distance of each waypoint to the recorded path, and whether the ego's box overlaps an agent's box on a
+grid of 0.5 m. The reference's peculiarities are kept, because the published numbers were measured with them: the ego
+box never turns, agents are those visible at the current frame, road users are selected by raw category index (quirk
+Q2), steps at which the recorded path itself collides count as free, and the point collision tests the wrong cell (Q7).
 Distances in meters in the LiDAR frame of the current key frame (x right, y forward), steps of 0.5 s.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import cv2
 import numpy as np
+from jaxtyping import Bool, Float, Int, Shaped
 
 from dima_jax.constants import EGO_CENTER_AHEAD, EGO_LENGTH, EGO_WIDTH
+from dima_jax.types import AnyArray
 
 HUMAN_CATEGORIES = range(2, 9)  # quirk Q2: rows of the 32-entry lidarseg category table
 VEHICLE_CATEGORIES = range(14, 24)
@@ -28,21 +30,27 @@ PROTOCOLS = {"stp3-vad": "mean of the steps up to the horizon", "at-horizon": "v
 
 
 class FrameScore(NamedTuple):
-    """What one plan did at one frame. Collisions leave out steps at which the recorded path collides itself.
+    """The scores of one plan at one frame. Collisions leave out steps at which the recorded path itself collides.
 
-    l2: meters to the recorded waypoint. recorded_collision: raw. counted: the whole recorded future exists; only such
-    frames enter a mean (`fut_valid_flag`).
+    l2: meters to the recorded waypoint. recorded_collision: of the recorded path. counted: the whole recorded future
+    exists; only such frames enter a mean (`fut_valid_flag`).
     """
 
-    l2: np.ndarray  # [F]
-    box_collision: np.ndarray  # [F] bool
-    point_collision: np.ndarray  # [F] bool
-    recorded_collision: np.ndarray  # [F] bool
+    l2: Float[np.ndarray, " F"]
+    box_collision: Bool[np.ndarray, " F"]
+    point_collision: Bool[np.ndarray, " F"]
+    recorded_collision: Bool[np.ndarray, " F"]
     counted: bool
 
 
-def score_frame(waypoints, recorded_waypoints, occupied, *, counted: bool) -> FrameScore:
-    """Scores a plan: waypoints, recorded_waypoints [F, 2] meters, occupied [F, 200, 200] from `occupancy`."""
+def score_frame(
+    waypoints: Float[AnyArray, "F 2"],
+    recorded_waypoints: Float[AnyArray, "F 2"],
+    occupied: Bool[np.ndarray, "F rows columns"],
+    *,
+    counted: bool | np.bool,
+) -> FrameScore:
+    """Scores a plan. Waypoints in meters; occupied: from `occupancy`; counted: see `FrameScore`."""
     waypoints, recorded = np.asarray(waypoints, np.float32), np.asarray(recorded_waypoints, np.float32)
     recorded_collision = box_collision(recorded, occupied)
     return FrameScore(
@@ -54,11 +62,13 @@ def score_frame(waypoints, recorded_waypoints, occupied, *, counted: bool) -> Fr
     )
 
 
-def summarize(scores: Sequence[FrameScore], subset=None) -> dict[str, dict[str, float]]:
+def summarize(
+    scores: Sequence[FrameScore], subset: Sequence[bool] | Bool[np.ndarray, " frames"] | None = None
+) -> dict[str, dict[str, float]]:
     """{protocol: {"frames", "l2_1s" ... "l2_avg", "collision_1s" ... "collision_avg", "point_collision_..."}}.
 
-    subset: mask [frames] of the frames to use. Meters, and shares of 1 (published tables: percent). Without a counted
-    frame in the subset every mean is NaN.
+    subset: mask of the frames to use. Meters, and shares in [0, 1] (published tables: percent). Without a counted frame
+    in the subset every mean is NaN.
     """
     chosen = [s for i, s in enumerate(scores) if s.counted and (subset is None or subset[i])]
     table = {}
@@ -77,21 +87,29 @@ def summarize(scores: Sequence[FrameScore], subset=None) -> dict[str, dict[str, 
     return table
 
 
-def _reduce(steps, upto, protocol):
+def _reduce(steps: Float[np.ndarray, "frames ..."], upto: int, protocol: str) -> float:
+    """The mean over frames, and over the first `upto` steps or at the last of them. NaN of no frames."""
     if not len(steps):
         return float("nan")
     return float(steps[:, upto - 1].mean() if protocol == "at-horizon" else steps[:, :upto].mean())
 
 
-def occupancy(boxes, category, future_offsets, future_mask, future_yaw, categories=None):
-    """Grids [F, 200, 200] bool (row 0 = 50 m ahead, column 0 = 50 m left) of where road users will be.
+def occupancy(
+    boxes: Float[np.ndarray, "G 9"],
+    category: Int[np.ndarray, " G"],
+    future_offsets: Float[np.ndarray, "G F 2"],
+    future_mask: Shaped[np.ndarray, "G F"],
+    future_yaw: Float[np.ndarray, "G F"],
+    categories: Iterable[int] | None = None,
+) -> Bool[np.ndarray, "F rows columns"]:
+    """Grids of where road users will be at each step: row 0 = 50 m ahead, column 0 = 50 m to the left.
 
-    boxes [G, 9] (cx, cy, cz, w, l, h, yaw_box, vx, vy) of real agents, category [G] lidarseg indices, future_offsets
-    [G, F, 2] meters per step, future_mask [G, F], future_yaw [G, F] radians per step. categories: the indices that
-    count, by default humans and vehicles.
+    boxes: (cx, cy, cz, w, l, h, yaw_box, vx, vy) of real agents. category: index in the lidarseg table (quirk Q2).
+    future_offsets: meters per step. future_mask: above 0 = the step is real. future_yaw: radians per step. categories:
+    the indices that count, by default humans and vehicles.
     """
     categories = [*HUMAN_CATEGORIES, *VEHICLE_CATEGORIES] if categories is None else list(categories)
-    future_mask = np.asarray(future_mask) > 0
+    future_mask = future_mask > 0
     grids = np.zeros((future_mask.shape[-1], GRID, GRID), np.uint8)
     for agent in np.flatnonzero(np.isin(category, categories)):
         corners = _future_corners(boxes[agent], future_offsets[agent], future_yaw[agent])
@@ -100,8 +118,10 @@ def occupancy(boxes, category, future_offsets, future_mask, future_yaw, categori
     return grids.astype(bool)
 
 
-def _future_corners(box, offsets, yaw_steps):
-    """Corners [F, 4, 2] in meters of a box moved along its per-step offsets and turns."""
+def _future_corners(
+    box: Float[np.ndarray, "9"], offsets: Float[np.ndarray, "F 2"], yaw_steps: Float[np.ndarray, " F"]
+) -> Float[np.ndarray, "F 4 2"]:
+    """Corners in meters of a box moved and turned by its offsets and yaw changes of each step."""
     centers = box[:2] + np.cumsum(offsets, axis=0)
     heading = -(box[6] + np.pi / 2) + np.cumsum(yaw_steps)
     width, length = box[3], box[4]
@@ -111,12 +131,12 @@ def _future_corners(box, offsets, yaw_steps):
     return centers[:, None] + np.einsum("fij,cj->fci", turn, local)
 
 
-def _pixels(corners):
-    """Meters [4, 2] to integer (column, row), halves to even."""
+def _pixels(corners: Float[np.ndarray, "4 2"]) -> Int[np.ndarray, "4 2"]:
+    """Meters to integer (column, row), halves rounded to even."""
     return np.round(np.stack([corners[:, 0] + HALF, HALF - corners[:, 1]], -1) / CELL).astype(np.int32)
 
 
-def _ego_cells():
+def _ego_cells() -> tuple[Float[np.ndarray, " cells"], Float[np.ndarray, " cells"]]:
     """(rows, columns) offsets of the cells under the ego box, counted from the grid's lower left corner."""
     first = HALF - CELL / 2  # meters from the LiDAR to the center of cell 0
     low, high = np.ceil((first - EGO_REAR) / CELL), np.floor((first + EGO_FRONT) / CELL)
@@ -125,17 +145,21 @@ def _ego_cells():
     return rows.ravel(), columns.ravel()
 
 
-def box_collision(waypoints, occupied):
-    """Whether the (never turning) ego box at each waypoint [F, 2] covers an occupied cell of [F, 200, 200]: [F]."""
+def box_collision(
+    waypoints: Float[np.ndarray, "F 2"], occupied: Bool[np.ndarray, "F rows columns"]
+) -> Bool[np.ndarray, " F"]:
+    """Whether the ego's box (which never turns) at each waypoint covers an occupied cell."""
     rows, columns = _ego_cells()
-    cells = np.asarray(waypoints, np.float64) / CELL
+    cells = waypoints.astype(np.float64) / CELL
     row = np.clip((GRID - (cells[:, 1:] + rows)).astype(np.int32), 0, GRID - 1)
     column = np.clip((cells[:, :1] + columns).astype(np.int32), 0, GRID - 1)
     return occupied[np.arange(len(cells))[:, None], row, column].any(-1)
 
 
-def _point_collision(waypoints, occupied):
-    """Whether the cell of each waypoint is occupied, at half the true offset of the grid (quirk Q7): about never."""
+def _point_collision(
+    waypoints: Float[np.ndarray, "F 2"], occupied: Bool[np.ndarray, "F rows columns"]
+) -> Bool[np.ndarray, " F"]:
+    """Whether the cell of each waypoint is occupied, at half the true offset of the grid (quirk Q7), so hardly ever."""
     offset = (HALF - CELL / 2) / 2
     row = ((offset - waypoints[:, 1]) / CELL).astype(np.int64)
     column = ((offset + waypoints[:, 0]) / CELL).astype(np.int64)
