@@ -7,7 +7,7 @@ import pytest
 
 from dima_jax import dima, optimizer, train_step, weights
 from dima_jax.convert import llm_folder
-from dima_jax.convert.hf_llama import Place
+from dima_jax.convert.rules import Target
 from dima_jax.data import loader
 from dima_jax.losses import dima_loss
 from dima_jax.sharded_model import ShardedModel
@@ -91,7 +91,7 @@ def test_a_base_from_a_folder_is_never_drawn(sharded, state, tmp_path):
     for i, (path, shape) in enumerate(writer.shapes.items()):
         for layer in range(shape[0]) if path.startswith("layers/") else [None]:
             slot = shape if layer is None else shape[1:]
-            writer.write(Place(path, layer, False), np.full(slot, i + 0.25 * (layer or 0), np.float32))
+            writer.write(Target(path, layer), np.full(slot, i + 0.25 * (layer or 0), np.float32))
     writer.close()
     abstract_llm = weights.split(dima.build(config, config.seed, init_llm=False))[1]
     assert all(

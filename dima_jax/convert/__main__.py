@@ -1,14 +1,18 @@
 """Imports weights made elsewhere, strictly: every tensor is accounted for, or the command says which is not.
 
-python -m dima_jax.convert llama --source=DIR_OR_FILE.gguf --out=DIR [--dtype=bfloat16]
-python -m dima_jax.convert vad --config=configs/vad_tiny.py --checkpoint=VAD_tiny.pth --out=runs/vad_tiny_released
-python -m dima_jax.convert resnet --checkpoint=resnet50.pth --out=weights/resnet50
+    python -m dima_jax.convert vad --config=configs/vad_tiny.py --checkpoint=VAD_tiny.pth --out=runs/vad_tiny_released
+    python -m dima_jax.convert resnet --checkpoint=resnet50.pth --out=weights/resnet50
+    python -m dima_jax.convert llama --source=vicuna-7b-v1.5 --out=weights/vicuna_7b
+    python -m dima_jax.convert llama --source=SmolLM2-135M-Instruct.Q4_1.gguf --out=weights/smollm2_135m
+
+vad     the released VAD-Tiny or VAD-Base as a run's folder, which `evaluate`, `export` and `train.init_from` take
+resnet  torchvision's ResNet-50 as the folder that config.train.backbone names
+llama   a LLaMA's weights and tokenizer as the folder that config.teacher.weights and config.teacher.tokenizer name
 """
 
 from absl import flags
 
 from dima_jax import cli
-from dima_jax.convert import llama_command, vad_command
 from dima_jax.errors import UserError
 
 SOURCE = flags.DEFINE_string("source", None, "llama: folder of a Hugging Face LLaMA or LLaVA-v1.5, or a .gguf file.")
@@ -20,47 +24,60 @@ IMAGES = flags.DEFINE_enum(
     "images",
     "released",
     ["released", "config"],
-    "vad: how the weights want their images: as the released ones (BGR, mean 103.53/116.28/123.675, std 1) or as the config.",
+    "vad: which image normalization the weights were trained with: the released VAD's (BGR, mean 103.53, 116.28, 123.675, "
+    "std 1) or the config's.",
 )
 
 
 def main(command: str | None) -> None:
     if command not in COMMANDS:
         raise UserError(f"python -m dima_jax.convert {command or '?'}: say one of {', '.join(COMMANDS)}")
-    needed = SOURCE if command == "llama" else CHECKPOINT
-    if not needed.value or not OUT.value:
-        raise UserError(f"python -m dima_jax.convert {command}: needs --{needed.name} and --out")
-    COMMANDS[command]()
+    run, taken = COMMANDS[command]
+    for flag in (SOURCE, CHECKPOINT, DTYPE, IMAGES):
+        if flag.present and flag.name not in taken:
+            raise UserError(f"python -m dima_jax.convert {command}: does not take --{flag.name}")
+    if not flags.FLAGS[taken[0]].value or not OUT.value:
+        raise UserError(f"python -m dima_jax.convert {command}: needs --{taken[0]} and --out")
+    run()
+
+
+def vad() -> None:
+    from dima_jax.convert.vad_command import convert_vad
+
+    config = CONFIG.value
+    print_counts(convert_vad(CHECKPOINT.value, OUT.value, config, released=IMAGES.value == "released"))
+    order, mean, std = config.data.color_order, config.data.mean, config.data.std
+    print(f"images must be {order}, mean {mean}, std {std}; `evaluate` and `export` take --checkpoint={OUT.value}")
+
+
+def resnet() -> None:
+    from dima_jax.convert.vad_command import convert_resnet
+
+    print_counts(convert_resnet(CHECKPOINT.value, OUT.value, CONFIG.value))
+    print(f'in the config set config.train.backbone = "{OUT.value}"')
 
 
 def llama() -> None:
-    sizes = llama_command.convert(SOURCE.value, OUT.value, DTYPE.value)
+    from dima_jax.convert.llama_command import convert_llama
+
+    sizes = convert_llama(SOURCE.value, OUT.value, DTYPE.value)
     print(f"wrote {OUT.value}; in the config set")
     print(f'    config.teacher.weights = "{OUT.value}"')
     print(f'    config.teacher.tokenizer = "{OUT.value}"')
     print(f"    config.teacher.llm.update({', '.join(f'{name}={value}' for name, value in sizes.items())})")
 
 
-def vad() -> None:
-    config = CONFIG.value
-    report = vad_command.convert_vad(CHECKPOINT.value, OUT.value, config, released=IMAGES.value == "released")
-    say(report)
-    order, mean, std = config.data.color_order, config.data.mean, config.data.std
-    print(f"images must be {order}, mean {mean}, std {std}; `evaluate` and `export` take --checkpoint={OUT.value}")
-
-
-def resnet() -> None:
-    say(vad_command.convert_resnet(CHECKPOINT.value, OUT.value, CONFIG.value))
-    print(f'in the config set config.train.backbone = "{OUT.value}"')
-
-
-def say(report) -> None:
-    keys, ignored = len(report.used) + len(report.ignored), len(report.ignored)
-    print(f"{keys} keys: {len(report.used)} used, {ignored} without meaning here, 0 unused, 0 missing")
+def print_counts(assignments) -> None:
+    used, ignored = len(assignments.used), len(assignments.ignored)
+    print(f"{used + ignored} keys: {used} used, {ignored} without meaning here, 0 unused, 0 missing")
     print(f"every key and where it went: {OUT.value}/report.txt")
 
 
-COMMANDS = {"llama": llama, "vad": vad, "resnet": resnet}
+COMMANDS = {  # name: (function, the flags it takes beside --out and --config; the first is required)
+    "vad": (vad, ("checkpoint", "images")),
+    "resnet": (resnet, ("checkpoint",)),
+    "llama": (llama, ("source", "dtype")),
+}
 
 if __name__ == "__main__":
     cli.run(main, words="COMMAND")

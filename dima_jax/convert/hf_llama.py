@@ -1,30 +1,27 @@
-"""Where the weights of a Hugging Face LLaMA go: the table, the config's translation, and the reader of safetensors.
+"""A LLaMA from a Hugging Face folder (config.json and safetensors): its sizes, its tensors, its conversion rules.
 
-A LLaMA stores matrices as [out, in], one per layer; ours are [layers, in, out] (`teacher/llama.py`). The language half
-of LLaVA-v1.5 is found under its prefixes; its vision tower and projector are skipped by name, anything else unknown is
-refused. Nothing is read before the keys and shapes of the whole checkpoint are checked against the LLM.
+A LLaMA stores one matrix [out, in] per layer; ours are stacked, [layers, in, out] (`teacher/llama.py`). The language
+half of LLaVA-v1.5 is found under its prefixes; its vision tower and projector are ignored by name, any other key that is
+not a LLaMA's is refused.
 
 Source: transformers `models/llama/modeling_llama.py`, `models/llava/modeling_llava.py`.
 """
 
 import json
-import re
-from collections.abc import Callable, Iterable, Mapping
+import shutil
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
+from dima_jax.convert import safetensors_files
+from dima_jax.convert.rules import LINEAR, Rule
 from dima_jax.errors import UserError
 
-TABLE = (  # (key, path); a key with a layer number fills one row of the stacked weight
-    (r"model\.embed_tokens\.weight", "embed/table"),
-    (r"model\.layers\.(\d+)\.self_attn\.(q|k|v|o)_proj\.weight", r"layers/\2/kernel"),
-    (r"model\.layers\.(\d+)\.mlp\.(gate|up|down)_proj\.weight", r"layers/\2/kernel"),
-    (r"model\.layers\.(\d+)\.input_layernorm\.weight", "layers/attn_norm/scale"),
-    (r"model\.layers\.(\d+)\.post_attention_layernorm\.weight", "layers/ffn_norm/scale"),
-    (r"model\.norm\.weight", "norm/scale"),
-    (r"lm_head\.weight", "head/table"),
+LAYOUTS = (  # prefixes of the decoder and of the output head
+    ("model.", ""),  # LLaMA, and LLaVA as its authors published it
+    ("language_model.model.", "language_model."),  # LLaVA in transformers' files
+    ("model.language_model.", ""),  # LLaVA in transformers >= 4.52
 )
 IGNORED = (  # not part of the language model, or derived from the config
     r".*\.rotary_emb\.inv_freq",
@@ -32,73 +29,57 @@ IGNORED = (  # not part of the language model, or derived from the config
     r"(model\.)?(mm_projector|multi_modal_projector)\..*",
     r"model\.image_newline",
 )
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
 
 
-class Place(NamedTuple):
-    """Where a source tensor goes: path below `teacher/llm`, layer (None = not stacked), and whether to transpose."""
+class HuggingFaceLlama:
+    """An opened folder. `sizes` are `config.teacher.llm`'s, `shapes` those of the tensors by key, [out, in].
 
-    path: str
-    layer: int | None
-    transpose: bool
-
-
-def locate(key: str) -> Place | None:
-    """The place of a checkpoint key; None if it is ignored. Raises UserError on an unknown key."""
-    if any(re.fullmatch(pattern, key) for pattern in IGNORED):
-        return None
-    plain = re.sub(r"^(language_model\.model\.|model\.language_model\.)", "model.", key)
-    plain = re.sub(r"^language_model\.lm_head\.", "lm_head.", plain)
-    for pattern, path in TABLE:
-        match = re.fullmatch(pattern, plain)
-        if match:
-            layer = int(match[1]) if match.groups() else None
-            return Place(match.expand(path), layer, path.endswith("kernel"))
-    raise UserError(f"{key}: not a weight of a LLaMA; is this the right checkpoint?")
-
-
-def check(source: Mapping[str, tuple[int, ...]], target: Mapping[str, tuple[int, ...]], name: str) -> dict[str, Place]:
-    """{key: place} when every key has one place and every slot of the target is filled once, with the right shape.
-
-    source: {checkpoint key: shape}. target: {path below teacher/llm: shape}. name: the checkpoint, for the message.
-    Raises UserError naming the first missing, unexpected or misshapen key.
+    Raises UserError when the folder holds no LLaMA.
     """
-    places, filled = {}, {}
-    for key, shape in source.items():
-        place = locate(key)
-        if place is None:
-            continue
-        places[key] = place
-        want = target.get(place.path)
-        if want is None or (place.layer is not None and place.layer >= want[0]):
-            raise UserError(f"{name}: {key} has no place in this LLM; compare its config with config.teacher.llm")
-        want = want if place.layer is None else want[1:]
-        got = tuple(reversed(shape)) if place.transpose else tuple(shape)
-        if got != tuple(want):
-            raise UserError(f"{name}: {key} has shape {tuple(shape)}, this LLM needs {tuple(want)} at {place.path}")
-        if (place.path, place.layer) in filled:
-            raise UserError(f"{name}: {key} and {filled[place.path, place.layer]} are the same weight")
-        filled[place.path, place.layer] = key
-    for path, shape in target.items():
-        for layer in range(shape[0]) if path.startswith("layers/") else [None]:
-            if (path, layer) not in filled:
-                raise UserError(f"{name}: no tensor for {path}" + ("" if layer is None else f", layer {layer}"))
-    return places
+
+    def __init__(self, folder: Path):
+        path = folder / "config.json"
+        if not path.is_file():
+            raise UserError(f"{path}: no such file; --source must be a Hugging Face folder or a .gguf file")
+        self.folder = folder
+        self.sizes = llm_sizes(json.loads(path.read_text()), str(path))
+        self._tensors = safetensors_files.index(folder)
+        self.shapes = {key: tensor.shape for key, tensor in self._tensors.items()}
+        self.rules, self.ignored = llama_rules(self.shapes), IGNORED
+
+    def read(self, key: str) -> np.ndarray:
+        """One tensor, in the dtype of the file."""
+        return self._tensors[key].read()
+
+    def write_tokenizer(self, folder: Path) -> None:
+        """Copies the tokenizer's files, where there are any."""
+        for name in TOKENIZER_FILES:
+            if (self.folder / name).is_file():
+                shutil.copyfile(self.folder / name, folder / name)
 
 
-def place(
-    tensors: Iterable[tuple[str, np.ndarray]], places: Mapping[str, Place], write: Callable[[Place, np.ndarray], None]
-) -> None:
-    """Hands every placed tensor, transposed to ours, to `write`, one at a time."""
-    for key, value in tensors:
-        if key in places:
-            write(places[key], value.T if places[key].transpose else value)
-        del value  # before the next one is read
+def llama_rules(keys: Iterable[str]) -> list[Rule]:
+    """The rules for a checkpoint with these keys: LLaMA's names under the prefixes that most of its layers have."""
+    keys = list(keys)
+    decoder, head = max(LAYOUTS, key=lambda layout: sum(key.startswith(f"{layout[0]}layers.") for key in keys))
+    theirs, ours = f"{decoder}layers.{{i}}", "layers[{i}]"
+    matrices = [f"self_attn.{name}" for name in "qkvo"] + [f"mlp.{name}" for name in ("gate", "up", "down")]
+    return [
+        Rule(f"{decoder}embed_tokens.weight", ("embed/table",)),
+        *(Rule(f"{theirs}.{name}_proj.weight", (f"{ours}/{name.split('.')[1]}/kernel",), LINEAR) for name in matrices),
+        Rule(f"{theirs}.input_layernorm.weight", (f"{ours}/attn_norm/scale",)),
+        Rule(f"{theirs}.post_attention_layernorm.weight", (f"{ours}/ffn_norm/scale",)),
+        Rule(f"{decoder}norm.weight", ("norm/scale",)),
+        Rule(f"{head}lm_head.weight", ("head/table",)),
+    ]
 
 
-def llm_config(config: Mapping, name: str) -> dict:
+def llm_sizes(config: Mapping, name: str) -> dict:
     """`config.teacher.llm`'s sizes from a Hugging Face config.json (a LLaVA's: its `text_config`).
 
-    Raises UserError when the model is not a plain LLaMA (scaled rotary, biases, odd head width).
+    name: the file, for messages. Raises UserError when the model is not a plain LLaMA (scaled rotary embedding, biases,
+    heads whose widths do not add up to the hidden size).
     """
     config = config.get("text_config", config)
     rope = config.get("rope_parameters") or {}
@@ -122,15 +103,7 @@ def llm_config(config: Mapping, name: str) -> dict:
         kv_heads=config.get("num_key_value_heads") or heads,
         ffn_width=config["intermediate_size"],
         vocab=config["vocab_size"],
-        rope_theta=float(rope.get("rope_theta") or config.get("rope_theta") or 10000.0),  # 10000: LLaMA 1's, unwritten
+        rope_theta=float(rope.get("rope_theta") or config.get("rope_theta") or 10000.0),  # LLaMA 1's config has none
         rms_eps=float(config["rms_norm_eps"]),
         tied=bool(config.get("tie_word_embeddings", False)),
     )
-
-
-def read_config(folder: Path) -> dict:
-    """`llm_config` of `folder/config.json`. Raises UserError when there is none."""
-    path = folder / "config.json"
-    if not path.is_file():
-        raise UserError(f"{path}: no such file; --source must be a Hugging Face folder or a .gguf file")
-    return llm_config(json.loads(path.read_text()), str(path))

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import ml_dtypes  # noqa: F401  (numpy learns bfloat16)
 import numpy as np
 
-from dima_jax.convert.hf_llama import Place
+from dima_jax.convert.rules import Target
 from dima_jax.errors import UserError
 
 INDEX = "llm.json"
@@ -29,8 +29,8 @@ def shapes_of(sizes: Mapping) -> dict[str, tuple[int, ...]]:
     """{path below teacher/llm: shape} of an LLM with these sizes (`config.teacher.llm`'s names)."""
     layers, width, ffn_width = sizes["layers"], sizes["width"], sizes["ffn_width"]
     kv_width = width // sizes["heads"] * sizes["kv_heads"]
-    into = {"q": width, "k": kv_width, "v": kv_width, "o": width, "gate": ffn_width, "up": ffn_width}
-    shapes = {f"layers/{name}/kernel": (layers, width, size) for name, size in into.items()}
+    out = {"q": width, "k": kv_width, "v": kv_width, "o": width, "gate": ffn_width, "up": ffn_width}
+    shapes = {f"layers/{name}/kernel": (layers, width, size) for name, size in out.items()}
     shapes["layers/down/kernel"] = (layers, ffn_width, width)
     shapes |= {f"layers/{name}/scale": (layers, width) for name in ("attn_norm", "ffn_norm")}
     shapes |= {"embed/table": (sizes["vocab"], width), "norm/scale": (width,)}
@@ -38,7 +38,10 @@ def shapes_of(sizes: Mapping) -> dict[str, tuple[int, ...]]:
 
 
 class Writer:
-    """Fills the weights of a folder, tensor by tensor; `close` makes the folder valid."""
+    """Fills the weights of a folder, tensor by tensor; `close` makes the folder valid.
+
+    sizes: `config.teacher.llm`'s. dtype: of the matrices on disk, "bfloat16" or "float32"; norms stay float32.
+    """
 
     def __init__(self, folder: Path, sizes: Mapping, dtype: str):
         self.folder, self.sizes, self.dtype = folder, dict(sizes), dtype
@@ -49,12 +52,12 @@ class Writer:
             with _file(folder, path).open("wb") as file:
                 file.truncate(int(np.prod(shape)) * _dtype(path, dtype).itemsize)
 
-    def write(self, place: Place, value: np.ndarray) -> None:
-        """One tensor into its slot, cast to the folder's dtype (norms stay float32)."""
-        dtype, shape = _dtype(place.path, self.dtype), self.shapes[place.path]
-        with _file(self.folder, place.path).open("r+b") as file:
-            row = 0 if place.layer is None else place.layer * int(np.prod(shape[1:]))
-            file.seek(row * dtype.itemsize)
+    def write(self, target: Target, value: np.ndarray) -> None:
+        """One weight, or one layer of a stacked weight, to its place on disk, cast to the folder's dtype."""
+        dtype, shape = _dtype(target.path, self.dtype), self.shapes[target.path]
+        with _file(self.folder, target.path).open("r+b") as file:
+            start = 0 if target.index is None else target.index * int(np.prod(shape[1:]))
+            file.seek(start * dtype.itemsize)
             rows = max(1, BLOCK * len(value) // value.size)
             for start in range(0, len(value), rows):
                 block = np.asarray(value[start : start + rows], dtype, order="C")
@@ -86,55 +89,57 @@ def load(
     """The LLM's weights by their full paths, tensor by tensor: of each, this host reads the rows its devices hold.
 
     abstract: {path ending in the folder's paths: shape and dtype wanted}; values are cast. shardings: where each lives.
-    Raises UserError naming a weight whose shape is not the config's.
+    Raises UserError naming a weight whose shape is not the config's, or that is missing on one side.
     """
     index = read_index(folder)
     shapes = {path: tuple(shape) for path, shape in index["shapes"].items()}
     loaded = {}
-    for full, want in abstract.items():
+    for full, wanted in abstract.items():
         path = full.partition("llm/")[2] or full
-        if shapes.pop(path, None) != tuple(want.shape):
+        if shapes.pop(path, None) != tuple(wanted.shape):
             sizes = ", ".join(f"{key}={value}" for key, value in index["sizes"].items())
             raise UserError(f"{folder}: {path} does not fit config.teacher.llm; this folder needs {sizes}")
         file, stored = _file(Path(folder), path), _dtype(path, index["dtype"])
-        place = _by_layers if _has_whole_layers(want.shape, shardings[full]) else _at_once
-        loaded[full] = place(file, stored, want, shardings[full])
+        load_weight = _load_layers if _has_whole_layers(wanted.shape, shardings[full]) else _load_tensor
+        loaded[full] = load_weight(file, stored, wanted, shardings[full])
     if shapes:
-        raise UserError(f"{folder}: {min(shapes)} has no place in config.teacher.llm; is its `tied` right?")
+        raise UserError(f"{folder}: {min(shapes)} has no weight in config.teacher.llm; is its `tied` right?")
     return loaded
 
 
 def _has_whole_layers(shape: tuple[int, ...], sharding: jax.sharding.Sharding) -> bool:
-    """Whether it is a stack of matrices that every device has some of each layer of."""
+    """Whether the weight is a stack of matrices and no layer lies on some of the devices only."""
     return len(shape) == 3 and sharding.shard_shape(shape)[0] == shape[0]
 
 
-def _by_layers(file: Path, stored: np.dtype, want: jax.ShapeDtypeStruct, sharding) -> jax.Array:
+def _load_layers(file: Path, stored: np.dtype, wanted: jax.ShapeDtypeStruct, sharding) -> jax.Array:
     """A stacked weight, filled on its devices layer by layer."""
-    weight = jax.jit(lambda: jnp.zeros(want.shape, want.dtype), out_shardings=sharding)()
+    weight = jax.jit(lambda: jnp.zeros(wanted.shape, wanted.dtype), out_shardings=sharding)()
     fill = jax.jit(jax.lax.dynamic_update_index_in_dim, donate_argnums=0, static_argnums=3, out_shardings=sharding)
-    layer = jax.ShapeDtypeStruct((1, *want.shape[1:]), want.dtype)
-    for i in range(want.shape[0]):
-        weight = fill(weight, _at_once(file, stored, layer, sharding, row=i), np.int32(i), 0)
+    layer = jax.ShapeDtypeStruct((1, *wanted.shape[1:]), wanted.dtype)
+    for i in range(wanted.shape[0]):
+        weight = fill(weight, _load_tensor(file, stored, layer, sharding, first=i), np.int32(i), 0)
         weight.block_until_ready()  # else the layers that are still to be copied pile up
     return weight
 
 
-def _at_once(file: Path, stored: np.dtype, want: jax.ShapeDtypeStruct, sharding, row: int = 0) -> jax.Array:
-    """A tensor that starts at row `row` of a file (a stack's layer is one row), on its devices."""
-    width = int(np.prod(want.shape[1:]))
-    indices = sharding.addressable_devices_indices_map(want.shape).values()
-    held = [index[0].indices(want.shape[0])[:2] for index in indices]  # (first row, end) of each device
-    first, end = min(a for a, _ in held), max(b for _, b in held)
-    offset = (row + first) * width * stored.itemsize
-    rows = np.fromfile(file, stored, (end - first) * width, offset=offset).reshape(-1, *want.shape[1:])
-    rows = rows.astype(want.dtype, copy=False)
+def _load_tensor(
+    file: Path, stored: np.dtype, wanted: jax.ShapeDtypeStruct, sharding: jax.sharding.Sharding, first: int = 0
+) -> jax.Array:
+    """A tensor on its devices, read at once. first: where in the file it begins, in its rows (along the first axis)."""
+    row_size = int(np.prod(wanted.shape[1:]))
+    indices = sharding.addressable_devices_indices_map(wanted.shape).values()
+    held = [index[0].indices(wanted.shape[0])[:2] for index in indices]  # rows [begin, end) of each device
+    begin, end = min(a for a, _ in held), max(b for _, b in held)
+    offset = (first + begin) * row_size * stored.itemsize
+    rows = np.fromfile(file, stored, (end - begin) * row_size, offset=offset).reshape(-1, *wanted.shape[1:])
+    rows = rows.astype(wanted.dtype, copy=False)
 
     def part(index):
-        a, b, _ = index[0].indices(want.shape[0])
-        return rows[(slice(a - first, b - first), *index[1:])]
+        a, b, _ = index[0].indices(wanted.shape[0])
+        return rows[(slice(a - begin, b - begin), *index[1:])]
 
-    return jax.make_array_from_callback(want.shape, sharding, part)
+    return jax.make_array_from_callback(wanted.shape, sharding, part)
 
 
 def _file(folder: Path, path: str) -> Path:

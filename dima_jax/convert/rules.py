@@ -1,170 +1,199 @@
-"""The strict engine of weight conversion: a table of name patterns between a foreign checkpoint and our paths.
+"""The engine of weight conversion: tables of name patterns between the keys of a checkpoint and the paths of our weights.
 
 A pattern is a name with placeholders for integers, "layers.{i}.norms.0.weight"; the same placeholders appear on both
-sides, so a table reads in both directions. Every foreign name must be used exactly once or be listed as ignored, every
-path must be set exactly once, and every shape must fit: a conversion accounts for everything or refuses, naming the key.
+sides, so a table reads in both directions. Our equal layers are stacked: "layers[{i}]/norm/scale" is index i of the first
+axis of the weight "layers/norm/scale".
 
-Our equal layers are stacked: "layers[{i}]/norm/scale" is row i of the weight "layers/norm/scale".
+A conversion is strict: every tensor of the checkpoint is used exactly once or listed as ignored, every weight (of a
+stacked one, every layer) is set exactly once, and every shape fits. `assign` checks this by names and shapes alone;
+`transfer` then reads the tensors one by one, so a model need not fit into memory.
 """
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
 from dima_jax.errors import UserError
 
+STACKED = "[{i}]"  # in a path pattern, which then has no other placeholder
+SAME = ()
+LINEAR = (1, 0)  # PyTorch [out, in] -> Flax [in, out]
+CONV = (2, 3, 1, 0)  # OIHW -> HWIO
 
-class Change(NamedTuple):
-    """An invertible change of an array on its way to us, and back."""
-
-    there: Callable[[np.ndarray], np.ndarray]
-    back: Callable[[np.ndarray], np.ndarray]
-
-
-ROW = "[{i}]"  # in a path pattern
-SAME = Change(lambda x: x, lambda x: x)
-LINEAR = Change(lambda x: x.T, lambda x: x.T)  # PyTorch [out, in] <-> Flax [in, out]
-CONV = Change(lambda x: x.transpose(2, 3, 1, 0), lambda x: x.transpose(3, 2, 0, 1))  # OIHW <-> HWIO
+Shape = tuple[int, ...]
 
 
 class Rule(NamedTuple):
-    """One foreign name pattern and the paths it fills.
+    """A pattern of checkpoint keys and the path patterns that such a tensor fills.
 
-    With several paths the foreign array is their concatenation along its first axis (PyTorch's packed projections).
+    With several paths the tensor is their concatenation along its first axis (PyTorch's packed projections).
+    axes: the permutation of the tensor's axes that makes it a weight; () leaves them in place.
     """
 
-    foreign: str
+    key: str
     paths: tuple[str, ...]
-    change: Change = SAME
+    axes: tuple[int, ...] = SAME
 
 
-class Report(NamedTuple):
-    """What went where: foreign name -> our paths, and the foreign names that were left out on purpose."""
+class Target(NamedTuple):
+    """A weight, or one index of the first axis of a stacked weight."""
 
-    used: dict[str, tuple[str, ...]]
+    path: str
+    index: int | None
+
+    def __str__(self) -> str:
+        return self.path if self.index is None else f"{self.path}[{self.index}]"
+
+
+class Assignment(NamedTuple):
+    """What one tensor fills, in the order of its parts, and the permutation of their axes."""
+
+    targets: tuple[Target, ...]
+    axes: tuple[int, ...]
+
+
+class Assignments(NamedTuple):
+    """Where every tensor of a checkpoint goes, and the keys that are left out on purpose."""
+
+    used: dict[str, Assignment]
     ignored: tuple[str, ...]
 
 
-def compiled(pattern: str) -> re.Pattern:
-    """The regex of a name pattern: {i} becomes a named integer group, everything else is literal."""
+def assign(
+    rules: Iterable[Rule], ignored: Iterable[str], source: Mapping[str, Shape], expected: Mapping[str, Shape]
+) -> Assignments:
+    """Assigns every tensor of a checkpoint to its weights; nothing is read.
+
+    ignored: regexes of keys that carry nothing for us. source: {key: shape} of the checkpoint. expected: {path: shape} of
+    our weights. Raises UserError naming the key that is unknown, extra, missing, set twice, or of a wrong shape.
+    """
+    rules, ignored = tuple(rules), tuple(ignored)
+    shapes = _targets(rules, expected)
+    used, skipped, filled = {}, [], {}
+    for key, shape in source.items():
+        if any(re.fullmatch(pattern, key) for pattern in ignored):
+            skipped.append(key)
+            continue
+        rule, targets = _match(rules, key)
+        for target in targets:
+            if target not in shapes:
+                raise UserError(f"extra key {key!r}: this model has no weight '{target}'; check the config's sizes")
+            if target in filled:
+                raise UserError(f"key {key!r} sets the weight '{target}' a second time, after {filled[target]!r}")
+            _check_shape(key, tuple(shape), rule, target, shapes[target])
+            filled[target] = key
+        used[key] = Assignment(targets, rule.axes)
+    missing = [target for target in shapes if target not in filled]
+    if missing:
+        key = _key(rules, missing[0])
+        raise UserError(
+            f"missing key {key!r} of the weight '{missing[0]}' ({len(missing)} missing in all); "
+            "is the checkpoint complete?"
+        )
+    return Assignments(used, tuple(skipped))
+
+
+def transfer(
+    assignments: Assignments, read: Callable[[str], np.ndarray], write: Callable[[Target, np.ndarray], None]
+) -> None:
+    """Calls `write(target, array)` for all targets, with `read(key)` called once per tensor and no tensor kept."""
+    for key, (targets, axes) in assignments.used.items():
+        tensor = read(key)
+        parts = np.split(tensor, len(targets)) if len(targets) > 1 else [tensor]
+        for target, part in zip(targets, parts, strict=True):
+            write(target, part.transpose(axes) if axes else part)
+        del tensor, parts, part  # before the next one is read
+
+
+def to_params(
+    rules: Iterable[Rule], ignored: Iterable[str], state_dict: Mapping[str, np.ndarray], expected: Mapping[str, Any]
+) -> tuple[dict[str, np.ndarray], Assignments]:
+    """A checkpoint in memory as ({path: array}, where every key went).
+
+    expected: arrays or ShapeDtypeStructs by path; values are cast to their dtype. Raises UserError as `assign` does.
+    """
+    source = {key: np.shape(tensor) for key, tensor in state_dict.items()}
+    assignments = assign(rules, ignored, source, {path: value.shape for path, value in expected.items()})
+    params = {path: np.empty(value.shape, value.dtype) for path, value in expected.items()}
+
+    def write(target: Target, part: np.ndarray) -> None:
+        params[target.path][... if target.index is None else target.index] = part
+
+    transfer(assignments, lambda key: np.asarray(state_dict[key]), write)
+    return params, assignments
+
+
+def to_state_dict(rules: Iterable[Rule], params: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """{key: array} of our weights; the inverse of `to_params`, without the ignored keys.
+
+    Raises UserError for a weight that no rule has, or one that a packed tensor lacks.
+    """
+    rules = tuple(rules)
+    targets = _targets(rules, {path: np.shape(value) for path, value in params.items()})
+    state_dict = {}
+    for key in dict.fromkeys(_key(rules, target) for target in targets):
+        rule, parts = _match(rules, key)
+        if lacking := [target for target in parts if target not in targets]:
+            raise UserError(f"no weight '{lacking[0]}', which is a part of {key!r}")
+        arrays = [np.asarray(params[path])[... if index is None else index] for path, index in parts]
+        if rule.axes:
+            arrays = [array.transpose(np.argsort(rule.axes)) for array in arrays]
+        state_dict[key] = np.ascontiguousarray(arrays[0] if len(arrays) == 1 else np.concatenate(arrays))
+    return state_dict
+
+
+def _targets(rules: Iterable[Rule], shapes: Mapping[str, Shape]) -> dict[Target, Shape]:
+    """{target: shape} of all weights; a weight that a rule stacks is one target per layer."""
+    stacked = {path.replace(STACKED, "") for rule in rules for path in rule.paths if STACKED in path}
+    targets = {}
+    for path, shape in shapes.items():
+        if path in stacked:
+            targets |= {Target(path, i): tuple(shape[1:]) for i in range(shape[0])}
+        else:
+            targets[Target(path, None)] = tuple(shape)
+    return targets
+
+
+@cache
+def _regex(pattern: str) -> re.Pattern:
+    """Placeholders become named groups of digits, everything else is literal."""
     return re.compile(re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>\\d+)", re.escape(pattern)))
 
 
-def assign(rules: Iterable[Rule], ignored: Iterable[str], names: Iterable[str]):
-    """({foreign name: (rule, its paths)}, ignored names). Raises UserError for a name that no pattern matches."""
-    table = [(compiled(rule.foreign), rule) for rule in rules]
-    skip = [re.compile(pattern) for pattern in ignored]
-    assigned, skipped = {}, []
-    for name in names:
-        if any(pattern.fullmatch(name) for pattern in skip):
-            skipped.append(name)
-            continue
-        for pattern, rule in table:
-            if match := pattern.fullmatch(name):
-                assigned[name] = rule, tuple(path.format(**match.groupdict()) for path in rule.paths)
-                break
-        else:
-            raise UserError(f"unknown key {name!r}: no conversion rule matches it; is it the right kind of checkpoint?")
-    return assigned, tuple(skipped)
+def _match(rules: Iterable[Rule], key: str) -> tuple[Rule, tuple[Target, ...]]:
+    """The rule of a key and the targets that it fills."""
+    for rule in rules:
+        if match := _regex(rule.key).fullmatch(key):
+            return rule, tuple(
+                Target(path.replace(STACKED, ""), int(match["i"]))
+                if STACKED in path
+                else Target(path.format(**match.groupdict()), None)
+                for path in rule.paths
+            )
+    raise UserError(f"unknown key {key!r}: no conversion rule matches it; is it the right kind of checkpoint?")
 
 
-def to_ours(
-    rules: Iterable[Rule], ignored: Iterable[str], foreign: Mapping[str, np.ndarray], expected: Mapping[str, Any]
-) -> tuple[dict[str, np.ndarray], Report]:
-    """Foreign arrays to {our path: array}, against the expected shapes (arrays or ShapeDtypeStructs by path).
-
-    ignored: regexes of foreign names that carry nothing for us.
-    Raises UserError naming the key that is unknown, extra, missing, set twice, or of a wrong shape.
-    """
-    assigned, skipped = assign(rules, ignored, foreign)
-    ours: dict[str, np.ndarray] = {}
-    expected = rows(rules, expected)
-    for name, (rule, paths) in assigned.items():
-        array = np.asarray(foreign[name])
-        if array.shape and array.shape[0] % len(paths):
-            raise UserError(f"key {name!r} has shape {array.shape}, which does not split into {len(paths)} parts")
-        for path, part in zip(paths, np.split(array, len(paths)) if len(paths) > 1 else [array], strict=True):
-            if path not in expected:
-                raise UserError(f"extra key {name!r}: this model has no weight {path!r}; check the config's sizes")
-            if path in ours:
-                raise UserError(f"key {name!r} sets the weight {path!r} a second time")
-            ours[path] = fitted(name, rule.change, part, path, expected[path])
-    missing = [path for path in expected if path not in ours]
-    if missing:
-        key = foreign_names(rules, missing[:1])[0]
-        raise UserError(f"missing key {key!r} ({len(missing)} weights in all); is the checkpoint complete?")
-    return stacked(ours), Report({name: paths for name, (_, paths) in assigned.items()}, skipped)
+def _key(rules: Iterable[Rule], target: Target) -> str:
+    """The key whose tensor fills a target: the inverse of `_match`."""
+    for rule in rules:
+        for path in rule.paths:
+            if STACKED in path and path.replace(STACKED, "") == target.path:
+                return rule.key.format(i=target.index)
+            if match := _regex(path).fullmatch(target.path):
+                return rule.key.format(**match.groupdict())
+    raise UserError(f"no conversion rule leads to the weight '{target}'")
 
 
-def rows(rules: Iterable[Rule], weights: Mapping[str, Any]) -> dict[str, Any]:
-    """Stacked weights (arrays or ShapeDtypeStructs) row by row under the names of the table, the others as they are."""
-    patterns = [path for rule in rules for path in rule.paths if ROW in path]
-    names = {path.replace(ROW, ""): path for path in patterns}
-    result = {}
-    for path, value in weights.items():
-        if path not in names:
-            result[path] = value
-            continue
-        for i in range(value.shape[0]):
-            abstract = isinstance(value, jax.ShapeDtypeStruct)
-            row = jax.ShapeDtypeStruct(value.shape[1:], value.dtype) if abstract else value[i]
-            result[names[path].format(i=i)] = row
-    return result
-
-
-def stacked(weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The inverse of `rows`."""
-    whole: dict[str, Any] = {}
-    for path, value in weights.items():
-        if match := re.search(r"\[(\d+)\]", path):
-            whole.setdefault(path.replace(match[0], ""), {})[int(match[1])] = value
-        else:
-            whole[path] = value
-    return {
-        path: np.stack([value[i] for i in range(len(value))]) if isinstance(value, dict) else value
-        for path, value in whole.items()
-    }
-
-
-def fitted(name: str, change: Change, array: np.ndarray, path: str, expected) -> np.ndarray:
-    """The changed array; UserError if its rank or shape is not the expected one."""
-    shape = tuple(expected.shape)
-    if array.ndim != len(shape) or (result := change.there(array)).shape != shape:
-        wanted = change.back(np.broadcast_to(np.float32(0), shape)).shape
+def _check_shape(key: str, shape: Shape, rule: Rule, target: Target, expected: Shape) -> None:
+    """UserError unless a tensor of this shape fills a target of shape `expected`."""
+    needed = tuple(expected[axis] for axis in np.argsort(rule.axes)) if rule.axes else expected
+    if len(rule.paths) > 1:
+        needed = (needed[0] * len(rule.paths), *needed[1:])
+    if shape != needed:
         raise UserError(
-            f"key {name!r} has shape {array.shape} where {wanted} is needed for the weight {path!r}; "
+            f"key {key!r} has shape {shape} where {needed} is needed for the weight '{target}'; "
             "check the config's sizes"
         )
-    return np.ascontiguousarray(result, dtype=expected.dtype)
-
-
-def foreign_names(rules: Iterable[Rule], paths: Iterable[str]) -> list[str]:
-    """The foreign name of every path (a packed name comes once per path). UserError for a path without one."""
-    table = [(compiled(path), rule) for rule in rules for path in rule.paths]
-    names = []
-    for path in paths:
-        for pattern, rule in table:
-            if match := pattern.fullmatch(path):
-                names.append(rule.foreign.format(**match.groupdict()))
-                break
-        else:
-            raise UserError(f"no conversion rule leads to the weight {path!r}")
-    return names
-
-
-def to_foreign(rules: Iterable[Rule], ours: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Our weights under their foreign names; the inverse of `to_ours` but for the ignored names."""
-    rules = tuple(rules)
-    ours = rows(rules, ours)
-    assigned, _ = assign(rules, (), dict.fromkeys(foreign_names(rules, ours)))
-    foreign = {}
-    for name, (rule, paths) in assigned.items():
-        lacking = [path for path in paths if path not in ours]
-        if lacking:
-            raise UserError(f"no weight {lacking[0]!r}, which is a part of {name!r}")
-        parts = [rule.change.back(np.asarray(ours[path])) for path in paths]
-        foreign[name] = np.ascontiguousarray(parts[0] if len(parts) == 1 else np.concatenate(parts))
-    return foreign

@@ -1,7 +1,8 @@
-"""VAD's PyTorch names (hustvl/VAD state dict, vad-spec 15) and torchvision's ResNet names, to the student's paths.
+"""The keys of VAD's state dict (hustvl/VAD; docs/vad.md#weights) and of torchvision's ResNet, to the student's paths.
 
-Paths here are those of the `Student` module, without the leading "student/". In the code below `theirs` is a foreign
-name pattern and `ours` a path pattern; {i} stands for an integer, [{i}] for a row of a stacked weight.
+Paths here are those of the `Student` module, without the leading "student/". In the code below `theirs` is the pattern
+of a checkpoint's key and `ours` the pattern of a path; {i} stands for an integer, [{i}] for a layer of a stacked weight
+(`rules.py`).
 """
 
 from collections.abc import Iterable, Mapping
@@ -9,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from dima_jax.convert.rules import CONV, LINEAR, SAME, Report, Rule, to_foreign, to_ours
+from dima_jax.convert.rules import CONV, LINEAR, SAME, Assignments, Rule, to_params, to_state_dict
 from dima_jax.errors import UserError
 
 CONSTANTS = {  # stored by VAD as weights that never train; ours live in the losses
@@ -17,23 +18,24 @@ CONSTANTS = {  # stored by VAD as weights that never train; ours live in the los
     "pts_bbox_head.map_code_weights": np.ones(4, np.float32),
 }
 COUNTER = "num_batches_tracked"  # of every batch norm; without meaning for frozen ones
-IGNORED = (r"pts_bbox_head\.(map_)?code_weights", rf".*\.{COUNTER}")
+COUNTERS = rf".*\.{COUNTER}"
+IGNORED = (r"pts_bbox_head\.(map_)?code_weights", COUNTERS)
 
 
-def _pair(theirs: str, ours: str, name: str, change) -> list[Rule]:
-    return [Rule(f"{theirs}.weight", (f"{ours}/{name}",), change), Rule(f"{theirs}.bias", (f"{ours}/bias",))]
+def _weight_and_bias(theirs: str, ours: str, name: str, axes: tuple[int, ...]) -> list[Rule]:
+    return [Rule(f"{theirs}.weight", (f"{ours}/{name}",), axes), Rule(f"{theirs}.bias", (f"{ours}/bias",))]
 
 
 def _linear(theirs: str, ours: str) -> list[Rule]:
-    return _pair(theirs, ours, "kernel", LINEAR)
+    return _weight_and_bias(theirs, ours, "kernel", LINEAR)
 
 
 def _norm(theirs: str, ours: str) -> list[Rule]:
-    return _pair(theirs, ours, "scale", SAME)
+    return _weight_and_bias(theirs, ours, "scale", SAME)
 
 
 def _conv(theirs: str, ours: str) -> list[Rule]:
-    return _pair(theirs, ours, "kernel", CONV)
+    return _weight_and_bias(theirs, ours, "kernel", CONV)
 
 
 def _conv_norm(conv: str, norm: str, our_conv: str, our_norm: str) -> list[Rule]:
@@ -168,36 +170,36 @@ def head_rules(head: str) -> list[Rule]:
     ]
 
 
-def vad_rules(weights: Mapping[str, Any]) -> list[Rule]:
-    """The whole table for a student with these weights (arrays or shapes by path)."""
-    names = [path.split("/") for path in weights if path.startswith("image_encoder/fpn/") and path.endswith("bias")]
+def vad_rules(paths: Iterable[str]) -> list[Rule]:
+    """The whole table for a student with the weights of these paths, which say how many levels its FPN has."""
+    names = [path.split("/") for path in paths if path.startswith("image_encoder/fpn/") and path.endswith("bias")]
     stages, extra_levels = (sum(name[2] == kind for name in names) for kind in ("outputs", "extras"))
     return [*resnet_rules("img_backbone."), *fpn_rules(stages, extra_levels), *head_rules("pts_bbox_head.")]
 
 
 def from_torch(
     state_dict: Mapping[str, np.ndarray], expected: Mapping[str, Any]
-) -> tuple[dict[str, np.ndarray], Report]:
-    """A VAD state dict (mmcv's names) to ({student path: array}, report of every key).
+) -> tuple[dict[str, np.ndarray], Assignments]:
+    """A VAD state dict (mmcv's names) to ({student path: array}, where every key went).
 
     expected: the student's weights or their shapes, by path. Raises UserError naming a key that is unknown, extra,
     missing or of a wrong shape; the keys that carry nothing for us must be there too.
     """
-    weights, report = to_ours(vad_rules(expected), IGNORED, state_dict, expected)
-    for name in without_weight(report.used):
-        if name not in state_dict:
-            raise UserError(f"missing key {name!r}; is the checkpoint complete?")
-    return weights, report
+    params, assignments = to_params(vad_rules(expected), IGNORED, state_dict, expected)
+    for key in constants_and_counters(assignments.used):
+        if key not in state_dict:
+            raise UserError(f"missing key {key!r}; is the checkpoint complete?")
+    return params, assignments
 
 
-def to_torch(weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Student weights by path as a complete VAD state dict, its constants and batch-norm counters included."""
-    state_dict = to_foreign(vad_rules(weights), weights)
-    return {**state_dict, **without_weight(state_dict)}
+def to_torch(params: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The student's weights by path as a complete VAD state dict, its constants and batch-norm counters included."""
+    state_dict = to_state_dict(vad_rules(params), params)
+    return {**state_dict, **constants_and_counters(state_dict)}
 
 
-def without_weight(names: Iterable[str]) -> dict[str, np.ndarray]:
-    """The entries of a VAD state dict that have no weight here, given the names that have one."""
+def constants_and_counters(keys: Iterable[str]) -> dict[str, np.ndarray]:
+    """The entries of a VAD state dict that are no weight here, given the keys of those that are."""
     ending = "running_var"
-    counters = [name.removesuffix(ending) + COUNTER for name in names if name.endswith(ending)]
-    return {**CONSTANTS, **{name: np.zeros((), np.int64) for name in counters}}
+    counters = [key.removesuffix(ending) + COUNTER for key in keys if key.endswith(ending)]
+    return {**CONSTANTS, **{key: np.zeros((), np.int64) for key in counters}}

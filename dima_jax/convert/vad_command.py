@@ -3,8 +3,8 @@
     python -m dima_jax.convert vad --config=configs/vad_tiny.py --checkpoint=VAD_tiny.pth --out=runs/vad_tiny_released
     python -m dima_jax.convert resnet --checkpoint=resnet50.pth --out=weights/resnet50
 
-Strict in both directions: each key of the file is used or is known to carry nothing, each weight is set once. What went
-where is written beside the result (report.txt).
+Strict in both directions: each key of the file is used or is known to carry nothing, each weight is set once. Where every
+key went is written beside the result (report.txt).
 """
 
 from pathlib import Path
@@ -14,38 +14,41 @@ from ml_collections import ConfigDict
 from dima_jax import checkpoints
 from dima_jax.convert import rules, torch_file, torch_vad
 
-# What the released VAD weights were trained with (vad-spec 1; the present public configs give wrong results with them).
+# What the released VAD weights were trained with (docs/vad.md#normalization; VAD's present configs differ).
 RELEASED = dict(color_order="bgr", mean=(103.53, 116.28, 123.675), std=(1.0, 1.0, 1.0))
 CLASSIFIER = (r"fc\.(weight|bias)",)
 
 
-def convert_vad(checkpoint: str | Path, out: str | Path, config: ConfigDict, *, released: bool) -> rules.Report:
-    """Writes `out` as a run's folder at step 0: `evaluate`, `export` and `train.init_from` take it.
+def convert_vad(checkpoint: str | Path, out: str | Path, config: ConfigDict, *, released: bool) -> rules.Assignments:
+    """Writes `out` as a run's folder at step 0, which `evaluate`, `export` and `train.init_from` take.
 
     released: the images are prepared as for the public weights, whatever the config says; it is stored in `meta`, and a
-    command whose config prepares them otherwise refuses. UserError for a file or a key that is not what it must be.
+    command whose config prepares them otherwise refuses. Returns where every key went. Raises UserError for a file that
+    is no state dict and for a key that is unknown, extra, missing or of a wrong shape.
     """
     if released:
         config.data.update(RELEASED)
-    ours, report = torch_vad.from_torch(torch_file.read_state_dict(checkpoint), checkpoints.student_shapes(config))
-    checkpoints.save_student(out, {f"student/{path}": value for path, value in ours.items()}, config)
-    write_report(Path(out), report)
-    return report
-
-
-def convert_resnet(checkpoint: str | Path, out: str | Path, config: ConfigDict) -> rules.Report:
-    """Writes the backbone's weights into `out`; `config.train.backbone` takes the folder."""
-    shapes = checkpoints.student_shapes(config)
-    wanted = {path: shape for path, shape in shapes.items() if f"student/{path}".startswith(checkpoints.BACKBONE)}
-    ignored = (*CLASSIFIER, torch_vad.IGNORED[1])
     state_dict = torch_file.read_state_dict(checkpoint)
-    ours, report = rules.to_ours(torch_vad.resnet_rules(""), ignored, state_dict, wanted)
-    checkpoints.save_weights(Path(out), {f"student/{path}": value for path, value in ours.items()})
-    write_report(Path(out), report)
-    return report
+    params, assignments = torch_vad.from_torch(state_dict, checkpoints.student_shapes(config))
+    checkpoints.save_student(out, {f"student/{path}": value for path, value in params.items()}, config)
+    write_report(Path(out), assignments)
+    return assignments
 
 
-def write_report(folder: Path, report: rules.Report) -> None:
-    lines = [f"{name} -> {', '.join(paths)}" for name, paths in report.used.items()]
-    lines += [f"{name} carries nothing for the student" for name in report.ignored]
+def convert_resnet(checkpoint: str | Path, out: str | Path, config: ConfigDict) -> rules.Assignments:
+    """Writes the backbone's weights into `out`, the folder that `config.train.backbone` takes; otherwise `convert_vad`."""
+    shapes = checkpoints.student_shapes(config)
+    expected = {path: shape for path, shape in shapes.items() if f"student/{path}".startswith(checkpoints.BACKBONE)}
+    ignored = (*CLASSIFIER, torch_vad.COUNTERS)
+    state_dict = torch_file.read_state_dict(checkpoint)
+    params, assignments = rules.to_params(torch_vad.resnet_rules(""), ignored, state_dict, expected)
+    checkpoints.save_weights(Path(out), {f"student/{path}": value for path, value in params.items()})
+    write_report(Path(out), assignments)
+    return assignments
+
+
+def write_report(folder: Path, assignments: rules.Assignments) -> None:
+    """One line per key of the checkpoint in `folder`/report.txt."""
+    lines = [f"{key} -> {', '.join(map(str, targets))}" for key, (targets, _) in assignments.used.items()]
+    lines += [f"{key} carries nothing for the student" for key in assignments.ignored]
     (folder / "report.txt").write_text("\n".join(lines) + "\n")

@@ -14,7 +14,7 @@ import jax
 from dima_jax import sharding
 from dima_jax.configs import base
 from dima_jax.convert import llm_folder
-from dima_jax.convert.llama_command import convert
+from dima_jax.convert.llama_command import convert_llama
 
 
 def memory(field: str) -> int:
@@ -38,7 +38,7 @@ def main(command: str, source: str, *out: str) -> None:
     jax.block_until_ready(jax.numpy.zeros(()))
     before = memory("VmRSS")
     if command == "convert":
-        convert(source, *out, "bfloat16")
+        convert_llama(source, *out, "bfloat16")
         print(memory("VmHWM") - before)
     else:
         shards = [shard.data.nbytes for value in load(source).values() for shard in value.addressable_shards]

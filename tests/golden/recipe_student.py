@@ -63,7 +63,7 @@ def state_dict(file: Path, seed: int, prefix: str = "") -> dict[str, np.ndarray]
 def recipe_weights(config: ConfigDict, table: Iterable[rules.Rule], under: tuple[str, ...], seed: int):
     """Recipe weights by foreign name for our paths below `under`."""
     shapes = {path: shape for path, shape in abstract(config)[1].items() if path.startswith(under)}
-    blank = rules.to_foreign(table, {path: np.zeros(shape.shape, np.float32) for path, shape in shapes.items()})
+    blank = rules.to_state_dict(table, {path: np.zeros(shape.shape, np.float32) for path, shape in shapes.items()})
     return {name: recipe(name, array.shape, seed) for name, array in blank.items()}
 
 
@@ -77,7 +77,7 @@ def partial(config: ConfigDict, table: Iterable[rules.Rule], under: tuple[str, .
     """A student with these foreign weights below `under` (strictly converted) and zeros elsewhere."""
     graph, shapes = abstract(config)
     wanted = {path: shape for path, shape in shapes.items() if path.startswith(under)}
-    params, _ = rules.to_ours(table, torch_vad.IGNORED, foreign, wanted)
+    params, _ = rules.to_params(table, torch_vad.IGNORED, foreign, wanted)
     rest = {path: jnp.zeros(shape.shape) for path, shape in shapes.items() if path not in wanted}
     return weights.bind(graph, {**jax.tree.map(jnp.asarray, params), **rest})
 

@@ -49,7 +49,7 @@ def _load(module, d, prefix="", output="output_proj"):
     table = torch_vad.deformable_rules(f"sd.{prefix}", f"sd.{output}", "maps")
     foreign = {name.replace("sd/", "sd."): value for name, value in d.items() if name.startswith("sd/")}
     expected = {path: value for path, value in params.items() if "output" not in path or f"sd/{output}.bias" in d}
-    converted, _ = rules.to_ours(table, (), foreign, expected)
+    converted, _ = rules.to_params(table, (), foreign, expected)
     return weights.bind(graph, {**params, **jax.tree.map(jnp.asarray, converted)})
 
 

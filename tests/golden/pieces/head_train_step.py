@@ -48,7 +48,7 @@ def _checks(d):
     for i, gradient in enumerate(level_gradients):
         golden = d[f"grad_feat{i}"]
         yield close(f"grad_feat{i}", gradient.transpose(0, 1, 4, 2, 3), golden, scaled(golden, 1e-4))
-    yield from _parameters(d, rules.to_foreign(table, gradients))
+    yield from _parameters(d, rules.to_state_dict(table, gradients))
 
 
 def _parameters(d, gradients):

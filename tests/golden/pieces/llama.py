@@ -9,7 +9,7 @@ import numpy as np
 from flax import nnx
 
 from dima_jax import weights
-from dima_jax.convert import hf_llama
+from dima_jax.convert import hf_llama, rules
 from dima_jax.losses import language
 from dima_jax.teacher import generate
 from dima_jax.teacher.llama import Llama, masked_attention, positions, scene_mask
@@ -21,15 +21,8 @@ def load(config: dict, state_dict: dict) -> Llama:
     graph, abstract = weights.split(
         nnx.eval_shape(lambda: Llama(**config, dtype="float32", remat=True, rngs=nnx.Rngs(0)))
     )
-    arrays = {path: np.empty(value.shape, np.float32) for path, value in abstract.items()}
-    shapes = {path: value.shape for path, value in arrays.items()}
-    places = hf_llama.check({key: value.shape for key, value in state_dict.items()}, shapes, "golden")
-
-    def write(place, value):
-        arrays[place.path][... if place.layer is None else place.layer] = value
-
-    hf_llama.place(state_dict.items(), places, write)
-    return weights.bind(graph, {path: jnp.asarray(value) for path, value in arrays.items()})
+    params, _ = rules.to_params(hf_llama.llama_rules(state_dict), hf_llama.IGNORED, state_dict, abstract)
+    return weights.bind(graph, {path: jnp.asarray(value) for path, value in params.items()})
 
 
 def hidden_states(llm: Llama, x, mask):
@@ -47,7 +40,7 @@ def check(folder: Path):
     for path in sorted(folder.glob("*.npz")):
         golden = dict(np.load(path))
         state_dict = {name[3:]: golden[name] for name in golden if name.startswith("sd/")}
-        llm = load(hf_llama.llm_config(json.loads(str(golden["config_json"])), path.name), state_dict)
+        llm = load(hf_llama.llm_sizes(json.loads(str(golden["config_json"])), path.name), state_dict)
         yield path.name, _compare(llm, golden)
 
 

@@ -16,7 +16,7 @@ from flax import nnx
 
 from dima_jax import weights
 from dima_jax.convert import llm_folder
-from dima_jax.convert.llama_command import convert
+from dima_jax.convert.llama_command import convert_llama
 from dima_jax.data.prompts import FolderTokenizer
 from dima_jax.teacher import generate
 from dima_jax.teacher.llama import Llama
@@ -33,7 +33,7 @@ def gguf_file() -> Path | None:
 
 def load(source: Path, folder: Path) -> Llama:
     """The converted model, float32."""
-    sizes = convert(str(source), str(folder), "float32")
+    sizes = convert_llama(source, folder, "float32")
     graph, abstract = weights.split(
         nnx.eval_shape(lambda: Llama(**sizes, dtype="float32", remat=False, rngs=nnx.Rngs(0)))
     )

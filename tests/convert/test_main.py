@@ -7,7 +7,7 @@ import sys
 import pytest
 from safetensors.numpy import save_file
 
-from tests.convert.test_hf_llama import HF, checkpoint
+from tests.convert.llama_files import HF, checkpoint
 
 
 def run(*arguments):
@@ -28,10 +28,24 @@ def test_an_llm_becomes_a_folder(tmp_path):
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [(["lama"], "lama: say one of llama, vad, resnet"), ([], "say one of"), (["vad"], "needs --checkpoint and --out")],
+    [
+        (["lama"], "lama: say one of vad, resnet, llama"),
+        ([], "say one of"),
+        (["vad"], "needs --checkpoint and --out"),
+        (["resnet", "--source=x", "--checkpoint=y", "--out=z"], "resnet: does not take --source"),
+        (["llama", "--dtype=int8"], "--dtype=int8"),
+    ],
 )
 def test_a_wrong_call_says_what_is_needed(arguments, message):
     done = run(*arguments)
     assert done.returncode == 2
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_help_shows_an_example_of_every_command_and_loads_nothing_heavy():
+    code = "import sys, dima_jax.convert.__main__ as command; print(command.__doc__, 'jax' in sys.modules)"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    for name in ("vad", "resnet", "llama"):
+        assert f"python -m dima_jax.convert {name} --" in shown
+    assert shown.endswith("False\n")

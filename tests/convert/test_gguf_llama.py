@@ -1,0 +1,84 @@
+"""A GGUF file: names, order of rows, sizes and tokenizer of llama.cpp."""
+
+import numpy as np
+import pytest
+
+from dima_jax.convert import gguf_llama
+from dima_jax.convert.llama_command import convert_llama
+from dima_jax.errors import UserError
+from tests.convert.llama_files import build, checkpoint, load, permute, write_gguf
+
+pytest.importorskip("gguf")
+
+
+def test_every_weight_arrives(tmp_path):
+    source = checkpoint()
+    sizes = convert_llama(write_gguf(tmp_path / "tiny.gguf", source), tmp_path / "out", "float32")
+    assert sizes == dict(
+        layers=3, width=16, heads=4, kv_heads=2, ffn_width=24, vocab=20, rope_theta=10000.0, rms_eps=1e-5, tied=False
+    )
+    params = load(tmp_path / "out", build(sizes)[1])
+    matrices = {"self_attn": "qkvo", "mlp": ("gate", "up", "down")}
+    for block, names in matrices.items():
+        for name in names:
+            expected = source[f"model.layers.1.{block}.{name}_proj.weight"].T
+            np.testing.assert_array_equal(params[f"layers/{name}/kernel"][1], expected, err_msg=name)
+    for ours, name in (("attn_norm", "input_layernorm"), ("ffn_norm", "post_attention_layernorm")):
+        np.testing.assert_array_equal(params[f"layers/{ours}/scale"][2], source[f"model.layers.2.{name}.weight"])
+    for ours, name in (("embed/table", "model.embed_tokens"), ("norm/scale", "model.norm"), ("head/table", "lm_head")):
+        np.testing.assert_array_equal(params[ours], source[f"{name}.weight"])
+
+    from dima_jax.data.prompts import FolderTokenizer
+
+    tokenizer = FolderTokenizer(str(tmp_path / "out"))
+    assert tokenizer.encode("cab a") == [3, 18, 19, 1] and tokenizer.eos == 0
+    assert tokenizer.decode([3, 18, 19, 1, 0]) == "cab a"
+
+
+def test_a_tied_model_has_no_output_head(tmp_path):
+    source = checkpoint()
+    del source["lm_head.weight"]
+    sizes = convert_llama(write_gguf(tmp_path / "tied.gguf", source), tmp_path / "out", "float32")
+    assert sizes["tied"] and "head/table" not in load(tmp_path / "out", build(sizes)[1])
+
+
+def test_a_missing_tensor_is_named_as_the_file_would(tmp_path):
+    source = checkpoint()
+    del source["model.layers.1.self_attn.o_proj.weight"]
+    with pytest.raises(UserError, match=r"missing key 'blk\.1\.attn_output\.weight'"):
+        convert_llama(write_gguf(tmp_path / "x.gguf", source), tmp_path / "out", "float32")
+
+
+def test_a_bias_is_refused(tmp_path):
+    source = checkpoint() | {"blk.0.attn_q.bias": np.zeros(16, np.float32)}
+    with pytest.raises(UserError, match=r"unknown key 'blk\.0\.attn_q\.bias'"):
+        convert_llama(write_gguf(tmp_path / "x.gguf", source), tmp_path / "out", "float32")
+
+
+def test_a_scaled_rotary_embedding_is_refused(tmp_path):
+    """LLaMA 3.1's factors are a tensor, older scalings a field; without them the model would compute something else."""
+    source = checkpoint() | {"rope_freqs.weight": np.ones(2, np.float32)}
+    for file in (
+        write_gguf(tmp_path / "a.gguf", source),
+        write_gguf(tmp_path / "b.gguf", checkpoint(), scaling="linear"),
+    ):
+        with pytest.raises(UserError, match="scaled rotary embedding"):
+            convert_llama(file, tmp_path / "out", "float32")
+
+
+def test_another_tokenizer_is_refused(tmp_path):
+    with pytest.raises(UserError, match=r"tokenizer \(gpt2/llama-bpe\) cannot be converted"):
+        convert_llama(write_gguf(tmp_path / "x.gguf", checkpoint(), tokenizer="llama-bpe"), tmp_path / "out", "float32")
+
+
+def test_bad_files_are_refused(tmp_path):
+    with pytest.raises(UserError, match="no such file"):
+        gguf_llama.GgufLlama(tmp_path / "absent.gguf")
+    (tmp_path / "bad.gguf").write_bytes(b"not a gguf file at all, sorry")
+    with pytest.raises(UserError, match="cannot be read as GGUF"):
+        gguf_llama.GgufLlama(tmp_path / "bad.gguf")
+
+
+def test_unpermute_undoes_llama_cpp():
+    rows = np.arange(48.0).reshape(16, 3)
+    np.testing.assert_array_equal(gguf_llama.unpermute(permute(rows, 2), 2), rows)

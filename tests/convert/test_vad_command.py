@@ -1,0 +1,42 @@
+"""PyTorch checkpoints as folders that the other commands take."""
+
+import numpy as np
+import pytest
+
+from dima_jax import checkpoints
+from dima_jax.convert import torch_vad, vad_command
+from dima_jax.errors import UserError
+from tests import torch_writer
+
+
+def test_a_checkpoint_file_becomes_a_run(config, state_dict, shapes, tmp_path):
+    file = torch_writer.write(tmp_path / "vad.pth", {"meta": {"epoch": 60}, "state_dict": state_dict})
+    assignments = vad_command.convert_vad(file, tmp_path / "run", config.copy_and_resolve_references(), released=True)
+    assert set(assignments.used) | set(assignments.ignored) == set(state_dict)
+    assert len((tmp_path / "run" / "report.txt").read_text().splitlines()) == len(state_dict)
+    saved, params, meta = checkpoints.load_student(tmp_path / "run")
+    expected, _ = torch_vad.from_torch(state_dict, shapes)
+    assert params.keys() == {f"student/{path}" for path in expected}
+    for path, array in expected.items():
+        np.testing.assert_array_equal(params[f"student/{path}"], array, err_msg=path)
+    assert meta["normalization"] == {"color_order": "bgr", "mean": [103.53, 116.28, 123.675], "std": [1.0, 1.0, 1.0]}
+    assert saved.data.color_order == "bgr"
+    with pytest.raises(UserError, match=r"data\.color_order was 'bgr', is 'rgb'"):
+        checkpoints.check_model(meta["config"], config, "run", checkpoints.STUDENT_KEYS)
+
+
+def test_a_torchvision_backbone_is_imported_without_its_classifier(config, state_dict, tmp_path):
+    prefix = "img_backbone."
+    backbone = {key.removeprefix(prefix): array for key, array in state_dict.items() if key.startswith(prefix)}
+    backbone |= {"fc.weight": np.zeros((1000, 2048), np.float32), "fc.bias": np.zeros(1000, np.float32)}
+    file = torch_writer.write(tmp_path / "resnet.pth", backbone)
+    assignments = vad_command.convert_resnet(file, tmp_path / "resnet", config)
+    assert {"fc.weight", "fc.bias"} < set(assignments.ignored)
+    params = checkpoints.load_weights(tmp_path / "resnet")
+    assert all(path.startswith(("student/image_encoder/stem/", "student/image_encoder/stages/")) for path in params)
+    np.testing.assert_array_equal(
+        params["student/image_encoder/stem/conv/kernel"], backbone["conv1.weight"].transpose(2, 3, 1, 0)
+    )
+    del backbone["layer1.0.conv1.weight"]
+    with pytest.raises(UserError, match=r"layer1\.0\.conv1\.weight"):
+        vad_command.convert_resnet(torch_writer.write(file, backbone), tmp_path / "again", config)
