@@ -1,9 +1,9 @@
-"""What a compiler made of a program: floating-point work and traffic between devices, read from its optimized HLO text.
+"""What a compiled program costs: FLOPs and traffic between devices, read from its optimized HLO text.
 
 `cost_analysis()` counts the body of a loop once; here every computation counts as often as its callers run it. A loop's
-trip count is what the compiler states, else what its condition compares with; a loop that ends on data counts once and
-is reported. Of a conditional the dearest branch counts. Only matrix products and convolutions are counted as work, in
-the forms that XLA's CPU, GPU (cuBLAS and cuDNN calls included) and TPU compilers leave them.
+trip count is what the compiler states, else what its condition compares with; a loop whose length depends on data counts
+once and is reported. Of a conditional the costliest branch counts. FLOPs are those of matrix products and convolutions,
+in the forms in which XLA's CPU, GPU (cuBLAS and cuDNN calls included) and TPU compilers leave them.
 """
 
 import functools
@@ -16,14 +16,14 @@ import numpy as np
 BYTES = {"pred": 1, "s8": 1, "u8": 1, "s16": 2, "u16": 2, "f16": 2, "bf16": 2, "s32": 4, "u32": 4, "f32": 4}
 BYTES |= {"s64": 8, "u64": 8, "f64": 8, "c64": 8, "c128": 16, "s4": 1, "u4": 1, "f8e4m3fn": 1, "f8e5m2": 1}
 COLLECTIVES = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute", "ragged-all-to-all")
-APPLY_ONE = (
+SCALAR_CALLERS = (  # they call a computation per element (an addition, a comparison), which has no FLOPs here
     "reduce",
     "sort",
     "scatter",
     "map",
     "reduce-window",
     "select-and-scatter",
-)  # what they call is one addition
+)
 _ARRAY = re.compile(r"(\w+)\[([\d,<=]*)\]")
 _INSTRUCTION = re.compile(r"^\s*(?:ROOT )?%?([\w.\-]+) = (.*)$")
 _OPCODE = re.compile(r"([a-z][\w\-]*)\(")
@@ -32,8 +32,8 @@ _BRANCHES = re.compile(r"branch_computations=\{([^}]*)\}")
 
 
 class Instruction(NamedTuple):
-    """shapes: (dtype, sizes) of each array of the result; literal: the text between the brackets, with the operands'
-    names; rest: everything after them.
+    """One line of HLO. shapes: (dtype, sizes) of each array of the result; literal: the text between the brackets, which
+    names the operands; rest: everything after them.
     """
 
     name: str
@@ -48,35 +48,37 @@ class Instruction(NamedTuple):
 
 
 class Cost(NamedTuple):
-    """Of one device. flops: 2 per multiply-add; moved: {collective: bytes sent over a ring}; collectives: calls;
-    cycles: the compiler's own estimate (TPU), 0 where it gives none; open_loops: loops of unknown length, counted once;
-    blind: instructions, each counted once, whose cycles a compiler that estimates calls unknown.
+    """Of one device. flops: 2 per multiply-add; sent: {collective: bytes sent over a ring}; collectives: calls;
+    cycles: the compiler's own estimate (TPU), 0 where it gives none; unbounded_loops: loops whose length depends on data,
+    counted once; unknown_cycles: instructions, each counted once, whose cycles the compiler states as unknown.
     """
 
     flops: float
-    moved: dict[str, float]
+    sent: dict[str, float]
     collectives: float
     cycles: float
-    open_loops: int
-    blind: int
+    unbounded_loops: int
+    unknown_cycles: int
 
     def __add__(self, other: "Cost") -> "Cost":
-        moved = {key: self.moved.get(key, 0.0) + other.moved.get(key, 0.0) for key in self.moved | other.moved}
+        sent = {key: self.sent.get(key, 0.0) + other.sent.get(key, 0.0) for key in self.sent | other.sent}
         return Cost(
             self.flops + other.flops,
-            moved,
+            sent,
             self.collectives + other.collectives,
             self.cycles + other.cycles,
-            self.open_loops + other.open_loops,
-            self.blind + other.blind,
+            self.unbounded_loops + other.unbounded_loops,
+            self.unknown_cycles + other.unknown_cycles,
         )
 
     def times(self, n: int) -> "Cost":
-        moved = {key: n * value for key, value in self.moved.items()}
-        return Cost(n * self.flops, moved, n * self.collectives, n * self.cycles, self.open_loops, self.blind)
+        sent = {key: n * value for key, value in self.sent.items()}
+        return Cost(
+            n * self.flops, sent, n * self.collectives, n * self.cycles, self.unbounded_loops, self.unknown_cycles
+        )
 
 
-NOTHING = Cost(0.0, {}, 0.0, 0.0, 0, 0)
+ZERO = Cost(0.0, {}, 0.0, 0.0, 0, 0)
 
 
 def cost(text: str, devices: int) -> Cost:
@@ -86,28 +88,28 @@ def cost(text: str, devices: int) -> Cost:
     @functools.cache
     def of_computation(name: str) -> Cost:
         table = {instruction.name: instruction for instruction in computations[name]}
-        return sum((of_instruction(instruction, table) for instruction in computations[name]), NOTHING)
+        return sum((of_instruction(instruction, table) for instruction in computations[name]), ZERO)
 
     def of_instruction(instruction: Instruction, table: dict[str, Instruction]) -> Cost:
         estimate = cycles(instruction)
         own = Cost(
             flops=flops(instruction, table),
-            moved=moved(instruction, table, devices),
+            sent=sent_bytes(instruction, table, devices),
             collectives=float(is_collective(instruction)),
             cycles=estimate or 0.0,
-            open_loops=0,
-            blind=int(estimate is None),
+            unbounded_loops=0,
+            unknown_cycles=int(estimate is None),
         )
         if instruction.opcode == "while":
             condition, body = (re.search(rf"{key}=%?([\w.\-]+)", instruction.rest)[1] for key in ("condition", "body"))
             count = trip_count(instruction, computations[condition], computations[body])
-            own = own._replace(open_loops=own.open_loops + (count is None))
+            own = own._replace(unbounded_loops=own.unbounded_loops + (count is None))
             return own + of_computation(body).times(1 if count is None else count)
         if instruction.opcode == "conditional":
             return own + max((of_computation(name) for name in called(instruction)), key=lambda c: (c.flops, c.cycles))
-        if is_collective(instruction) or instruction.opcode in APPLY_ONE:
+        if is_collective(instruction) or instruction.opcode in SCALAR_CALLERS:
             return own
-        inside = sum((of_computation(name) for name in called(instruction)), NOTHING)
+        inside = sum((of_computation(name) for name in called(instruction)), ZERO)
         if own.cycles:  # a fusion's estimate covers what it fuses
             inside = inside._replace(cycles=0.0)
         return own + inside
@@ -162,7 +164,7 @@ def called(instruction: Instruction) -> list[str]:
 
 
 def trip_count(loop: Instruction, condition: list[Instruction], body: list[Instruction]) -> int | None:
-    """How often a loop runs; None where it depends on data."""
+    """How often a loop runs its body; None where it depends on data."""
     if known := re.search(r'"known_trip_count":\{"n":"?(\d+)', loop.rest):
         return int(known[1])
     limits = [i for i in condition if _is_count(i)]
@@ -173,11 +175,11 @@ def trip_count(loop: Instruction, condition: list[Instruction], body: list[Instr
 
 def _stride(condition: list[Instruction], body: list[Instruction]) -> int:
     """By how much the counter of a loop grows: the TPU compiler unrolls its windowed products by two."""
-    places = [int(i.rest.split("index=")[1].split(",")[0]) for i in condition if i.opcode == "get-tuple-element"]
+    indices = [int(i.rest.split("index=")[1].split(",")[0]) for i in condition if i.opcode == "get-tuple-element"]
     table = {i.name: i for i in body}
-    if len(places) != 1 or body[-1].opcode != "tuple":
+    if len(indices) != 1 or body[-1].opcode != "tuple":
         return 1
-    counter = table[body[-1].operands[places[0]]]
+    counter = table[body[-1].operands[indices[0]]]
     strides = [int(table[x].literal) for x in counter.operands if x in table and _is_count(table[x])]
     return strides[0] if counter.opcode == "add" and strides else 1
 
@@ -226,26 +228,26 @@ def convolution(rest: str, image, kernel, result) -> float:
     options = zip(
         each("stride", "1"), each("pad", "0_0"), each("lhs_dilate", "1"), each("rhs_dilate", "1"), strict=True
     )
-    for axis, (stride, pad, spread, reach) in zip(spatial, options, strict=True):
+    for axis, (stride, pad, image_dilation, kernel_dilation) in zip(spatial, options, strict=True):
         sizes = image[labels[1].index(axis)], kernel[labels[2].index(axis)], result[labels[3].index(axis)]
-        work *= taps(*sizes, int(stride), int(pad.split("_")[0]), int(spread), int(reach))
+        work *= taps(*sizes, int(stride), int(pad.split("_")[0]), int(image_dilation), int(kernel_dilation))
     groups = re.search(r"batch_group_count=(\d+)", rest)
     return work / (int(groups[1]) if groups else 1)
 
 
 @functools.cache
-def taps(image: int, kernel: int, result: int, stride: int, pad: int, spread: int, reach: int) -> int:
-    """Pairs of output place and kernel place that meet a pixel along one axis. spread, reach: dilations."""
-    place = np.arange(result)[:, None] * stride + np.arange(kernel)[None, :] * reach - pad
-    return int(((place >= 0) & (place <= (image - 1) * spread) & (place % spread == 0)).sum())
+def taps(image: int, kernel: int, result: int, stride: int, pad: int, image_dilation: int, kernel_dilation: int) -> int:
+    """Pairs of output and kernel positions that meet a pixel along one axis; all sizes are along this axis."""
+    pixel = np.arange(result)[:, None] * stride + np.arange(kernel)[None, :] * kernel_dilation - pad
+    return int(((pixel >= 0) & (pixel <= (image - 1) * image_dilation) & (pixel % image_dilation == 0)).sum())
 
 
 def is_collective(instruction: Instruction) -> bool:
     return instruction.opcode.removesuffix("-start") in COLLECTIVES
 
 
-def moved(instruction: Instruction, table: dict[str, Instruction], devices: int) -> dict[str, float]:
-    """{collective: bytes that each device sends} if this is one, as a ring of its group moves them."""
+def sent_bytes(instruction: Instruction, table: dict[str, Instruction], devices: int) -> dict[str, float]:
+    """{collective: bytes that each device sends} over a ring of its group; {} for any other instruction."""
     if not is_collective(instruction):
         return {}
     kind = instruction.opcode.removesuffix("-start")
@@ -253,14 +255,14 @@ def moved(instruction: Instruction, table: dict[str, Instruction], devices: int)
     size = sum(BYTES.get(dtype, 4) * math.prod(sizes) for dtype, sizes in operands)
     n = group_size(instruction.rest, devices)
     share = (n - 1) / n
-    sent = {"all-gather": n - 1.0, "all-reduce": 2 * share, "collective-permute": 1.0}.get(kind, share)
-    return {kind: size * sent}
+    copies = {"all-gather": n - 1.0, "all-reduce": 2 * share, "collective-permute": 1.0}.get(kind, share)
+    return {kind: size * copies}
 
 
 def group_size(rest: str, devices: int) -> int:
-    """Devices that take part together, in each of the ways in which XLA writes it (tests/test_hlo.py lists them).
+    """How many devices take part together, in each notation of XLA (tests/plan_run/test_hlo_cost.py lists them).
 
-    ValueError for another way: guessing would make a wrong traffic of it.
+    devices: all of them. Raises ValueError for another notation: a guess would give a wrong traffic.
     """
     if "replica_groups=" not in rest or "replica_groups={}" in rest:
         return devices
@@ -276,7 +278,7 @@ def group_size(rest: str, devices: int) -> int:
 
 
 def cycles(instruction: Instruction) -> float | None:
-    """The TPU compiler's estimate for an instruction; 0 where it says nothing, None where it says "unknown" (int64's max)."""
+    """The TPU compiler's estimate for an instruction; 0 where there is none, None where it states "unknown" (int64's max)."""
     found = re.search(r'"estimated_cycles":"?(\d+)', instruction.rest)
     if found and int(found[1]) == np.iinfo(np.int64).max:
         return None

@@ -1,8 +1,8 @@
-"""Floating-point work of the method as written: matrix products and convolutions of a traced function, 2 per multiply-add.
+"""FLOPs of the method as written: matrix products and convolutions of a traced function, 2 per multiply-add.
 
 Counted on the jaxpr after dead code is gone, loops multiplied by their length, so the number depends on no compiler and
-no mesh. A loop that ends on data counts once; of a conditional the dearest branch counts. `hlo.py` counts what a
-compiler made of it; the ratio of the two is what a compiler (or rematerialization) computes twice.
+no mesh. A loop whose length depends on data counts once; of a conditional the costliest branch counts. `hlo_cost.py`
+counts the compiled program; the ratio of the two shows what rematerialization or the compiler computes twice.
 """
 
 import math
@@ -24,10 +24,12 @@ def of_function(function: Callable, *arguments) -> float:
 
 
 def of_jaxpr(jaxpr: Jaxpr) -> float:
+    """FLOPs of one evaluation."""
     return sum(of_equation(equation) for equation in jaxpr.eqns)
 
 
 def of_equation(equation) -> float:
+    """FLOPs of one equation of a jaxpr, those of the jaxprs that it calls included."""
     name, parameters = equation.primitive.name, equation.params
     if name == "dot_general":
         (contracted, _), _ = parameters["dimension_numbers"]
@@ -58,7 +60,7 @@ def _convolution(equation) -> float:
 
 
 def without_remat(config: ConfigDict) -> ConfigDict:
-    """The same run with every activation of the LLM kept: what its mathematics needs."""
+    """A copy of the config with every activation of the LLM kept, so that nothing is computed twice."""
     config = config.copy_and_resolve_references()
     config.teacher.llm.remat = False
     return config

@@ -1,0 +1,151 @@
+"""The train step of a config, compiled for devices that are not here, and what it needs of each of them."""
+
+import re
+import time
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from dima_jax import optimizer, sharding, weights
+from dima_jax.data import fake_batch
+from dima_jax.errors import UserError
+from dima_jax.plan_run import hlo_cost, jaxpr_flops
+from dima_jax.plan_run.devices import SPECS, compiler_options
+from dima_jax.train_step import Setup
+
+PARTS = (  # of the model, by the paths of their weights; the first match counts
+    ("student/.*", "student"),
+    ("teacher/llm/.*", "LLM base"),
+    ("teacher/lora/.*", "LoRA"),
+    ("teacher/.*", "adapter and heads"),
+)
+
+
+class Plan(NamedTuple):
+    """What a step needs of one device.
+
+    weights (trained), frozen, optimizer, batch: bytes of the step's arguments. temporary: bytes of activations and
+    gradients. peak: bytes at most. needed_flops: what the method needs without rematerialization; cost.flops: what the
+    compiled step computes. seconds: of a step by the compiler's estimate, None where it gives none.
+    """
+
+    weights: float
+    frozen: float
+    optimizer: float
+    batch: float
+    temporary: float
+    peak: float
+    needed_flops: float
+    cost: hlo_cost.Cost
+    seconds: float | None
+    trace_seconds: float
+    compile_seconds: float
+
+
+def fit_mesh(config: ConfigDict, number: int, windows_per_device: int) -> None:
+    """Stretches the mesh's data axis to `number` devices and sets the batch size, both in `config`.
+
+    Raises UserError if fsdp * model does not divide `number`.
+    """
+    rest = config.mesh.fsdp * config.mesh.model
+    if number % rest:
+        raise UserError(
+            f"mesh fsdp={config.mesh.fsdp} model={config.mesh.model} does not divide {number} devices; "
+            f"set --config.mesh.fsdp={number}"
+        )
+    config.mesh.data = number // rest
+    config.data.batch_size = windows_per_device * config.mesh.data * config.mesh.fsdp
+
+
+def trained_share(config: ConfigDict, devices: list) -> dict[str, tuple[int, int]]:
+    """{part: (trained weights, all weights)} of the whole model and of each of PARTS, from shapes alone."""
+    abstract = Setup(config, steps_per_epoch=1000, devices=devices).abstract
+    trained, _ = optimizer.split_frozen(abstract, config.optim.groups)
+    parts = weights.match(PARTS, abstract)
+    shares = {"weights, all devices": (weights.count(trained), weights.count(abstract))}
+    for name in dict.fromkeys(parts.values()):
+        part = {path: value for path, value in abstract.items() if parts[path] == name}
+        shares[name] = weights.count({path: part[path] for path in part if path in trained}), weights.count(part)
+    return shares
+
+
+def make_plan(config: ConfigDict, devices: list, kind: str) -> Plan:
+    """Compiles the train step of `config` for `devices` of a kind (`devices.parse`).
+
+    Raises UserError if the compiler refuses because the step does not fit into a device.
+    """
+    spec = SPECS.get(kind)
+    compiled, state, frozen, batch, trace_seconds, compile_seconds = compile_step(
+        config, devices, compiler_options(kind)
+    )
+    memory = compiled.memory_analysis()
+    peak = (
+        memory.argument_size_in_bytes
+        + memory.output_size_in_bytes
+        - memory.alias_size_in_bytes
+        + memory.temp_size_in_bytes
+    )
+    cost = hlo_cost.cost(compiled.as_text(), len(devices))
+    return Plan(
+        weights=shard_bytes(state.params),
+        frozen=shard_bytes(frozen),
+        optimizer=shard_bytes(state.opt_state),
+        batch=shard_bytes(batch),
+        temporary=memory.temp_size_in_bytes,
+        peak=peak,
+        needed_flops=needed_flops(config) / len(devices),
+        cost=cost,
+        seconds=cost.cycles / spec.clock if spec and spec.clock and cost.cycles else None,
+        trace_seconds=trace_seconds,
+        compile_seconds=compile_seconds,
+    )
+
+
+def compile_step(config: ConfigDict, devices: list, options: dict):
+    """(compiled step, abstract state, frozen, batch, seconds of tracing, of compilation); nothing is allocated.
+
+    options: the compiler's. Raises UserError if the compiler refuses because a device's memory is too small (the TPU
+    compiler does; the GPU compiler only states the need).
+    """
+    setup = Setup(config, steps_per_epoch=1000, devices=devices)
+    state, frozen = setup.abstract_state()
+    placement = sharding.batch_sharding(setup.mesh)
+    batch = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=placement), fake_batch.spec(config))
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    start = time.perf_counter()
+    lowered = setup.train_step(state).lower(state, frozen, batch, key)
+    traced = time.perf_counter()
+    try:
+        compiled = lowered.compile(options)
+    except jax.errors.JaxRuntimeError as error:
+        if user_error := out_of_memory(str(error)):
+            raise user_error from error
+        raise
+    return compiled, state, frozen, batch, traced - start, time.perf_counter() - traced
+
+
+def out_of_memory(message: str) -> UserError | None:
+    """The UserError for the TPU compiler's "Used 22.79G of 15.75G hbm"; None for any other message."""
+    if not (found := re.search(r"Used ([\d.]+)G of ([\d.]+)G hbm", message)):
+        return None
+    return UserError(
+        f"does not fit: a device needs {found[1]} GiB and has {found[2]}; fewer --windows_per_device, a larger "
+        "--config.mesh.fsdp, --config.teacher.llm.remat=True, a smaller student, or a device with more memory"
+    )
+
+
+def needed_flops(config: ConfigDict) -> float:
+    """FLOPs of a step that the method needs, all devices together: every activation kept, counted as written."""
+    config = jaxpr_flops.without_remat(config)
+    config.mesh.update(data=1, fsdp=1, model=1)
+    setup = Setup(config, steps_per_epoch=1000, devices=jax.devices("cpu")[:1])
+    state, frozen = setup.abstract_state()
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    return jaxpr_flops.of_function(setup.train_step(state), state, frozen, fake_batch.spec(config), key)
+
+
+def shard_bytes(tree) -> float:
+    """Bytes that one device holds of abstract arrays with shardings."""
+    return sum(np.prod(x.sharding.shard_shape(x.shape)) * x.dtype.itemsize for x in jax.tree.leaves(tree))
