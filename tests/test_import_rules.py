@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FILES = sorted(path for room in ("dima_jax", "data_prep", "configs") for path in (ROOT / room).rglob("*.py"))
-ENTRY_POINTS = ("train", "evaluate", "export", "ask", "plan_run.__main__")
+ENTRY_POINTS = ("train", "evaluate", "export", "ask", "plan_run.__main__", "convert.__main__")
 WRITING = ("drivelm", "writer", "scene_recorder", "visibility", "can_bus", "map_expansion", "nuscenes_tables")
 HEAVY = ("nuscenes", "transformers", "jax2onnx", "onnx", "tensorflow", "gguf", "libsumo")
 

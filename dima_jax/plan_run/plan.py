@@ -13,7 +13,8 @@ from dima_jax.data import fake_batch
 from dima_jax.errors import UserError
 from dima_jax.plan_run import hlo_cost, jaxpr_flops
 from dima_jax.plan_run.devices import SPECS, compiler_options
-from dima_jax.train_step import Setup
+from dima_jax.sharded_model import ShardedModel
+from dima_jax.train_step import abstract_train_state, make_train_step
 
 PARTS = (  # of the model, by the paths of their weights; the first match counts
     ("student/.*", "student"),
@@ -61,7 +62,7 @@ def fit_mesh(config: ConfigDict, number: int, windows_per_device: int) -> None:
 
 def trained_share(config: ConfigDict, devices: list) -> dict[str, tuple[int, int]]:
     """{part: (trained weights, all weights)} of the whole model and of each of PARTS, from shapes alone."""
-    abstract = Setup(config, steps_per_epoch=1000, devices=devices).abstract
+    abstract = ShardedModel(config, devices).abstract
     trained, _ = optimizer.split_frozen(abstract, config.optim.groups)
     parts = weights.match(PARTS, abstract)
     shares = {"weights, all devices": (weights.count(trained), weights.count(abstract))}
@@ -77,9 +78,8 @@ def make_plan(config: ConfigDict, devices: list, kind: str) -> Plan:
     Raises UserError if the compiler refuses because the step does not fit into a device.
     """
     spec = SPECS.get(kind)
-    compiled, state, frozen, batch, trace_seconds, compile_seconds = compile_step(
-        config, devices, compiler_options(kind)
-    )
+    compiled, arguments, trace_seconds, compile_seconds = compile_step(config, devices, compiler_options(kind))
+    state, frozen, batch, _ = arguments
     memory = compiled.memory_analysis()
     peak = (
         memory.argument_size_in_bytes
@@ -104,18 +104,14 @@ def make_plan(config: ConfigDict, devices: list, kind: str) -> Plan:
 
 
 def compile_step(config: ConfigDict, devices: list, options: dict):
-    """(compiled step, abstract state, frozen, batch, seconds of tracing, of compilation); nothing is allocated.
+    """(compiled step, its abstract arguments, seconds of tracing, of compilation); nothing is allocated.
 
-    options: the compiler's. Raises UserError if the compiler refuses because a device's memory is too small (the TPU
-    compiler does; the GPU compiler only states the need).
+    options: the compiler's. The arguments are state, frozen, batch and key (`train_step.py`). Raises UserError if the
+    compiler refuses because a device's memory is too small (the TPU compiler does; the GPU compiler only states the need).
     """
-    setup = Setup(config, steps_per_epoch=1000, devices=devices)
-    state, frozen = setup.abstract_state()
-    placement = sharding.batch_sharding(setup.mesh)
-    batch = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=placement), fake_batch.spec(config))
-    key = jax.eval_shape(lambda: jax.random.key(0))
+    train_step, arguments = abstract_step(config, devices)
     start = time.perf_counter()
-    lowered = setup.train_step(state).lower(state, frozen, batch, key)
+    lowered = train_step.lower(*arguments)
     traced = time.perf_counter()
     try:
         compiled = lowered.compile(options)
@@ -123,7 +119,17 @@ def compile_step(config: ConfigDict, devices: list, options: dict):
         if user_error := out_of_memory(str(error)):
             raise user_error from error
         raise
-    return compiled, state, frozen, batch, traced - start, time.perf_counter() - traced
+    return compiled, arguments, traced - start, time.perf_counter() - traced
+
+
+def abstract_step(config: ConfigDict, devices: list):
+    """(jitted train step, its arguments as ShapeDtypeStructs on their shardings)."""
+    model, optim = ShardedModel(config, devices), optimizer.build(config, steps_per_epoch=1000)  # in the schedule alone
+    state, frozen = abstract_train_state(model, optim)
+    placement = sharding.batch_sharding(model.mesh)
+    batch = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=placement), fake_batch.spec(config))
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    return make_train_step(model, optim), (state, frozen, batch, key)
 
 
 def out_of_memory(message: str) -> UserError | None:
@@ -140,10 +146,8 @@ def needed_flops(config: ConfigDict) -> float:
     """FLOPs of a step that the method needs, all devices together: every activation kept, counted as written."""
     config = jaxpr_flops.without_remat(config)
     config.mesh.update(data=1, fsdp=1, model=1)
-    setup = Setup(config, steps_per_epoch=1000, devices=jax.devices("cpu")[:1])
-    state, frozen = setup.abstract_state()
-    key = jax.eval_shape(lambda: jax.random.key(0))
-    return jaxpr_flops.of_function(setup.train_step(state), state, frozen, fake_batch.spec(config), key)
+    train_step, arguments = abstract_step(config, jax.devices("cpu")[:1])
+    return jaxpr_flops.of_function(train_step, *arguments)
 
 
 def shard_bytes(tree) -> float:
