@@ -1,10 +1,11 @@
 """DiMA on one page: a student that plans from cameras, and a multi-modal LLM that teaches it.
 
-    images -> student.scene encoder -> SceneTokens -> student.planner -> StudentOutput --+
-                                            |                                            +-> dima_loss
-                                            +--(gradient flows, D11)--> teacher ---------+
+    images -> student's scene encoder -> SceneTokens -> student's heads and planner -> StudentOutput --+
+                                              |                                                        +-> dima_loss
+                                              +-- (gradients flow back, D11) --> teacher --------------+
 
-At inference only the student is left. The teacher is None in stages 1 and 2 (D13).
+At inference only the student is used. Stages 1 and 2 of training have no teacher (D13).
+Decisions D1 to D14: docs/decisions.md. Paper: Hegde et al., CVPR 2025 (arXiv 2501.09757).
 """
 
 from typing import NamedTuple
@@ -14,47 +15,54 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax import lax
+from jaxtyping import Array, Bool, Float
 from ml_collections import ConfigDict
 
 from dima_jax.student import student as student_lib
 from dima_jax.student.student import Student
-from dima_jax.teacher import teacher as teacher_lib
+from dima_jax.teacher.build import build_teacher
 from dima_jax.teacher.teacher import Teacher
 from dima_jax.types import Batch, Frame, StudentOutput, TeacherOutput
 
 
 class DiMAOutput(NamedTuple):
-    """future_bevs: [B, 2, YX, D], BEVs of the next two key frames in their own LiDAR frames (None without teacher)."""
+    """Predictions for the current frame. Without a teacher, `teacher` and `future_bevs` are None.
+
+    future_bevs: BEVs of the next two key frames, each in the LiDAR frame of its own time (targets of D9).
+    """
 
     student: StudentOutput
     teacher: TeacherOutput | None
-    future_bevs: jax.Array | None
+    future_bevs: Float[Array, "B 2 YX D"] | None
 
 
 class DiMA(nnx.Module):
+    """Student and teacher in training. teacher: None trains the student alone."""
+
     def __init__(self, student: Student, teacher: Teacher | None):
         self.student = student
-        if teacher is not None:
-            self.teacher = teacher
+        self.teacher = teacher
 
     def __call__(self, batch: Batch, *, history: int, key: jax.Array, is_training: bool) -> DiMAOutput:
-        """One window each: history frames give the previous BEV, the current frame is planned, future frames are targets.
+        """Predicts the current frame of each window, frame `history` of its T frames.
 
-        History and future frames are encoded as at inference and without gradient (VAD's obtain_history_bev; D9).
+        The frames before it give the previous BEV; the frames after it give targets for the teacher. Both are encoded as
+        at inference and without gradient, as VAD does for the former (`obtain_history_bev`) and D9 for the latter.
+        key: for dropout and GridMask of the student, mask and edits of the teacher.
         """
         student_key, teacher_key = jax.random.split(key)
         size = len(batch.frame_mask)
         before, after = self._encode_other_frames(batch, history)
-        nothing = (self.student.empty_bev(size), jnp.zeros(size, bool))
-        (bev, has_bev), _ = self._scan_bev(before, nothing)
+        no_bev = (self.student.empty_bev(size), jnp.zeros(size, bool))
+        (prev_bev, has_prev_bev), _ = self._scan_bev(before, no_bev)
         current = Frame(batch.images[:, history], batch.lidar2img[:, history], batch.can_bus[:, history], batch.command)
-        output = self.student(current, bev, has_bev, is_training=is_training, key=student_key)
-        if not hasattr(self, "teacher"):
-            return DiMAOutput(output, None, None)
-        _, future_bevs = self._scan_bev(after, (output.tokens.bev, jnp.ones(size, bool)))
-        taught = self.teacher(
-            output.tokens,
-            output,
+        student = self.student(current, prev_bev, has_prev_bev, is_training=is_training, key=student_key)
+        if self.teacher is None:
+            return DiMAOutput(student, None, None)
+        _, future_bevs = self._scan_bev(after, (student.tokens.bev, jnp.ones(size, bool)))
+        teacher = self.teacher(
+            student.tokens,
+            student,
             batch.text,
             batch.edit_text,
             batch.command,
@@ -62,14 +70,15 @@ class DiMA(nnx.Module):
             key=teacher_key,
             is_training=is_training,
         )
-        return DiMAOutput(output, taught, jnp.moveaxis(future_bevs, 0, 1))
+        return DiMAOutput(student, teacher, jnp.moveaxis(future_bevs, 0, 1))
 
     def _encode_other_frames(self, batch: Batch, history: int):
-        """What the BEV encoder reads of the frames before and of those after the current one: [T, B, ...] each, or None.
+        """What the BEV encoder reads of the frames before and after the current one.
 
-        All images go through the backbone in one pass. Frames after are for the teacher; without one there are none.
+        Two tuples (image features, lidar2img, can_bus) of arrays [T, B, ...], or None where there are no such frames.
+        All images pass the backbone at once. Without a teacher, no frames after the current one are encoded.
         """
-        last = batch.frame_mask.shape[1] if hasattr(self, "teacher") else history + 1
+        last = history + 1 if self.teacher is None else batch.frame_mask.shape[1]
         if last == 1:
             return None, None
 
@@ -83,10 +92,11 @@ class DiMA(nnx.Module):
         before, after = (jax.tree.map(lambda x, part=part: x[part], steps) for part in np.s_[:history, history:])
         return before if history else None, after if last > history + 1 else None
 
-    def _scan_bev(self, steps, start: tuple[jax.Array, jax.Array]):
-        """Frames one after the other, as at inference and without gradient: ((last BEV, has one), all BEVs [T, B, ...]).
+    def _scan_bev(self, steps, start: tuple[Float[Array, "B YX D"], Bool[Array, " B"]]):
+        """Encodes frames one after the other, each with the BEV of the one before, without gradient.
 
-        start: (BEV before the first frame, whether there is one).
+        steps: as `_encode_other_frames` returns them. start: (BEV before the first frame, True where there is one).
+        Returns ((last BEV, True where there is one), BEVs of all frames [T, B, YX, D]); (start, None) without frames.
         """
         if steps is None:
             return start, None
@@ -100,12 +110,11 @@ class DiMA(nnx.Module):
 
 
 def build(config: ConfigDict, seed: int, *, init_llm: bool = True) -> DiMA:
-    """The whole model of a config with fresh weights (call under `nnx.eval_shape` or `jax.jit` for large ones).
+    """The model of a whole config with newly initialized weights; call it under `nnx.eval_shape` or `jax.jit` if large.
 
-    init_llm: False leaves the LLM's base as shapes, for a caller who loads it.
+    init_llm: False leaves the LLM's frozen base as `jax.ShapeDtypeStruct`s, for a caller that loads it from a file.
     """
     rngs = nnx.Rngs(jax.random.key(seed, impl="rbg"))  # compiles several times faster than threefry
     student = student_lib.build(config, rngs)
-    if not config.teacher.enabled:
-        return DiMA(student, None)
-    return DiMA(student, teacher_lib.build(config, config.student.width, rngs, init_llm=init_llm))
+    teacher = build_teacher(config, rngs, init_llm=init_llm) if config.teacher.enabled else None
+    return DiMA(student, teacher)

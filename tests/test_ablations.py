@@ -6,6 +6,7 @@ The losses of a config are found by tracing the joint step without running it; w
 from types import SimpleNamespace
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -72,14 +73,15 @@ def answer_to():
     sharded = ShardedModel(config, jax.devices()[:1])
     rng = np.random.default_rng(0)
     params = {
-        path: rng.normal(size=value.shape, scale=0.1).astype(value.dtype) for path, value in sharded.abstract.items()
+        path: jnp.asarray(rng.normal(size=value.shape, scale=0.1), value.dtype)
+        for path, value in sharded.abstract.items()
     }
 
     def scene(visible, tokens):
         teacher = weights.bind(sharded.graph, params).teacher
-        teacher.tokens = visible
+        teacher.visible_parts = visible
         seen = teacher.mask_inputs(tokens)
-        return teacher.read_scene(seen, np.zeros((1, 8), bool))
+        return teacher.read_scene(seen, jnp.zeros((1, 8), bool))
 
     return scene
 
@@ -90,7 +92,7 @@ def scene_tokens(seed):
     s, rng = mini_config().student, np.random.default_rng(seed)
 
     def draw(*shape):
-        return rng.uniform(size=(1, *shape)).astype(np.float32)
+        return jnp.asarray(rng.uniform(size=(1, *shape)), jnp.float32)
 
     cells = s.bev_shape[0] * s.bev_shape[1]
     return SceneTokens(
@@ -116,7 +118,7 @@ def test_the_teacher_sees_the_parts_it_is_given_and_no_other(answer_to, visible)
 def test_what_is_hidden_is_zero_and_what_is_seen_is_untouched(visible):
     """Places too: where the agents are would tell the teacher about them."""
     tokens = scene_tokens(0)
-    seen = Teacher.mask_inputs(SimpleNamespace(tokens=visible), tokens)
+    seen = Teacher.mask_inputs(SimpleNamespace(visible_parts=visible), tokens)
     fields = {
         "ego": "ego",
         "bev": "bev",

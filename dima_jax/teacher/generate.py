@@ -1,7 +1,8 @@
-"""Greedy answers with a key-value cache: the prompt is read once, then one token at a time.
+"""Greedy decoding with a key-value cache: the prompt is read once (prefill), then one token at a time (step).
 
-The cache holds keys and values of all layers, [layers, B, slots, kv_heads, head_width]: the prompt's slots first (right
-padding masked), then one slot per new token. A new token's rotary position continues its own row's real length.
+The cache holds the keys and values of all layers in a fixed number of slots: the prompt's positions first, right padding
+included but masked, then one slot for each new token. The rotary position of a new token continues its own row's real
+length, so rows of different lengths share one cache.
 """
 
 import functools
@@ -16,7 +17,11 @@ from dima_jax.teacher.lora import Lora
 
 
 class Cache(NamedTuple):
-    """What generation carries from token to token. filled: slots that may be seen; length: next rotary position."""
+    """What decoding carries from token to token. l: layers, n: key-value heads, h: head width.
+
+    filled: True for slots that may be attended to. length: rotary position of each row's next token.
+    slot: where the next token's keys and values are written.
+    """
 
     keys: Float[Array, "l B slots n h"]
     values: Float[Array, "l B slots n h"]
@@ -34,7 +39,10 @@ def prefill(
     max_new_tokens: int,
     lora: Lora | None,
 ) -> tuple[Float[Array, "B V"], Cache]:
-    """Reads the prompt; returns the logits of each row's first new token and a cache with `max_new_tokens` free slots."""
+    """Reads the prompt: (float32 logits of each row's first new token, cache with `max_new_tokens` free slots).
+
+    x, mask, prefix, lora: as in `Llama.__call__`.
+    """
     allowed = scene_mask(mask, prefix)
 
     def attend(q, k, v, cache):
@@ -44,15 +52,19 @@ def prefill(
     states, (keys, values) = llm.scan_layers(x, attend, positions(mask), None, lora)
     length = mask.sum(axis=1)
     last = jnp.take_along_axis(states, (length - 1)[:, None, None], axis=1)
-    grow = functools.partial(jnp.pad, pad_width=((0, 0), (0, 0), (0, max_new_tokens), (0, 0), (0, 0)))
-    filled = jnp.pad(mask, ((0, 0), (0, max_new_tokens)))
-    return llm.logits(llm.final_norm(last))[:, 0], Cache(
-        grow(keys), grow(values), filled, length, jnp.int32(mask.shape[1])
+    add_slots = functools.partial(jnp.pad, pad_width=((0, 0), (0, 0), (0, max_new_tokens), (0, 0), (0, 0)))
+    cache = Cache(
+        keys=add_slots(keys),
+        values=add_slots(values),
+        filled=jnp.pad(mask, ((0, 0), (0, max_new_tokens))),
+        length=length,
+        slot=jnp.int32(mask.shape[1]),
     )
+    return llm.logits(llm.final_norm(last))[:, 0], cache
 
 
 def step(llm: Llama, tokens: Int[Array, " B"], cache: Cache, lora: Lora | None) -> tuple[Float[Array, "B V"], Cache]:
-    """Appends one token to every row; returns the logits of the next one."""
+    """Appends one token to every row: (float32 logits of the token after it, the cache with one more slot filled)."""
     filled = cache.filled.at[:, cache.slot].set(True)
 
     def attend(q, k, v, layer_cache):
@@ -73,12 +85,13 @@ def greedy(
     *,
     prefix: int,
     max_new_tokens: int,
-    end: int,
+    end: int | Int[Array, ""],
     lora: Lora | None,
 ) -> Int[Array, "B max_new_tokens"]:
-    """The `max_new_tokens` most likely next tokens of each row, one by one; after `end` a row repeats `end`.
+    """The most likely continuation of each row's prompt, token by token.
 
-    x, mask, prefix: the prompt as in `Llama.__call__`.
+    x, mask, prefix, lora: the prompt, as in `Llama.__call__`. end: id of the end token; after it a row repeats it. An id
+    outside the vocabulary never ends a row.
     """
     logits, cache = prefill(llm, x, mask, prefix=prefix, max_new_tokens=max_new_tokens, lora=lora)
 

@@ -1,14 +1,16 @@
-"""LLaMA as a function of embeddings: the LLM between the scene adapter and the teacher's heads (D3, D4, D14).
+"""LLaMA on embeddings: the LLM between the scene adapter and the teacher's heads (decisions D3, D4 and D14).
 
     x = x + O(attention(rope(Q n(x)), rope(K n(x)), V n(x)))        n = RMSNorm
     x = x + Down(silu(Gate n(x)) * Up n(x))
 
-The weights of all layers are stacked on a leading axis and the depth is one `lax.scan`, so compile time and code do not
-grow with it; with `remat` each layer is recomputed in the backward pass. The sequence is a scene prefix, inside which
-attention is bidirectional, then text, which is causal (D3); padding is on the right. Matrices and activations have the
-configured dtype; norms, rotary angles, softmax and logits are float32. LoRA is written where it acts, in `_layer`.
+The weights of all layers are stacked on a leading axis and the layers are one `lax.scan`, so compile time and program
+size do not grow with their number; with `remat` the backward pass recomputes each layer. The input is a scene prefix,
+in which attention is bidirectional, then text, in which it is causal (D3); padding is on the right. Matrices and
+activations have the configured dtype; norms, rotary angles, softmax and logits are float32. LoRA acts in `_layer`.
 
-Source: transformers `models/llama/modeling_llama.py` (rotary halves, not pairs; grouped key-value heads).
+Axis letters besides those of `types.py`: n attention heads, h head width, h2 = h / 2, i and o a layer's inputs and
+outputs. Decisions: docs/decisions.md#d3, #d4, #d14. Source: transformers `models/llama/modeling_llama.py` (rotary
+embedding on halves of a head, not on pairs; grouped key-value heads).
 """
 
 import functools
@@ -17,48 +19,54 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from dima_jax.sharding import constrain_batch
 from dima_jax.teacher.lora import PROJECTIONS, Lora, project
 
 INIT_STD = 0.02  # initializer_range of LLaMA
 
+# (q [B, S, n, h], k and v [B, S, kv_heads, h], cache of the layer) -> (attention output [B, S, n, h], what to keep)
+Attend = Callable[[Array, Array, Array, PyTree], tuple[Array, PyTree]]
 
-class Stack(nnx.Module):
-    """A linear map of every layer, without bias: kernel [layers, in, out]."""
+
+class StackedLinear(nnx.Module):
+    """One linear layer without bias for every decoder layer: kernel [layers, in, out]. shape: (in, out)."""
 
     def __init__(self, layers: int, shape: tuple[int, int], dtype: jnp.dtype, rngs: nnx.Rngs):
         self.kernel = nnx.Param(INIT_STD * jax.random.normal(rngs.params(), (layers, *shape), dtype))
 
 
-class Scale(nnx.Module):
-    """The gain of an RMSNorm; float32 whatever the base's dtype."""
+class Gain(nnx.Module):
+    """The gain of an RMSNorm: scale, float32 whatever the LLM's dtype."""
 
     def __init__(self, shape: tuple[int, ...]):
         self.scale = nnx.Param(jnp.ones(shape))
 
 
-class Table(nnx.Module):
-    """One row per token of the vocabulary: table [V, E]."""
+class Embedding(nnx.Module):
+    """One vector for each token of the vocabulary: table [V, E]. Also the matrix of the output logits."""
 
     def __init__(self, vocab: int, width: int, dtype: jnp.dtype, rngs: nnx.Rngs):
         self.table = nnx.Param(INIT_STD * jax.random.normal(rngs.params(), (vocab, width), dtype))
 
 
-class Layers(nnx.Module):
-    """The weights of all decoder layers."""
+class DecoderLayers(nnx.Module):
+    """The stacked weights of all decoder layers. shapes: {projection: (in, out)}."""
 
     def __init__(self, layers: int, width: int, shapes: dict[str, tuple[int, int]], dtype: jnp.dtype, rngs: nnx.Rngs):
         for name in PROJECTIONS:
-            setattr(self, name, Stack(layers, shapes[name], dtype, rngs))
-        self.attn_norm = Scale((layers, width))
-        self.ffn_norm = Scale((layers, width))
+            setattr(self, name, StackedLinear(layers, shapes[name], dtype, rngs))
+        self.attn_norm = Gain((layers, width))
+        self.ffn_norm = Gain((layers, width))
 
 
 class Llama(nnx.Module):
-    """A LLaMA decoder of any size. Paths: `layers/{q,k,v,o,gate,up,down}/kernel`, `layers/{attn,ffn}_norm/scale`,
-    `embed/table`, `norm/scale` and, unless tied, `head/table`.
+    """A LLaMA decoder of any size. Arguments: the config group `teacher.llm`.
+
+    Weight paths: `layers/{q,k,v,o,gate,up,down}/kernel`, `layers/{attn,ffn}_norm/scale`, `embed/table`, `norm/scale`
+    and, unless tied, `head/table`. shapes: {projection: (in, out)}, for `Lora`.
+    ValueError if `heads` does not divide `width`, `kv_heads` does not divide `heads`, or the head width is odd.
     """
 
     def __init__(
@@ -93,47 +101,53 @@ class Llama(nnx.Module):
             "up": (width, ffn_width),
             "down": (ffn_width, width),
         }
-        self.layers = Layers(layers, width, self.shapes, self.dtype, rngs)
-        self.embed = Table(vocab, width, self.dtype, rngs)
-        self.norm = Scale((width,))
-        self.head = None if tied else Table(vocab, width, self.dtype, rngs)
+        self.layers = DecoderLayers(layers, width, self.shapes, self.dtype, rngs)
+        self.embed = Embedding(vocab, width, self.dtype, rngs)
+        self.norm = Gain((width,))
+        self.head = None if tied else Embedding(vocab, width, self.dtype, rngs)
 
-    def embed_tokens(self, tokens: Int[Array, "B S"]) -> Float[Array, "B S E"]:
+    def embed_tokens(self, tokens: Int[Array, "*n"]) -> Float[Array, "*n E"]:
+        """Embeddings of token ids, in the LLM's dtype."""
         return self.embed.table[...][tokens]
 
     def logits(self, states: Float[Array, "B S E"]) -> Float[Array, "B S V"]:
-        """Next-token logits, float32, of states that went through the final norm."""
+        """Next-token logits, float32, of states after the final norm."""
         table = (self.embed if self.head is None else self.head).table[...]
         return jnp.einsum("bse,ve->bsv", states, table.astype(states.dtype), preferred_element_type=jnp.float32)
 
     def __call__(
         self, x: Float[Array, "B S E"], mask: Bool[Array, "B S"], *, prefix: int, lora: Lora | None
     ) -> Float[Array, "B S E"]:
-        """Last-layer states after the final norm, in the base's dtype.
+        """Last-layer states after the final norm, in the LLM's dtype.
 
-        x: embeddings; the first `prefix` positions are the scene (bidirectional), the rest causal text. mask: True =
-        real; states at padded positions are meaningless. lora: None runs the frozen base alone.
+        x: embeddings; the first `prefix` positions are the scene (bidirectional), the rest is text (causal).
+        mask: True = real; states at padded positions are meaningless. lora: None runs the frozen base alone.
         """
         x, _ = self.scan_layers(x, masked_attention(scene_mask(mask, prefix)), positions(mask), None, lora)
         return self.final_norm(x)
 
     def final_norm(self, x: Float[Array, "B S E"]) -> Float[Array, "B S E"]:
-        """The final norm."""
+        """The RMSNorm after the last layer."""
         return rms_norm(x, self.norm.scale[...], self.rms_eps)
 
     def scan_layers(
-        self, x: Float[Array, "B S E"], attend: Callable, position: Int[Array, "B S"], cache, lora: Lora | None
-    ) -> tuple[Float[Array, "B S E"], tuple]:
-        """All layers, before the final norm; the loop that training and generation share.
+        self,
+        x: Float[Array, "B S E"],
+        attend: Attend,
+        position: Int[Array, "B S"],
+        cache: PyTree[Float[Array, "layers ..."]],
+        lora: Lora | None,
+    ) -> tuple[Float[Array, "B S E"], PyTree[Float[Array, "layers ..."]]]:
+        """(states after all layers and before the final norm, what `attend` kept of each layer, stacked).
 
-        attend: (q, k, v, cache of the layer) -> (attention output, what to keep of the layer). cache: pytree with a
-        leading layer axis, or None. Returns the states and what was kept, stacked over layers.
+        Training and generation share this loop and differ in `attend`. position: of the rotary embedding.
+        cache: what `attend` gets of each layer. Without a cache, or when `attend` keeps nothing, it is None.
         """
         angles = rope_angles(position, self.head_width, self.rope_theta)
         rotation = jnp.cos(angles)[:, :, None], jnp.sin(angles)[:, :, None]
         weights = {name: getattr(self.layers, name).kernel[...] for name in PROJECTIONS}
         gains = (self.layers.attn_norm.scale[...], self.layers.ffn_norm.scale[...])
-        updates = None if lora is None else lora.stacked()
+        updates = None if lora is None else lora.updates()
 
         def body(rows, layer):
             return self._layer(rows, *layer, rotation, attend)
@@ -145,11 +159,12 @@ class Llama(nnx.Module):
         return rows.reshape(x.shape), kept
 
     def _layer(self, rows, weights, gains, updates, cache, rotation, attend):
-        """One decoder layer: rows [B * S, E], one per token, to (the same, what `attend` keeps)."""
+        """One decoder layer: (rows [B * S, E], one for each token; what `attend` keeps)."""
 
-        def linear(names, x, spread):
+        def linear(names, x, mesh_axis):
+            """x [B * S, in] through each named projection, whose output features are sharded over `mesh_axis`."""
             low_rank = None if updates is None else [updates[n] for n in names]
-            return [constrain_batch(y, spread) for y in project(x, [weights[n] for n in names], low_rank)]
+            return [constrain_batch(y, mesh_axis) for y in project(x, [weights[n] for n in names], low_rank)]
 
         def split_heads(y):
             return y.reshape(*rotation[0].shape[:2], -1, self.head_width)
@@ -163,20 +178,23 @@ class Llama(nnx.Module):
 
 @jax.checkpoint
 def swiglu(gate: Float[Array, "*n F"], up: Float[Array, "*n F"]) -> Float[Array, "*n F"]:
-    """silu(gate) * up. The backward pass keeps the two factors alone, not silu's inner steps."""
+    """silu(gate) * up. For the backward pass only the two arguments are kept."""
     return jax.nn.silu(gate) * up
 
 
 @functools.partial(jax.checkpoint, static_argnums=2)
 def rms_norm(x: Float[Array, "*n E"], scale: Float[Array, " E"], eps: float) -> Float[Array, "*n E"]:
-    """x over its root mean square, in float32, back in x's dtype. The backward pass keeps x alone."""
+    """x divided by its root mean square, times `scale`: in float32, returned in x's dtype.
+
+    For the backward pass only the arguments are kept.
+    """
     y = x.astype(jnp.float32)
     y = y * jax.lax.rsqrt(jnp.mean(y * y, axis=-1, keepdims=True) + eps)
     return (y * scale).astype(x.dtype)
 
 
-def rope_angles(position: Int[Array, "B S"], head_width: int, theta: float) -> Float[Array, "B S h"]:
-    """Rotary angles of half the head's width: position / theta^(2 i / head_width), radians, float32."""
+def rope_angles(position: Int[Array, "B S"], head_width: int, theta: float) -> Float[Array, "B S h2"]:
+    """Angles of the rotary embedding: position / theta^(2 i / head_width) for i < head_width / 2; radians, float32."""
     inverse = theta ** (-jnp.arange(0, head_width, 2, dtype=jnp.float32) / head_width)
     return position[..., None].astype(jnp.float32) * inverse
 
@@ -184,27 +202,32 @@ def rope_angles(position: Int[Array, "B S"], head_width: int, theta: float) -> F
 def rotate(
     x: Float[Array, "B S n h"], cos: Float[Array, "B S 1 h2"], sin: Float[Array, "B S 1 h2"]
 ) -> Float[Array, "B S n h"]:
-    """Rotary position code on (first half, second half) of each head, transformers' convention."""
+    """Rotary embedding: component i of a head's first half turns with component i of its second half (transformers)."""
     first, second = jnp.split(x.astype(jnp.float32), 2, axis=-1)
     return jnp.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1).astype(x.dtype)
 
 
 def positions(mask: Bool[Array, "B S"]) -> Int[Array, "B S"]:
-    """0, 1, 2, ... in every row (padding is on the right)."""
+    """Rotary positions of right-padded rows: 0, 1, 2, ... in every row."""
     return jnp.broadcast_to(jnp.arange(mask.shape[1]), mask.shape)
 
 
 def scene_mask(mask: Bool[Array, "B S"], prefix: int) -> Bool[Array, "B 1 S S"]:
-    """Who sees whom (D3): [b, 0, query, key]. Text sees the scene and earlier text; the scene sees the whole scene."""
+    """The attention mask of a prefix language model (D3): [b, 0, query, key], True = may attend.
+
+    Scene positions, the first `prefix`, attend to the whole scene and to no text. Text positions attend to the scene, to
+    earlier text and to themselves. No position attends to padding (False in `mask`).
+    """
     length = mask.shape[1]
     query, key = jnp.arange(length)[:, None], jnp.arange(length)[None, :]
     allowed = (key <= query) | (key < prefix) & (query < prefix)
     return (allowed & mask[:, None, :])[:, None]
 
 
-def masked_attention(allowed: Bool[Array, "B 1 S S"]) -> Callable:
-    """An `attend` for `Llama.scan_layers` that keeps nothing: softmax attention under a mask, grouped key-value heads. The
-    backward pass keeps the products, q with k and weights with v, and redoes the softmax.
+def masked_attention(allowed: Bool[Array, "B 1 S S"]) -> Attend:
+    """Softmax attention under a mask, for `Llama.scan_layers`; keeps nothing of a layer.
+
+    For the backward pass the two matrix products are kept and the softmax is recomputed.
     """
     policy = jax.checkpoint_policies.dots_saveable
     attention = jax.checkpoint(functools.partial(jax.nn.dot_product_attention, mask=allowed), policy=policy)

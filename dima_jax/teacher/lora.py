@@ -1,8 +1,10 @@
-"""Low-rank updates of the LLM's linear layers (D4): y = x W + (alpha / rank) (x A) B, for every layer at once.
+"""LoRA: low-rank updates of the LLM's linear layers, y = x W + (alpha / rank) (x A) B (decision D4).
 
-W is frozen, A and B train. B starts at zero, so an untrained LoRA is exactly the base. The weights of all layers are
-stacked on a leading axis like the base's: `teacher/lora/q/a` [layers, in, rank], `teacher/lora/q/b` [layers, rank, out].
-Source: Hu et al., LoRA (arXiv 2106.09685), section 4.
+W is frozen, A and B are trained. B is initialized with zeros, so the untrained model equals the base. Weights of all
+layers are stacked on a leading axis like the base's: `teacher/lora/q/a` [layers, in, rank] and `teacher/lora/q/b`
+[layers, rank, out]; i and o below are the inputs and outputs of a linear layer.
+
+Decision: docs/decisions.md#d4. Source: Hu et al., LoRA (arXiv 2106.09685), section 4, and `loralib/layers.py`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,12 +12,16 @@ from collections.abc import Mapping, Sequence
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jaxtyping import Array, Float
 
-PROJECTIONS = ("q", "k", "v", "o", "gate", "up", "down")
+PROJECTIONS = ("q", "k", "v", "o", "gate", "up", "down")  # the linear layers of a decoder layer
 
 
 class LowRank(nnx.Module):
-    """A [layers, in, rank], He-uniform as in the reference, and B [layers, rank, out], zero."""
+    """The update of one linear layer in every decoder layer: a [layers, in, rank] and b [layers, rank, out].
+
+    a is uniform within 1 / sqrt(in), as loralib's `kaiming_uniform_(a=sqrt(5))`; b is zero.
+    """
 
     def __init__(self, layers: int, width_in: int, width_out: int, rank: int, *, rngs: nnx.Rngs):
         bound = (1.0 / width_in) ** 0.5
@@ -25,7 +31,7 @@ class LowRank(nnx.Module):
 
 
 class Lora(nnx.Module):
-    """One `LowRank` for each projection of the LLM, named as there; `scale` = alpha / rank.
+    """One `LowRank` for each of PROJECTIONS, as an attribute of the same name. scale: alpha / rank.
 
     shapes: {projection: (in, out)} of the LLM (`Llama.shapes`).
     """
@@ -35,17 +41,19 @@ class Lora(nnx.Module):
         for name in PROJECTIONS:
             setattr(self, name, LowRank(layers, *shapes[name], rank, rngs=rngs))
 
-    def stacked(self) -> dict[str, tuple[jax.Array, jax.Array]]:
-        """{projection: (a, b times scale)}, leading axis = layer."""
+    def updates(self) -> dict[str, tuple[Float[Array, "layers _ rank"], Float[Array, "layers rank _"]]]:
+        """{projection: (a, b times `scale`)} of all layers."""
         return {name: (getattr(self, name).a[...], getattr(self, name).b[...] * self.scale) for name in PROJECTIONS}
 
 
 def project(
-    x: jax.Array, kernels: Sequence[jax.Array], updates: Sequence[tuple[jax.Array, jax.Array]] | None
-) -> list[jax.Array]:
-    """x [n, in] times each kernel [in, out], plus each low-rank update (a, scaled b) of that layer, in x's dtype.
+    x: Float[Array, "n i"],
+    kernels: Sequence[Float[Array, "i _"]],
+    updates: Sequence[tuple[Float[Array, "i rank"], Float[Array, "rank _"]]] | None,
+) -> list[Float[Array, "n _"]]:
+    """x through each kernel, plus x through the update (a, scaled b) of each kernel, in x's dtype.
 
-    The a's of one input are one product: on their own they are too thin to be fast.
+    The products with all a's are computed as one, because each alone is too narrow to be fast.
     """
     outputs = [x @ kernel.astype(x.dtype) for kernel in kernels]
     if updates is None:
@@ -56,10 +64,11 @@ def project(
 
 
 def merge(params: Mapping[str, jax.Array], scale: float) -> dict[str, jax.Array]:
-    """Weights of the teacher with every update added to its base kernel and B set to zero: the same function.
+    """The same function without LoRA: every update added to its base kernel, and every b set to zero.
 
-    params: `{path: array}` holding `.../llm/layers/<projection>/kernel` and `.../lora/<projection>/{a,b}`. The sum is
-    formed in float32 and stored in the kernel's dtype, so merging a bfloat16 base rounds.
+    params: {path: array} with `.../llm/layers/<projection>/kernel` and `.../lora/<projection>/{a,b}`; other weights are
+    returned as they are. scale: `Lora.scale`. The sum is computed in float32 and stored in the kernel's dtype, so merging
+    into a bfloat16 base rounds.
     """
     merged = dict(params)
     for path, b in params.items():

@@ -1,24 +1,31 @@
-"""The scene adapter: BEV, ego, agent and map tokens become a fixed number of LLM inputs each (D2, dima-paper 1).
+"""The scene adapter: a fixed number of LLM inputs for each of the BEV, ego, agent and map tokens (decision D2).
 
-One Q-former per token type: learned queries go twice through self-attention among themselves, cross-attention to the
-tokens, and an MLP, at the student's width; a Linear takes them to the LLM's. Tokens carry a code of where they are
-(BEV cell, agent center, map point). BEV queries are one per cell of `bev_grid` and carry the code of their cell, so that
-a query can find its own part of the BEV; the surrogate tasks ask it about exactly that part (D7, D9).
+One Q-Former per token type: learned queries pass through layers of self-attention among the queries, cross-attention to
+the tokens, and an MLP, at the student's width; a Linear maps them to the LLM's width. Tokens carry a code of their
+position (BEV cell, agent center, map point). There is one BEV query for each cell of `bev_grid`, with the position code
+of its cell, so that it can find its own part of the BEV; the surrogate tasks ask about exactly that part (D7, D9).
+
+Axis letters besides those of `types.py`: q queries of a Q-Former and n its tokens; e, a, g, m LLM inputs for ego, agents,
+BEV (cells of `bev_grid`) and map. Positions (x, y) are normalized to [0, 1] by pc_range.
+Decision: docs/decisions.md#d2. Source of the Q-Former: Li et al., BLIP-2 (arXiv 2301.12597), section 3.1.
 """
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from dima_jax.scan_layers import scan_layers, stack_layers
 from dima_jax.types import SceneTokens
 
-FREQUENCIES = 8  # octaves of the position code: from one to 1/128 of the scene
+FREQUENCIES = 8  # of the position code; half wavelengths from 1 down to 1/128 of the scene, each half of the one before
 
 
 class Attention(nnx.Module):
-    """Multi-head attention at one width; queries and keys bring their own position codes."""
+    """Multi-head attention at one width. Position codes are added to queries and keys by the caller.
+
+    ValueError if `heads` does not divide `width`.
+    """
 
     def __init__(self, width: int, heads: int, *, rngs: nnx.Rngs):
         if width % heads:
@@ -26,8 +33,14 @@ class Attention(nnx.Module):
         self.heads = heads
         self.q, self.k, self.v, self.o = (nnx.Linear(width, width, rngs=rngs) for _ in "qkvo")
 
-    def __call__(self, query: Float[Array, "B n D"], key, value, mask: Bool[Array, "B m"] | None = None):
-        """[B, n, D]. mask: keys that may be seen."""
+    def __call__(
+        self,
+        query: Float[Array, "B q D"],
+        key: Float[Array, "B n D"],
+        value: Float[Array, "B n D"],
+        mask: Bool[Array, "B n"] | None = None,
+    ) -> Float[Array, "B q D"]:
+        """mask: True for keys that may be attended to; None for all."""
 
         def split_heads(x):
             return x.reshape(*x.shape[:2], self.heads, x.shape[-1] // self.heads)
@@ -38,7 +51,7 @@ class Attention(nnx.Module):
 
 
 class PositionCode(nnx.Module):
-    """Positions in [0, 1] to vectors: sines and cosines in octaves, then Linear."""
+    """Positions (x, y) in [0, 1] to vectors: sines and cosines of FREQUENCIES frequencies, then a Linear."""
 
     def __init__(self, width: int, *, rngs: nnx.Rngs):
         self.linear = nnx.Linear(4 * FREQUENCIES, width, rngs=rngs)
@@ -50,7 +63,7 @@ class PositionCode(nnx.Module):
 
 
 class QFormerLayer(nnx.Module):
-    """Pre-norm: self-attention of the queries, cross-attention to the tokens, MLP."""
+    """One pre-norm layer: self-attention of the queries, cross-attention to the tokens, MLP."""
 
     def __init__(self, width: int, heads: int, *, rngs: nnx.Rngs):
         self.self_norm, self.cross_norm, self.mlp_norm = (nnx.LayerNorm(width, rngs=rngs) for _ in range(3))
@@ -59,15 +72,23 @@ class QFormerLayer(nnx.Module):
         self.expand = nnx.Linear(width, 4 * width, rngs=rngs)
         self.contract = nnx.Linear(4 * width, width, rngs=rngs)
 
-    def __call__(self, x, query_code, tokens, token_code, mask):
-        n = self.self_norm(x)
-        x = x + self.self_attn(n + query_code, n + query_code, n)
+    def __call__(
+        self,
+        x: Float[Array, "B q D"],
+        query_code: Float[Array, "#q D"],
+        tokens: Float[Array, "B n D"],
+        token_code: Float[Array, "#B n D"],
+        mask: Bool[Array, "B n"] | None,
+    ) -> Float[Array, "B q D"]:
+        """x: states of the queries. query_code, token_code: position codes. mask: True for tokens that exist."""
+        normed = self.self_norm(x)
+        x = x + self.self_attn(normed + query_code, normed + query_code, normed)
         x = x + self.cross_attn(self.cross_norm(x) + query_code, tokens + token_code, tokens, mask)
         return x + self.contract(jax.nn.gelu(self.expand(self.mlp_norm(x))))
 
 
 class QFormer(nnx.Module):
-    """Any number of tokens [B, n, D] to `num_queries` LLM inputs [B, num_queries, E]."""
+    """A set of tokens [B, n, D] to `num_queries` LLM inputs [B, num_queries, E]."""
 
     def __init__(self, *, width: int, llm_width: int, layers: int, heads: int, num_queries: int, rngs: nnx.Rngs):
         self.queries = nnx.Param(0.02 * jax.random.normal(rngs.params(), (num_queries, width)))
@@ -84,9 +105,12 @@ class QFormer(nnx.Module):
         query_positions: Float[Array, "q 2"] | None = None,
         mask: Bool[Array, "B n"] | None = None,
     ) -> Float[Array, "B q E"]:
-        """positions, query_positions: in [0, 1] of pc_range; queries without a place have code 0."""
+        """positions: of the tokens. query_positions: of the queries; None adds no position code to them.
+
+        mask: True for tokens that exist; None for all.
+        """
         x = jnp.broadcast_to(self.queries[...], (tokens.shape[0], *self.queries.shape))
-        query_code = 0.0 if query_positions is None else self.position(query_positions)
+        query_code = jnp.zeros((1, x.shape[-1])) if query_positions is None else self.position(query_positions)
         token_code = self.position(positions)
         tokens = self.token_norm(tokens)
         x, _ = scan_layers(lambda x, layer, _: (layer(x, query_code, tokens, token_code, mask), None), x, self.layers)
@@ -94,7 +118,12 @@ class QFormer(nnx.Module):
 
 
 class SceneAdapter(nnx.Module):
-    """The four Q-formers and the learned token that stands for a masked BEV token (D7)."""
+    """The four Q-Formers, and the learned token that replaces masked BEV tokens (D7).
+
+    width, llm_width: of the student's tokens and of the LLM. layers, heads: of each Q-Former.
+    bev_shape, bev_grid: (rows, columns) of the BEV and of its grid of queries.
+    ValueError if the grid is finer than the BEV.
+    """
 
     def __init__(
         self,
@@ -114,42 +143,51 @@ class SceneAdapter(nnx.Module):
         if self.bev_grid[0] > self.bev_shape[0] or self.bev_grid[1] > self.bev_shape[1]:
             raise ValueError(f"bev_grid {self.bev_grid} is finer than the BEV {self.bev_shape}")
 
-        def former(num_queries):
+        def q_former(num_queries):
             return QFormer(
                 width=width, llm_width=llm_width, layers=layers, heads=heads, num_queries=num_queries, rngs=rngs
             )
 
-        self.bev = former(self.bev_grid[0] * self.bev_grid[1])
-        self.ego, self.agents, self.map = former(ego_queries), former(agent_queries), former(map_queries)
+        self.bev = q_former(self.bev_grid[0] * self.bev_grid[1])
+        self.ego, self.agents, self.map = q_former(ego_queries), q_former(agent_queries), q_former(map_queries)
         self.mask_token = nnx.Param(0.02 * jax.random.normal(rngs.params(), (width,)))
 
     def read_bev(self, bev: Float[Array, "B YX D"], masked: Bool[Array, "B g"]) -> Float[Array, "B g E"]:
-        """BEV inputs; every token of a masked cell is replaced by the mask token first."""
+        """LLM inputs for the BEV, one for each cell of `bev_grid`.
+
+        masked: cells whose BEV tokens are all replaced by the mask token before the Q-Former.
+        """
         hidden = masked[:, bev_cells(self.bev_shape, self.bev_grid)]
         bev = jnp.where(hidden[..., None], self.mask_token[...].astype(bev.dtype), bev)
         return self.bev(bev, cell_centers(self.bev_shape)[None], cell_centers(self.bev_grid))
 
     def read_ego(self, tokens: SceneTokens) -> Float[Array, "B e E"]:
-        """Ego inputs. The ego stands in the middle of pc_range's sides, x and y."""
+        """LLM inputs for the ego token, whose position is the center of pc_range."""
         return self.ego(tokens.ego, jnp.full((1, 1, 2), 0.5))
 
-    def read_agents(self, agents, positions, mask=None) -> Float[Array, "B a E"]:
-        """Agent inputs from agents [B, A, D] at positions [B, A, 2]; mask [B, A]: agents that exist."""
+    def read_agents(
+        self,
+        agents: Float[Array, "B A D"],
+        positions: Float[Array, "B A 2"],
+        mask: Bool[Array, "B A"] | None = None,
+    ) -> Float[Array, "B a E"]:
+        """LLM inputs for agent tokens at these positions. mask: True for agents that exist; None for all."""
         return self.agents(agents, positions, mask=mask)
 
     def read_map(self, tokens: SceneTokens) -> Float[Array, "B m E"]:
+        """LLM inputs for the map tokens."""
         return self.map(tokens.map, tokens.map_positions)
 
 
 def cell_centers(shape: tuple[int, int]) -> Float[Array, "n 2"]:
-    """Centers (x, y) in [0, 1] of a row-major grid of (rows, columns)."""
+    """Centers (x, y) in [0, 1] of the cells of a row-major grid of shape (rows, columns)."""
     rows, columns = shape
     y, x = jnp.meshgrid((jnp.arange(rows) + 0.5) / rows, (jnp.arange(columns) + 0.5) / columns, indexing="ij")
     return jnp.stack([x, y], axis=-1).reshape(-1, 2)
 
 
-def bev_cells(bev_shape: tuple[int, int], grid: tuple[int, int]) -> Array:
-    """[YX] index of the grid cell that each BEV token belongs to."""
+def bev_cells(bev_shape: tuple[int, int], grid: tuple[int, int]) -> Int[Array, " YX"]:
+    """Row-major index of the cell of `grid` (rows, columns) that each BEV token belongs to."""
     row = jnp.arange(bev_shape[0]) * grid[0] // bev_shape[0]
     column = jnp.arange(bev_shape[1]) * grid[1] // bev_shape[1]
     return (row[:, None] * grid[1] + column[None, :]).reshape(-1)

@@ -1,11 +1,14 @@
-"""Scene editing (D10): "what if this vehicle were not there", "what if a car stood here" (dima-paper 2.6).
+"""Scene editing: "what if this vehicle were not there?", "what if a car stood here?" (decision D10).
 
-Of each edited sample either one confident vehicle is deleted (the LLM does not see its agent token) or one car or truck
-is added (`placement.py` says where; its token is a Linear of class, box code and future). The edited tokens go through
-the LLM with the edit's own question and answer, and a head of its own predicts what the ego should do now.
+In each edited sample either one confident vehicle is deleted (the LLM does not read its agent token) or one car or truck
+is added (`placement.py` decides where; its token is a Linear of class, box code and future). The LLM reads the edited
+agents with a question and answer about the edit, and a head of its own predicts the ego path in the edited scene.
 
-The edit reads the student's predictions as plain numbers: it makes a new example, it is not something to optimize. The
-tokens themselves stay connected, so the edited pass teaches the scene encoder (D11).
+The student's predictions are read without gradient, because an edit is a new training example and not something to
+optimize. The agent tokens keep their gradient, so the edited rows train the scene encoder too (D11).
+
+Axis letters besides those of `types.py`: n edited samples, A1 = A + 1 agents of which the last is the added one,
+F1 = F + 1 positions: now and after each future step. Decision: docs/decisions.md#d10.
 """
 
 from typing import NamedTuple
@@ -22,18 +25,20 @@ from dima_jax.teacher.placement import Agents, Lines
 from dima_jax.types import EgoTargets, SceneTokens, StudentOutput, edited_samples
 
 ADDED_CLASSES = (AGENT_CLASSES.index("car"), AGENT_CLASSES.index("truck"))
-ADDED_SIZES = ((1.95, 4.6, 1.75), (2.5, 6.9, 2.8))  # m, width length height: nuScenes' means, rounded
-MAX_SIZE = 20.0  # m, of a predicted box
-LOOK_AHEAD = 12.0  # m beyond the end of the ego's path that still count as its way
-WAY_WIDTH = 2.0  # m, to either side of the path
+ADDED_SIZES = ((1.95, 4.6, 1.75), (2.5, 6.9, 2.8))  # m, (width, length, height): nuScenes' class means, rounded
+MAX_BOX_SIZE = 20.0  # m, to which predicted widths and lengths are clipped
+PATH_EXTENSION = 12.0  # m straight on beyond the end of the ego's path that still count as its path
+PATH_HALF_WIDTH = 2.0  # m to either side of the path
 
 
 class Edit(NamedTuple):
-    """n edited samples; A1 = A + 1 agents, the last of which is the added one.
+    """The edits of n samples.
 
-    tokens, positions (in [0, 1]), visible: the agents as the LLM sees them. centers, future_offsets, vehicles: the
-    confident vehicles that are in the edited scene, meters. row: of the edit's text. in_ego_path: the edited vehicle is (or
-    was) in the ego's way. edited: False where nothing could be edited.
+    tokens, positions (normalized to [0, 1] by pc_range), visible: the agents for the LLM; it reads the visible ones.
+    centers (m), future_offsets (m per step), vehicles (mask): the confident vehicles in the edited scene.
+    text_row: the row of `data.prompts.EDIT_TEXTS` with the question and answer of the edit.
+    in_ego_path: the added vehicle is, or the deleted one was, in the ego's path.
+    edited: False where nothing could be edited: no confident vehicle and no valid place for another one.
     """
 
     tokens: Float[Array, "n A1 D"]
@@ -42,13 +47,17 @@ class Edit(NamedTuple):
     centers: Float[Array, "n A1 2"]
     future_offsets: Float[Array, "n A1 F 2"]
     vehicles: Bool[Array, "n A1"]
-    row: Int[Array, " n"]
+    text_row: Int[Array, " n"]
     in_ego_path: Bool[Array, " n"]
     edited: Bool[Array, " n"]
 
 
 class Scene(NamedTuple):
-    """The student's predictions of n samples, as plain numbers in meters. confident: scored above the threshold."""
+    """The student's predictions for n samples, without gradient, in meters.
+
+    agents: its mask is True for confident vehicles. confident: agents of any class that count as real.
+    future_offsets: of each agent's most likely motion mode, m per step.
+    """
 
     agents: Agents
     confident: Bool[Array, "n A"]
@@ -57,7 +66,11 @@ class Scene(NamedTuple):
 
 
 class SceneEditor(nnx.Module):
-    """Draws edits. score_threshold: predictions above it count as real (VAD's constraints use 0.5)."""
+    """Draws edits, and makes the tokens of added vehicles.
+
+    width: of the student's agent tokens. score_threshold: predicted agents and map lines that score at least this count
+    as real (VAD's planning constraints use 0.5).
+    """
 
     def __init__(
         self, width: int, *, num_future: int, pc_range: tuple[float, ...], score_threshold: float, rngs: nnx.Rngs
@@ -75,13 +88,13 @@ class SceneEditor(nnx.Module):
         samples: int,
         key: Array,
     ) -> Edit:
-        """Edits `samples` samples of the batch, those of `edited_samples`."""
+        """Edits `samples` samples of the batch, those that `edited_samples` selects. samples: divides B, or 0."""
         batch = (tokens.agents, tokens.agent_positions, command, ego, jax.lax.stop_gradient(student.ego_offsets))
         agents, positions, command, ego, planned = jax.tree.map(lambda x: edited_samples(x, samples), batch)
         scene = read_scene(student, samples, self.pc_range, self.score_threshold)
         path = ego_path(ego, planned, command)
         uniforms = jax.random.uniform(key, (samples, 3 + scene.confident.shape[1] + 5 * placement.CANDIDATES))
-        choice = jax.vmap(lambda *one: choose(*one, self.pc_range))(uniforms, scene, path)
+        choice = jax.vmap(lambda *one: choose_edit(*one, self.pc_range))(uniforms, scene, path)
 
         feature = jax.vmap(lambda choice: added_feature(choice, self.pc_range))(choice)
         added_position = jnp.clip(geometry.normalize_xy(choice.track[:, 0], self.pc_range), 0.0, 1.0)
@@ -93,14 +106,19 @@ class SceneEditor(nnx.Module):
             centers=_append(scene.agents.track[:, :, 0], choice.track[:, 0]),
             future_offsets=_append(scene.future_offsets, jnp.diff(choice.track, axis=1)),
             vehicles=_append(scene.agents.mask & stays, choice.add),
-            row=2 * jnp.where(choice.add, 1 + choice.kind, 0) + choice.in_ego_path,
+            text_row=2 * jnp.where(choice.add, 1 + choice.kind, 0) + choice.in_ego_path,
             in_ego_path=choice.in_ego_path,
             edited=choice.add | choice.deleted.any(axis=1),
         )
 
 
-class Choice(NamedTuple):
-    """One sample's edit: add (a vehicle of ADDED_CLASSES[kind] on track, with heading) or delete (one of A)."""
+class EditChoice(NamedTuple):
+    """The edit of one sample: a vehicle is added, or at most one agent is deleted.
+
+    add: whether a vehicle is added. deleted: True for the agent that is deleted.
+    kind (index into ADDED_CLASSES), track (m), heading (rad, counterclockwise from +x): of the vehicle that is added, or
+    would have been. in_ego_path: as in `Edit`.
+    """
 
     add: Bool[Array, ""]
     deleted: Bool[Array, " A"]
@@ -110,69 +128,87 @@ class Choice(NamedTuple):
     in_ego_path: Bool[Array, ""]
 
 
-def choose(
+def choose_edit(
     uniforms: Float[Array, " u"], scene: Scene, path: Float[Array, "F1 2"], pc_range: tuple[float, ...]
-) -> Choice:
-    """Adds or deletes with equal chance, and as often in the ego's way as out of it, as far as the scene allows.
+) -> EditChoice:
+    """Adds or deletes with equal probability, and as often in the ego's path as outside, where the scene allows both.
 
-    uniforms: uniform random numbers: 3 decisions, one for each agent, five for each candidate place.
+    uniforms: numbers uniform in [0, 1): 3 for the decisions add or delete, inside or outside the path, car or truck;
+    then 1 for each agent and 5 for each candidate of `placement.place_vehicle`. scene: of one sample, without the axis
+    n. path: the ego's positions.
     """
-    decisions, agent_noise, where = jnp.split(uniforms, [3, 3 + len(scene.confident)])
-    want_add, want_block = decisions[:2] < 0.5
+    decisions, agent_noise, candidate_uniforms = jnp.split(uniforms, [3, 3 + len(scene.confident)])
+    want_add, want_in_path = decisions[:2] < 0.5
     kind = (decisions[2] * len(ADDED_CLASSES)).astype(jnp.int32)
-    size = jnp.array(ADDED_SIZES)[kind, :2]
-    everybody = scene.agents._replace(mask=scene.confident)
-    placed = placement.place(where.reshape(-1, 5), scene.lines, everybody, path, size, pc_range, want_block)
+    added = placement.place_vehicle(
+        candidate_uniforms.reshape(-1, 5),
+        scene.lines,
+        scene.agents._replace(mask=scene.confident),  # the added vehicle keeps clear of agents of every class
+        path,
+        jnp.array(ADDED_SIZES)[kind, :2],
+        pc_range,
+        want_in_path,
+    )
 
-    in_way = blocks_way(scene.agents.track[:, 0], path)
     vehicles = scene.agents.mask
-    deleted_index = jnp.argmax(jnp.where(vehicles, 1.0 + agent_noise + (in_way == want_block), 0.0))
+    agent_in_path = is_in_path(scene.agents.track[:, 0], path)
+    deleted_index = jnp.argmax(jnp.where(vehicles, 1.0 + agent_noise + (agent_in_path == want_in_path), 0.0))
 
-    add = placed.found & (want_add | ~vehicles.any())
+    add = added.found & (want_add | ~vehicles.any())
     delete = vehicles.any() & ~add
-    in_ego_path = jnp.where(add, placement.conflicts(placed.track, path), delete & in_way[deleted_index])
+    in_ego_path = jnp.where(
+        add, placement.conflicts_with_path(added.track, path), delete & agent_in_path[deleted_index]
+    )
     deleted = delete & (jnp.arange(len(vehicles)) == deleted_index)
-    return Choice(add, deleted, kind, placed.track, placed.heading, in_ego_path)
+    return EditChoice(add, deleted, kind, added.track, added.heading, in_ego_path)
 
 
-def blocks_way(centers: Float[Array, "A 2"], path: Float[Array, "F1 2"]) -> Bool[Array, " A"]:
-    """Vehicles that stand in the ego's way: near its path or the next meters beyond the path's end."""
-    step = path[-1] - path[0]
-    length = jnp.linalg.norm(step)
-    ahead = jnp.where(length > 1.0, step / jnp.maximum(length, 1e-3), jnp.array([0.0, 1.0]))
-    way = jnp.concatenate([path, path[-1:] + LOOK_AHEAD * ahead])
-    return placement.distance_to_lines(centers, way[None])[:, 0] < WAY_WIDTH
+def is_in_path(centers: Float[Array, "A 2"], path: Float[Array, "F1 2"]) -> Bool[Array, " A"]:
+    """True for centers within PATH_HALF_WIDTH of the ego's path or of its straight extension by PATH_EXTENSION.
+
+    The extension follows the direction from the path's start to its end; straight ahead (+y) if they are within 1 m.
+    """
+    displacement = path[-1] - path[0]
+    length = jnp.linalg.norm(displacement)
+    direction = jnp.where(length > 1.0, displacement / jnp.maximum(length, 1e-3), jnp.array([0.0, 1.0]))
+    extended = jnp.concatenate([path, path[-1:] + PATH_EXTENSION * direction])
+    return placement.distance_to_lines(centers, extended[None])[:, 0] < PATH_HALF_WIDTH
 
 
 def ego_path(ego: EgoTargets, planned: Float[Array, "n R F 2"], command: Float[Array, "n 3"]) -> Float[Array, "n F1 2"]:
-    """Where the ego goes, now and at F steps: as recorded, and as the student plans where the recording has ended."""
+    """Positions of the ego, meters: as recorded, and where the recording has ended, as the student plans.
+
+    planned: ego offsets for each command, m per step.
+    """
     commanded = jnp.einsum("nr,nrfc->nfc", command, planned)
     offsets = jnp.where(ego.future_mask[..., None], ego.future_offsets, commanded)
     return _track(jnp.zeros_like(offsets[:, 0]), offsets)
 
 
 def read_scene(student: StudentOutput, samples: int, pc_range: tuple[float, ...], threshold: float) -> Scene:
-    """Last-layer predictions of the edited samples: best mode of each agent, boxes, map lines."""
-    seen = predictions.decode(jax.lax.stop_gradient(student), pc_range)
-    seen = jax.tree.map(lambda x: edited_samples(x, samples), seen)
-    offsets = predictions.likeliest_offsets(seen)
+    """The student's predictions for the edited samples; those that score at least `threshold` count as real."""
+    decoded = predictions.decode(jax.lax.stop_gradient(student), pc_range)
+    decoded = jax.tree.map(lambda x: edited_samples(x, samples), decoded)
+    offsets = predictions.likeliest_offsets(decoded)
     agents = Agents(
-        track=_track(seen.agent_boxes[..., :2], offsets),
-        heading=-seen.agent_boxes[..., 6] - jnp.pi / 2,
-        size=jnp.clip(seen.agent_boxes[..., 3:5], 0.0, MAX_SIZE),
-        mask=predictions.is_vehicle(seen, threshold),
+        track=_track(decoded.agent_boxes[..., :2], offsets),
+        heading=-decoded.agent_boxes[..., 6] - jnp.pi / 2,
+        size=jnp.clip(decoded.agent_boxes[..., 3:5], 0.0, MAX_BOX_SIZE),
+        mask=predictions.is_vehicle(decoded, threshold),
     )
-    confident = predictions.is_agent(seen, threshold)
     lines = Lines(
-        points=seen.map_lines,
-        divider=predictions.is_line(seen, "divider", threshold),
-        boundary=predictions.is_line(seen, "boundary", threshold),
+        points=decoded.map_lines,
+        divider=predictions.is_line(decoded, "divider", threshold),
+        boundary=predictions.is_line(decoded, "boundary", threshold),
     )
-    return Scene(agents, confident, offsets, lines)
+    return Scene(agents, predictions.is_agent(decoded, threshold), offsets, lines)
 
 
-def added_feature(choice: Choice, pc_range: tuple[float, ...]) -> Float[Array, " c"]:
-    """(class, box code, future offsets) of the added vehicle; its position in the code is scaled to [-1, 1]."""
+def added_feature(choice: EditChoice, pc_range: tuple[float, ...]) -> Float[Array, " features"]:
+    """What the token of an added vehicle is made of: class (one-hot), box code, future offsets (m per step).
+
+    In the box code (`geometry.encode_boxes`) the center's x and y are scaled from pc_range to [-1, 1].
+    """
     width, length, height = jnp.array(ADDED_SIZES)[choice.kind]
     offsets = jnp.diff(choice.track, axis=0)
     velocity = offsets[0] / STEP_SECONDS
@@ -184,11 +220,11 @@ def added_feature(choice: Choice, pc_range: tuple[float, ...]) -> Float[Array, "
 
 
 def _track(start, offsets):
-    """Positions now and at every step, from [..., 2] and offsets [..., F, 2]."""
+    """Positions [..., F + 1, 2] from a start [..., 2] and offsets [..., F, 2]."""
     later = start[..., None, :] + geometry.offsets_to_waypoints(offsets)
     return jnp.concatenate([start[..., None, :], later], axis=-2)
 
 
-def _append(rows, row):
+def _append(agents, added):
     """[n, A, ...] and [n, ...] to [n, A + 1, ...]."""
-    return jnp.concatenate([rows, row[:, None]], axis=1)
+    return jnp.concatenate([agents, added[:, None]], axis=1)

@@ -1,6 +1,8 @@
-"""The heads on the LLM's last-layer states: ego path, agent futures, and the BEV tasks (D5, D7, D9).
+"""The heads on the LLM's last-layer states: ego path and agent futures (D5), masked and future BEV (D7, D9).
 
-All read float32 states, whatever the LLM's dtype, and work at the student's width.
+All read float32 states, whatever the LLM's dtype, and work at the student's width D. Lower-case axes: e, a, g LLM
+positions of the ego, the agents and the BEV (cells of the grid of BEV queries).
+Decisions: docs/decisions.md#d5, #d7, #d9.
 """
 
 import jax
@@ -12,10 +14,11 @@ from dima_jax.teacher.scene_adapter import Attention, PositionCode
 
 
 class EgoHead(nnx.Module):
-    """LLM states at ego positions to the teacher ego feature and the path of each command (D5).
+    """LLM states at ego positions to the teacher's ego feature and one path for each command (D5).
 
-    Mean of the states, Linear to the student's ego width 2D, then VAD's ego decoder: Linear, ReLU, Linear, ReLU, and a
-    last Linear to offsets. The feature that is distilled enters the last Linear, as on the student's side (D6).
+    The mean of the states goes through a Linear to the width 2D of the student's ego feature, then through an ego
+    decoder like VAD's: Linear, ReLU, Linear, ReLU, Linear. The input of the last Linear is the ego feature, which is
+    distilled into the student's (D6).
     """
 
     def __init__(self, llm_width: int, width: int, *, num_commands: int, num_future: int, rngs: nnx.Rngs):
@@ -25,22 +28,22 @@ class EgoHead(nnx.Module):
         self.out = nnx.Linear(2 * width, num_commands * num_future * 2, rngs=rngs)
 
     def __call__(self, states: Float[Array, "B e E"]) -> tuple[Float[Array, "B D2"], Float[Array, "B R F 2"]]:
-        """(teacher ego feature, ego offsets in meters per step)."""
+        """(ego feature, ego offsets in meters per step of 0.5 s)."""
         feature = self.project(states.mean(axis=1))
         for linear in self.decoder:
             feature = jax.nn.relu(linear(feature))
         return feature, self.plan(feature)
 
     def plan(self, feature: Float[Array, "B D2"]) -> Float[Array, "B R F 2"]:
-        """Offsets from an ego feature: this head's, or one fused with the student's (`dual.py`)."""
+        """Ego offsets in meters per step from an ego feature: this head's own, or the maximum that `dual.py` forms."""
         return self.out(feature).reshape(-1, *self.shape)
 
 
 class AgentFutureHead(nnx.Module):
-    """One future for each of the student's agents, from LLM states at agent positions (D5).
+    """One future for each of the student's agent queries, from the LLM states at agent positions (D5).
 
-    The LLM sees a few compressed agent inputs, not one for each agent; so each agent token, with its place, looks up the
-    LLM's states by cross-attention, and an MLP reads the answer. Row a belongs to the student's agent query a.
+    The adapter compresses all agents into a few LLM inputs, so no LLM state belongs to one agent. Each agent token, with
+    its position code, therefore attends to the LLM states, and an MLP predicts the agent's future from the result.
     """
 
     def __init__(self, llm_width: int, width: int, heads: int, *, num_future: int, rngs: nnx.Rngs):
@@ -56,7 +59,10 @@ class AgentFutureHead(nnx.Module):
     def __call__(
         self, states: Float[Array, "B a E"], agents: Float[Array, "B A D"], positions: Float[Array, "B A 2"]
     ) -> Float[Array, "B A F 2"]:
-        """Offsets in meters per step."""
+        """Offsets in meters per step of 0.5 s, in the order of `agents`.
+
+        agents, positions: the student's agent tokens and their centers, normalized to [0, 1] by pc_range.
+        """
         keys = self.state_norm(self.states(states))
         x = self.token_norm(agents)
         x = self.norm(x + self.attn(x + self.position(positions), keys, keys))
@@ -65,18 +71,22 @@ class AgentFutureHead(nnx.Module):
 
 
 class BevHead(nnx.Module):
-    """LLM states at BEV positions to one vector per cell: three Linears with ReLU between (dima-paper 1)."""
+    """One vector for each BEV cell from the LLM state at its position: three Linears with ReLU between (D7, D9)."""
 
     def __init__(self, llm_width: int, width: int, *, rngs: nnx.Rngs):
         self.layers = nnx.List([nnx.Linear(size, width, rngs=rngs) for size in (llm_width, width, width)])
 
     def __call__(self, states: Float[Array, "B g E"]) -> Float[Array, "B g D"]:
+        """The predicted BEV vector of each cell, to be compared with the targets of `losses/surrogate.py`."""
         first, second, last = self.layers
         return last(jax.nn.relu(second(jax.nn.relu(first(states)))))
 
 
 def draw_mask(key: Array, batch: int, cells: int, ratio: tuple[float, float]) -> Bool[Array, "B g"]:
-    """Cells to mask (D7): of each sample round(r * cells), r uniform in `ratio`, drawn without replacement."""
+    """BEV cells to mask (D7): round(r * cells) cells of each sample, drawn without replacement.
+
+    r is drawn for each sample, uniformly in `ratio` (least, largest).
+    """
     ratio_key, cell_key = jax.random.split(key)
     share = jax.random.uniform(ratio_key, (batch, 1), minval=ratio[0], maxval=ratio[1])
     noise = jax.random.uniform(cell_key, (batch, cells))

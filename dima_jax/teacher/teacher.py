@@ -1,23 +1,25 @@
-"""The teacher on one page: a multi-modal LLM that reads the student's scene tokens and drives, answers and imagines.
+"""The teacher on one page: a multi-modal LLM that reads the student's scene tokens and a text.
 
     SceneTokens -> scene adapter -> [ego, agents, BEV, map, text] -> LLaMA + LoRA -> states -> heads -> TeacherOutput
 
-One pass serves all tasks (D8): the states at ego positions give the teacher ego feature and path (D5), at agent
-positions the agents' futures (D5), at BEV positions the masked reconstruction (D7) and the BEV to come (D9), at text
-positions the answer (D12). The edited samples (D10) are further rows of the same LLM call. Nothing here stops a
-gradient (D11) but the edit's reading of predictions; the stops of D6, D7 and D9 are in `losses/`.
+One pass of the LLM serves all tasks (D8). The heads read its last-layer states: at ego positions the teacher's ego
+feature and path (D5), at agent positions the agents' futures (D5), at BEV positions the masked reconstruction (D7) and
+the future BEVs (D9), at text positions the next-token logits of the answer (D12). Samples whose scene was edited (D10)
+are additional rows of the same pass. No gradient is stopped here (D11), except that the scene editor reads the student's
+predictions as constants; the stops of D6, D7 and D9 are in `losses/`.
+
+D1 to D14 are this implementation's decisions where the paper (Hegde et al., CVPR 2025) is silent: docs/decisions.md.
 """
 
 import math
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
-from ml_collections import ConfigDict
 
-from dima_jax import weights
-from dima_jax.teacher import generate
+from dima_jax.teacher import edit_rows, generate
 from dima_jax.teacher.llama import Llama
 from dima_jax.teacher.lora import Lora
 from dima_jax.teacher.scene_adapter import SceneAdapter
@@ -34,12 +36,18 @@ from dima_jax.types import (
     edited_samples,
 )
 
-FUTURE_FRAMES = 2  # D9: 0.5 s and 1.0 s ahead
+PARTS = ("ego", "agents", "bev", "map")  # of the scene in the LLM's sequence, in this order (D3)
+FUTURE_FRAMES = 2  # future BEVs: the next two key frames, 0.5 s and 1.0 s ahead (D9)
 
 
 class Teacher(nnx.Module):
-    """Adapter, LLM, LoRA and heads. tokens: the parts of the scene it sees; mask_ratio, separate_mask_pass, edit_share:
-    D7, D8, D10.
+    """Scene adapter, LLM with LoRA, and heads.
+
+    width, heads: width and attention heads of the teacher's own heads; the width is the student's.
+    visible_parts: those of PARTS that the teacher reads; the other parts are zero. ValueError if one is unknown.
+    mask_ratio: least and largest share of BEV cells that is masked in training (D7).
+    separate_mask_pass: mask in a second pass of the LLM that serves the reconstruction alone (D8).
+    edit_share: share of the samples of a batch that is edited (D10).
     """
 
     def __init__(
@@ -53,17 +61,17 @@ class Teacher(nnx.Module):
         heads: int,
         num_commands: int,
         num_future: int,
-        tokens: tuple[str, ...],
+        visible_parts: Sequence[str],
         mask_ratio: tuple[float, float],
         separate_mask_pass: bool,
         edit_share: float,
         rngs: nnx.Rngs,
     ):
-        self.llm, self.lora, self.adapter, self.editor = llm, lora, adapter, editor
-        self.tokens = tuple(tokens)
-        if unknown := set(tokens) - set(PARTS):
+        if unknown := set(visible_parts) - set(PARTS):
             raise ValueError(f"teacher.tokens: {sorted(unknown)} are no parts of the scene; there are {PARTS}")
+        self.visible_parts = tuple(visible_parts)
         self.mask_ratio, self.separate_mask_pass, self.edit_share = tuple(mask_ratio), separate_mask_pass, edit_share
+        self.llm, self.lora, self.adapter, self.editor = llm, lora, adapter, editor
 
         def ego_head():
             return EgoHead(llm.width, width, num_commands=num_commands, num_future=num_future, rngs=rngs)
@@ -85,58 +93,91 @@ class Teacher(nnx.Module):
         key: Array,
         is_training: bool,
     ) -> TeacherOutput:
-        """Everything the teacher says about the current frame.
+        """All predictions of the teacher for the current frame.
 
-        student: its predictions place and judge the edits (D10). is_training: BEV cells are masked. key: mask and edits.
+        student: its predictions decide what can be edited and where. ego: the recorded path, for the same purpose.
+        key: draws the BEV mask and the edits. is_training: False masks no BEV cell.
         """
         mask_key, edit_key = jax.random.split(key)
-        tokens = self.mask_inputs(tokens)
         batch = command.shape[0]
-        edits = num_edits(batch, self.edit_share)
+        num_edited = edit_rows.num_edited(batch, self.edit_share)
+        tokens = self.mask_inputs(tokens)
         masked = self._draw_mask(mask_key, batch) if is_training else self._no_mask(batch)
-        scene = self.read_scene(tokens, self._no_mask(batch) if self.separate_mask_pass else masked)
-        edit = self.editor(tokens, student, command, ego, samples=edits, key=edit_key)
-        edited_scene = {part: edited_samples(x, edits) for part, x in scene.items()}
-        edited_scene["agents"] = self.adapter.read_agents(edit.tokens, edit.positions, edit.visible)
-        question = jax.tree.map(lambda x: edit_row(edited_samples(x, edits), edit.row), edit_text)
 
-        rows = (scene, text.tokens, text.mask), (edited_scene, question.tokens, question.mask)
-        states, text_logits = self.run_llm(*jax.tree.map(interleave, *rows))
-        now = {part: without_edits(x, edits) for part, x in states.items()}
-        reconstructed = now["bev"]
+        # Read the scene of every sample, and draw and read the edited scene of some.
+        scene = self.read_scene(tokens, self._no_mask(batch) if self.separate_mask_pass else masked)
+        edit = self.editor(tokens, student, command, ego, samples=num_edited, key=edit_key)
+        edited_scene = {part: edited_samples(x, num_edited) for part, x in scene.items()}
+        edited_scene["agents"] = self.adapter.read_agents(edit.tokens, edit.positions, edit.visible)
+        edited_text = edit_rows.select_text(edit_text, edit.text_row)
+
+        # Run the LLM once, on both.
+        rows = edit_rows.insert((scene, text.tokens, text.mask), (edited_scene, edited_text.tokens, edited_text.mask))
+        (states, text_logits), (edited_states, edited_logits) = edit_rows.split(self.run_llm(*rows), num_edited)
+        masked_bev_states = states["bev"]
         if self.separate_mask_pass and is_training:
-            reconstructed = self.run_llm(self.read_scene(tokens, masked), *_no_text(batch))[0]["bev"]
-        feature, ego_offsets = self.ego_head(now["ego"])
-        _, edited_offsets = self.edit_head(edits_alone(states["ego"], edits))
+            masked_bev_states = self.run_llm(self.read_scene(tokens, masked), *_no_text(batch))[0]["bev"]
+
+        # Let each head read the states at its positions.
+        ego_feature, ego_offsets = self.ego_head(states["ego"])
+        _, edited_ego_offsets = self.edit_head(edited_states["ego"])
         return TeacherOutput(
-            ego_feature=feature,
+            ego_feature=ego_feature,
             ego_offsets=ego_offsets,
-            agent_future_offsets=self.agent_head(now["agents"], tokens.agents, tokens.agent_positions),
-            text_logits=without_edits(text_logits, edits),
-            bev_reconstruction=self.reconstruction_head(reconstructed),
+            agent_future_offsets=self.agent_head(states["agents"], tokens.agents, tokens.agent_positions),
+            text_logits=text_logits,
+            bev_reconstruction=self.reconstruction_head(masked_bev_states),
             bev_masked=masked,
-            bev_future=jnp.stack([head(now["bev"]) for head in self.future_heads], axis=1),
+            bev_future=jnp.stack([head(states["bev"]) for head in self.future_heads], axis=1),
             edit=EditOutput(
-                ego_offsets=edited_offsets,
+                ego_offsets=edited_ego_offsets,
                 agent_centers=edit.centers,
                 agent_future_offsets=edit.future_offsets,
                 agent_mask=edit.vehicles,
                 touches_path=edit.in_ego_path,
                 edited=edit.edited,
-                text_logits=edits_alone(text_logits, edits),
-                tokens=question.tokens,
-                answer_mask=question.answer_mask & edit.edited[:, None],
+                text_logits=edited_logits,
+                tokens=edited_text.tokens,
+                answer_mask=edited_text.answer_mask & edit.edited[:, None],
             ),
         )
 
-    def mask_inputs(self, tokens: SceneTokens) -> SceneTokens:
-        """The scene as far as `teacher.tokens` lets the teacher see it; what it may not see is zero, its places too."""
-        places = {"agents": ("agent_positions",), "map": ("map_positions",)}
-        hidden = [name for part in PARTS if part not in self.tokens for name in (part, *places.get(part, ()))]
-        return tokens.replace(**{name: jnp.zeros_like(getattr(tokens, name)) for name in hidden})
+    def plan(self, tokens: SceneTokens) -> tuple[Float[Array, "B D2"], Float[Array, "B R F 2"]]:
+        """(teacher ego feature, ego offsets in meters per step) without mask, edits and text.
 
-    def read_scene(self, tokens: SceneTokens, masked: Bool[Array, "B g"]) -> dict[str, Float[Array, "B n E"]]:
-        """The LLM's scene prefix by part, in the paper's order (D3)."""
+        The text does not change them: scene positions do not attend to text (D3).
+        """
+        batch = tokens.bev.shape[0]
+        scene = self.read_scene(self.mask_inputs(tokens), self._no_mask(batch))
+        states, _ = self.run_llm(scene, *_no_text(batch))
+        return self.ego_head(states["ego"])
+
+    def prefill(
+        self, tokens: SceneTokens, prompt: Text, *, max_new_tokens: int
+    ) -> tuple[Float[Array, "B V"], generate.Cache]:
+        """Reads scene and prompt: (logits of the answer's first token, key-value cache for `generate.step`)."""
+        x, mask, prefix = self._read_prompt(tokens, prompt)
+        return generate.prefill(self.llm, x, mask, prefix=prefix, max_new_tokens=max_new_tokens, lora=self.lora)
+
+    def generate(
+        self, tokens: SceneTokens, prompt: Text, *, max_new_tokens: int, end: int
+    ) -> Int[Array, "B max_new_tokens"]:
+        """The greedy answer to a question about the scene. end: id of the end token, which also fills up the rest."""
+        x, mask, prefix = self._read_prompt(tokens, prompt)
+        return generate.greedy(self.llm, x, mask, prefix=prefix, max_new_tokens=max_new_tokens, end=end, lora=self.lora)
+
+    def mask_inputs(self, tokens: SceneTokens) -> SceneTokens:
+        """The scene tokens with all parts that are not in `visible_parts` set to zero, their positions included."""
+        positions = {"agents": ("agent_positions",), "map": ("map_positions",)}
+        hidden = [part for part in PARTS if part not in self.visible_parts]
+        fields = [name for part in hidden for name in (part, *positions.get(part, ()))]
+        return tokens.replace(**{name: jnp.zeros_like(getattr(tokens, name)) for name in fields})
+
+    def read_scene(self, tokens: SceneTokens, masked: Bool[Array, "B g"]) -> dict[str, Float[Array, "B _ E"]]:
+        """{part: LLM inputs}, in the order of PARTS; each part has its own number of inputs.
+
+        masked: cells of the BEV grid that are hidden by the mask token.
+        """
         return {
             "ego": self.adapter.read_ego(tokens),
             "agents": self.adapter.read_agents(tokens.agents, tokens.agent_positions),
@@ -145,47 +186,28 @@ class Teacher(nnx.Module):
         }
 
     def run_llm(
-        self, scene: dict[str, Float[Array, "B n E"]], text: Int[Array, "B S"], text_mask: Bool[Array, "B S"]
-    ) -> tuple[dict[str, Float[Array, "B n E"]], Float[Array, "B S V"]]:
-        """One pass of the LLM: (float32 states of each scene part, logits at every text position)."""
-        x, mask, prefix = self._sequence(scene, text, text_mask)
+        self, scene: dict[str, Float[Array, "B _ E"]], text: Int[Array, "B S"], text_mask: Bool[Array, "B S"]
+    ) -> tuple[dict[str, Float[Array, "B _ E"]], Float[Array, "B S V"]]:
+        """One pass of the LLM: ({part: float32 states}, float32 next-token logits at every text position)."""
+        x, mask, prefix = self._concatenate(scene, text, text_mask)
         states = self.llm(x, mask, prefix=prefix, lora=self.lora)
-        parts, start = {}, 0
+        states_of, start = {}, 0
         for part in PARTS:
             end = start + scene[part].shape[1]
-            parts[part] = states[:, start:end].astype(jnp.float32)
+            states_of[part] = states[:, start:end].astype(jnp.float32)
             start = end
-        return parts, self.llm.logits(states[:, prefix:])
+        return states_of, self.llm.logits(states[:, prefix:])
 
-    def plan(self, tokens: SceneTokens) -> tuple[Float[Array, "B D2"], Float[Array, "B R F 2"]]:
-        """(teacher ego feature, ego offsets in meters per step) alone, unmasked. The scene sees no text, so none is read."""
-        batch = tokens.bev.shape[0]
-        scene = self.read_scene(self.mask_inputs(tokens), self._no_mask(batch))
-        return self.ego_head(self.run_llm(scene, *_no_text(batch))[0]["ego"])
-
-    def prefill(
-        self, tokens: SceneTokens, prompt: Text, *, max_new_tokens: int
-    ) -> tuple[Float[Array, "B V"], generate.Cache]:
-        """Reads scene and question: logits of the answer's first token, and what `generate.step` goes on from."""
-        x, mask, prefix = self._question(tokens, prompt)
-        return generate.prefill(self.llm, x, mask, prefix=prefix, max_new_tokens=max_new_tokens, lora=self.lora)
-
-    def generate(
-        self, tokens: SceneTokens, prompt: Text, *, max_new_tokens: int, end: int
-    ) -> Int[Array, "B max_new_tokens"]:
-        """The greedy answer to a question about the scene: at most `max_new_tokens` tokens, filled with `end`."""
-        x, mask, prefix = self._question(tokens, prompt)
-        return generate.greedy(self.llm, x, mask, prefix=prefix, max_new_tokens=max_new_tokens, end=end, lora=self.lora)
-
-    def _question(self, tokens: SceneTokens, prompt: Text):
+    def _read_prompt(self, tokens: SceneTokens, prompt: Text):
+        """`_concatenate` of the unmasked scene and a prompt."""
         scene = self.read_scene(self.mask_inputs(tokens), self._no_mask(prompt.tokens.shape[0]))
-        return self._sequence(scene, prompt.tokens, prompt.mask)
+        return self._concatenate(scene, prompt.tokens, prompt.mask)
 
-    def _sequence(self, scene, text, text_mask):
-        """(embeddings, mask, length of the scene prefix) of scene and text."""
-        embeds = [scene[part].astype(self.llm.dtype) for part in PARTS]
-        prefix = sum(part.shape[1] for part in embeds)
-        x = jnp.concatenate([*embeds, self.llm.embed_tokens(text)], axis=1)
+    def _concatenate(self, scene, text, text_mask):
+        """(embeddings [B, prefix + S, E], their mask, prefix) where prefix is the number of scene positions."""
+        inputs = [scene[part].astype(self.llm.dtype) for part in PARTS]
+        prefix = sum(x.shape[1] for x in inputs)
+        x = jnp.concatenate([*inputs, self.llm.embed_tokens(text)], axis=1)
         return x, jnp.concatenate([jnp.ones((len(text), prefix), bool), text_mask], axis=1), prefix
 
     def _draw_mask(self, key, batch):
@@ -195,77 +217,5 @@ class Teacher(nnx.Module):
         return jnp.zeros((batch, math.prod(self.adapter.bev_grid)), bool)
 
 
-def num_edits(batch: int, share: float) -> int:
-    """How many samples of a batch are edited: ceil(share * batch), or the next smaller number that divides the batch."""
-    return next((n for n in range(math.ceil(share * batch), 0, -1) if batch % n == 0), 0)
-
-
-def interleave(samples: Array, edited: Array) -> Array:
-    """Rows of one LLM call: after each group of B / n samples the edit of its first, so that a mesh moves nothing."""
-    if not len(edited):
-        return samples
-    groups = samples.reshape(len(edited), -1, *samples.shape[1:])
-    return jnp.concatenate([groups, edited[:, None]], axis=1).reshape(-1, *samples.shape[1:])
-
-
-def without_edits(rows: Array, edits: int) -> Array:
-    """The samples' rows of `interleave`."""
-    return rows.reshape(edits, -1, *rows.shape[1:])[:, :-1].reshape(-1, *rows.shape[1:]) if edits else rows
-
-
-def edits_alone(rows: Array, edits: int) -> Array:
-    """The edits' rows of `interleave`."""
-    return rows.reshape(edits, -1, *rows.shape[1:])[:, -1] if edits else rows[:0]
-
-
-def edit_row(texts: Array, row: Int[Array, " n"]) -> Array:
-    """[n, Q, S] to the text [n, S] of each sample's edit."""
-    return jnp.take_along_axis(texts, row[:, None, None], axis=1)[:, 0]
-
-
-PARTS = ("ego", "agents", "bev", "map")  # of the scene prefix, in order
-
-
 def _no_text(batch: int):
     return jnp.zeros((batch, 0), jnp.int32), jnp.zeros((batch, 0), bool)
-
-
-def abstract_llm(sizes: ConfigDict, rngs: nnx.Rngs) -> Llama:
-    """An LLM of shapes. Its keys are used up, so that every other weight is what it is beside a drawn one."""
-    llm = nnx.eval_shape(lambda: Llama(**sizes, rngs=nnx.Rngs(0)))
-    for path in weights.split(llm)[1]:
-        if not path.endswith("scale"):
-            rngs.params()
-    return llm
-
-
-def build(config: ConfigDict, student_width: int, rngs: nnx.Rngs, *, init_llm: bool = True) -> Teacher:
-    """The teacher of a whole config, with fresh weights; init_llm: as in `dima.build`."""
-    student, teacher = config.student, config.teacher
-    llm = Llama(**teacher.llm, rngs=rngs) if init_llm else abstract_llm(teacher.llm, rngs)
-    lora = Lora(llm.shapes, layers=llm.depth, rank=teacher.lora.rank, alpha=teacher.lora.alpha, rngs=rngs)
-    adapter = SceneAdapter(
-        **teacher.adapter, width=student_width, llm_width=llm.width, bev_shape=student.bev_shape, rngs=rngs
-    )
-    editor = SceneEditor(
-        student_width,
-        num_future=student.num_future,
-        pc_range=student.pc_range,
-        score_threshold=teacher.edit_threshold,
-        rngs=rngs,
-    )
-    return Teacher(
-        llm=llm,
-        lora=lora,
-        adapter=adapter,
-        editor=editor,
-        width=student_width,
-        heads=teacher.adapter.heads,
-        tokens=teacher.tokens,
-        num_commands=student.num_commands,
-        num_future=student.num_future,
-        mask_ratio=teacher.mask_ratio,
-        separate_mask_pass=teacher.separate_mask_pass,
-        edit_share=teacher.edit_share,
-        rngs=rngs,
-    )

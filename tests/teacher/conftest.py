@@ -10,7 +10,7 @@ from dima_jax import geometry, weights
 from dima_jax.configs import demo
 from dima_jax.constants import AGENT_CLASSES, MAP_CLASSES
 from dima_jax.data.fake_batch import example
-from dima_jax.teacher import teacher as teacher_lib
+from dima_jax.teacher.build import build_teacher
 from dima_jax.types import SceneTokens, StudentOutput
 
 PC_RANGE = (-15.0, -30.0, -2.0, 15.0, 30.0, 2.0)
@@ -20,6 +20,7 @@ AGENTS = (  # class, x, y, speed along +y
     ("pedestrian", 6.5, 5.0, 0.0),
 )
 LINES = (("boundary", -5.25), ("divider", -1.75), ("boundary", 5.25))  # class, x; straight along y
+PREFIX, LENGTH = 5, 12  # of the LLM's test sequences: scene positions, all positions
 
 
 def hand_made_scene(config, seed=0) -> StudentOutput:
@@ -107,7 +108,31 @@ def random_weights(abstract, seed=0) -> dict:
 @pytest.fixture(scope="session")
 def teacher(tiny_config):
     """(structure, weights) of the tiny teacher."""
-    graph, abstract = weights.split(
-        nnx.eval_shape(lambda: teacher_lib.build(tiny_config, tiny_config.student.width, nnx.Rngs(0)))
-    )
+    graph, abstract = weights.split(nnx.eval_shape(lambda: build_teacher(tiny_config, nnx.Rngs(0))))
     return graph, random_weights(abstract)
+
+
+def embeddings(width: int, seed=0, rows=2) -> jax.Array:
+    """Random inputs of the LLM [rows, LENGTH, width]."""
+    return jnp.asarray(np.random.default_rng(seed).normal(size=(rows, LENGTH, width)), jnp.float32)
+
+
+@pytest.fixture(scope="session")
+def llm(teacher):
+    return weights.bind(*teacher).llm
+
+
+@pytest.fixture(scope="session")
+def lora(teacher):
+    return weights.bind(*teacher).lora
+
+
+@pytest.fixture(scope="session")
+def llm_states(teacher):
+    """jitted (params of the teacher, embeddings, mask) -> states of the LLM with LoRA."""
+
+    def states(params, x, mask):
+        model = weights.bind(teacher[0], params)
+        return model.llm(x, mask, prefix=PREFIX, lora=model.lora)
+
+    return jax.jit(states)

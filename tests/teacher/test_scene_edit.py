@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from dima_jax import weights
+from dima_jax.constants import AGENT_CLASSES, LIDAR_HEIGHT
 from dima_jax.data.prompts import EDIT_TEXTS
-from dima_jax.teacher import placement, scene_edit
+from dima_jax.teacher import scene_edit
 
 DRAWS = 48
 
@@ -38,7 +39,7 @@ def test_every_sample_is_edited_in_both_ways(draws):
     added = draws.visible[:, -1]
     assert draws.edited.all()
     assert 0.2 < added.mean() < 0.8
-    assert 0.2 < draws.in_ego_path[added].mean() < 0.8  # half are asked to block
+    assert 0.2 < draws.in_ego_path[added].mean() < 0.8  # half are asked to be in the path
     assert 0 < draws.in_ego_path[~added].mean() < 1
 
 
@@ -84,21 +85,21 @@ def test_vehicles_on_the_ego_side_of_the_divider_drive_its_way(draws):
     assert (np.abs(offsets).max(axis=(1, 2)) < 0.1).any()  # some stand
 
 
-def test_row_and_block_follow_the_rule(draws, batch):
-    """Added: within 3 m of the ego's path at the same step. Deleted: the car at (0, 12) stands in the way."""
+def test_text_and_path_follow_the_rule(draws, batch):
+    """Added: within 3 m of the ego's path at the same step. Deleted: the car at (0, 12) is in the path."""
     added = draws.visible[:, -1]
     path = np.tile(np.cumsum(batch.ego.future_offsets, axis=1), (DRAWS // 4, 1, 1))
     near = np.linalg.norm(_track(draws, slice(None))[:, 1:] - path, axis=-1).min(axis=1) < 3.0
     lead_deleted = ~draws.visible[:, 0]
     np.testing.assert_array_equal(draws.in_ego_path, np.where(added, near, lead_deleted))
-    for row, is_added, in_ego_path in zip(draws.row, added, draws.in_ego_path, strict=True):
+    for row, is_added, in_ego_path in zip(draws.text_row, added, draws.in_ego_path, strict=True):
         question, answer = EDIT_TEXTS[row]
         assert ("added" in question) == is_added
         assert any(word in answer for word in ("blocks", "free now")) == in_ego_path
 
 
-def test_added_class_decides_the_row_and_the_token(editor, draws):
-    rows = set(draws.row[draws.visible[:, -1]])
+def test_added_class_decides_the_text(editor, draws):
+    rows = set(draws.text_row[draws.visible[:, -1]])
     assert {row // 2 for row in rows} == {1, 2}  # cars and trucks
     assert all(("truck" in EDIT_TEXTS[row][0]) == (row // 2 == 2) for row in rows)
 
@@ -122,29 +123,31 @@ def test_path_ends_with_the_plan(batch):
     np.testing.assert_allclose(path[0, [0, 2, 6]], [(0, 0), (0, 2), (12, 2)])
 
 
-def test_crossing_by_hand():
-    lines = jnp.array([[[0.0, 2.0], [4.0, 2.0]], [[9.0, 0.0], [9.0, 1.0]]])
-    start, end = jnp.zeros((4, 2)), jnp.array([[1.0, 3.0], [1.0, 1.0], [-1.0, 3.0], [10.0, 0.5]])
-    every = jnp.array([True, True])
-    np.testing.assert_array_equal(placement.crosses_any(start, end, lines, every), [True, False, False, True])
-    np.testing.assert_array_equal(
-        placement.crosses_any(start, end, lines, jnp.array([True, False])), [True, False, False, False]
-    )
+def test_agents_in_the_path_by_hand():
+    """A path of 6 m forward: 2 m to either side, and straight on for 12 m beyond its end."""
+    is_in_path = jax.jit(scene_edit.is_in_path)
+    path = jnp.stack([jnp.zeros(7), jnp.arange(7.0)], axis=1)
+    centers = jnp.array([[1.9, 3.0], [2.1, 3.0], [0.0, 17.0], [0.0, 20.1], [0.0, -2.5]])
+    np.testing.assert_array_equal(is_in_path(centers, path), [True, False, True, False, False])
+    turned = path[:, ::-1]  # the extension follows the path to the right
+    np.testing.assert_array_equal(is_in_path(centers[:, ::-1], turned), [True, False, True, False, False])
+    standing = jnp.zeros((7, 2))  # then it is straight ahead
+    np.testing.assert_array_equal(is_in_path(jnp.array([[0.0, 11.0], [11.0, 0.0]]), standing), [True, False])
 
 
-def test_beside_a_bent_line_by_hand():
-    """6 m north, then 6 m east; from its middle, 1.75 m to the right."""
-    points = jnp.array([[0.0, 0.0], [0.0, 6.0], [6.0, 6.0]])
-    xy, tangent = placement.beside(points, jnp.array(0.0), jnp.array(-1.0), jnp.array([0.0, 12.0, 14.0]))
-    np.testing.assert_allclose(xy, [(1.75, 0.0), (6.0, 4.25), (8.0, 4.25)], atol=1e-5)
-    np.testing.assert_allclose(tangent, [(0, 1), (1, 0), (1, 0)], atol=1e-5)
-
-
-def test_distance_to_lines_by_hand():
-    lines = jnp.array([[[0.0, 0.0], [0.0, 4.0]], [[3.0, 4.0], [9.0, 4.0]]])
-    np.testing.assert_allclose(
-        placement.distance_to_lines(jnp.array([[1.0, 2.0]]), lines), [[1.0, 8.0**0.5]], rtol=1e-6
-    )
+def test_feature_of_an_added_vehicle_by_hand():
+    """A truck at a corner of pc_range that looks along +y and drives 1 m per step."""
+    track = jnp.array([15.0, -30.0]) + jnp.stack([jnp.zeros(7), jnp.arange(7.0)], axis=1)
+    choice = scene_edit.EditChoice(
+        add=jnp.array(True), deleted=jnp.zeros(3, bool), kind=jnp.array(1), track=track,
+        heading=jnp.array(jnp.pi / 2), in_ego_path=jnp.array(False),
+    )  # fmt: skip
+    feature = np.asarray(scene_edit.added_feature(choice, (-15.0, -30.0, -2.0, 15.0, 30.0, 2.0)))
+    np.testing.assert_array_equal(feature[:10], np.eye(10)[AGENT_CLASSES.index("truck")])
+    width, length, height = scene_edit.ADDED_SIZES[1]
+    box = [1.0, -1.0, np.log(width), np.log(length), height / 2 - LIDAR_HEIGHT, np.log(height), 0.0, -1.0, 0.0, 2.0]
+    np.testing.assert_allclose(feature[10:20], box, atol=1e-5)
+    np.testing.assert_allclose(feature[20:].reshape(6, 2), np.tile([0.0, 1.0], (6, 1)), atol=1e-6)
 
 
 def _track(draws, rows):

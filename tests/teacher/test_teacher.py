@@ -10,7 +10,7 @@ from flax import nnx
 
 from dima_jax import weights
 from dima_jax.losses import distill, language, surrogate
-from dima_jax.teacher import teacher as teacher_lib
+from dima_jax.teacher.build import build_teacher
 from dima_jax.types import Term
 
 TERMS = ("ego", "agents", "language", "reconstruction", "future", "edit", "edit_language", "distill")
@@ -127,7 +127,7 @@ def two_passes(tiny_config, teacher, scene, batch):
     config = tiny_config.copy_and_resolve_references()
     config.teacher.separate_mask_pass = True
     config.teacher.edit_share = 0.0
-    graph, _ = weights.split(nnx.eval_shape(lambda: teacher_lib.build(config, 32, nnx.Rngs(0))))
+    graph, _ = weights.split(nnx.eval_shape(lambda: build_teacher(config, nnx.Rngs(0))))
 
     def run(key, is_training):
         output = call(graph, teacher[1], scene.tokens, scene, batch, key, is_training)
@@ -152,7 +152,7 @@ def test_separate_mask_pass_leaves_the_plan_alone(two_passes, forward):
     assert float(jnp.abs(one[0] - one[1]).max()) > 1e-4
 
 
-def test_answer_is_the_next_token_of_think(teacher, scene, batch):
+def test_an_answer_begins_with_the_likeliest_token_of_the_training_pass(teacher, scene, batch):
     """The first token of an answer is the argmax of the training pass at the prompt's end."""
     model = weights.bind(*teacher)
     prompt = jax.tree.map(lambda x: x[:, :16], batch.text)
