@@ -20,5 +20,8 @@ if "host_platform_device_count" not in flags:
 
 # Every call of an annotated function of these packages checks its arrays (jaxtyping with beartype). Installed here and not
 # by jaxtyping's pytest option, which cannot name a checker with arguments: an int is a float here, as in PEP 484.
-SHAPE_CHECKED = tuple(f"dima_jax.{name}" for name in ("losses", "metrics", "geometry", "predictions"))
+SHAPE_CHECKED = tuple(
+    f"dima_jax.{name}"
+    for name in ("student", "losses", "metrics", "geometry", "predictions", "dima", "dual", "scan_layers")
+)
 jaxtyping.install_import_hook(SHAPE_CHECKED, "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")

@@ -10,7 +10,7 @@ import jaxtyping
 import numpy as np
 import pytest
 
-from dima_jax import geometry, losses, metrics
+from dima_jax import geometry, losses, metrics, student
 from dima_jax.losses import focal
 from dima_jax.metrics import planning
 
@@ -19,10 +19,13 @@ ANNOTATED = [
     ROOT / "geometry.py",
     *sorted([*ROOT.glob("losses/*.py"), *ROOT.glob("metrics/[!d]*.py"), ROOT / "metrics/detection.py"]),
 ]
-PACKAGES = (losses, metrics)
+PACKAGES = (student, losses, metrics)
 MODULES = [
     "dima_jax.geometry",
     "dima_jax.predictions",
+    "dima_jax.dima",
+    "dima_jax.dual",
+    "dima_jax.scan_layers",
     *(f"{package.__name__}.{info.name}" for package in PACKAGES for info in pkgutil.iter_modules(package.__path__)),
 ]
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 
-def grid_mask(images: Float[Array, "n H W 3"], probability: float, key: jax.Array) -> Float[Array, "n H W 3"]:
+def grid_mask(images: Float[Array, "n H W C"], probability: float, key: jax.Array) -> Float[Array, "n H W C"]:
     """All images under one mask; unchanged with probability 1 - `probability`.
 
     The period of the strips is uniform in [2, H), their width half a period, their offsets random.

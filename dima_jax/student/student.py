@@ -6,6 +6,8 @@ It keeps no state between calls: the previous BEV is an input, the new one is `o
 Q5 (docs/vad.md#quirks) are kept, because the public weights were trained with them; the code names each where it is.
 """
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -32,19 +34,19 @@ class Student(nnx.Module):
     def __init__(
         self,
         *,
-        stage_blocks: tuple[int, ...],
+        stage_blocks: Sequence[int],
         stage_width: int,
-        out_stages: tuple[int, ...],
+        out_stages: Sequence[int],
         extra_levels: int,
         level_embeds: int,
         width: int,
         ffn_width: int,
         num_heads: int,
         dropout: float,
-        bev_shape: tuple[int, int],
-        pc_range: tuple[float, ...],
+        bev_shape: Sequence[int],
+        pc_range: Sequence[float],
         pillar_points: int,
-        rotate_center: tuple[int, int],
+        rotate_center: Sequence[int],
         encoder_layers: int,
         decoder_layers: int,
         map_decoder_layers: int,
@@ -56,10 +58,10 @@ class Student(nnx.Module):
         num_commands: int,
         map_score_threshold: float,
         map_distance_threshold: float,
-        image_shape: tuple[int, int],
-        valid_shape: tuple[int, int],
-        mean: tuple[float, ...],
-        std: tuple[float, ...],
+        image_shape: Sequence[int],
+        valid_shape: Sequence[int],
+        mean: Sequence[float],
+        std: Sequence[float],
         grid_mask: float,
         rngs: Rngs,
     ):
@@ -68,9 +70,9 @@ class Student(nnx.Module):
         pc_range = tuple(pc_range)
         shared = dict(width=width, ffn_width=ffn_width, num_heads=num_heads, dropout=dropout, rngs=rngs)
         self.image_encoder = ImageEncoder(
-            stage_blocks=stage_blocks,
+            stage_blocks=tuple(stage_blocks),
             stage_width=stage_width,
-            out_stages=out_stages,
+            out_stages=tuple(out_stages),
             width=width,
             extra_levels=extra_levels,
             rngs=rngs,

@@ -96,7 +96,7 @@ def test_grids_are_summed_over_hits_only(share):
         return total
 
     def ours(values):
-        return deformable.sample_cameras(values, shapes, references, jnp.asarray(hits), offsets, weights)
+        return deformable.sample_cameras(values, shapes, *map(jnp.asarray, (references, hits, offsets, weights)))
 
     np.testing.assert_allclose(jax.jit(ours)(values), expected(values), atol=1e-5)
     ours_gradient, expected_gradient = (
