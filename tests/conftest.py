@@ -5,13 +5,15 @@ import sys
 from pathlib import Path
 
 import jaxtyping
+import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("MPLBACKEND", "Agg")
 # The same train step is compiled by several tests: once is enough.
-os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1] / ".pytest_cache" / "jax"))
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".pytest_cache" / "jax"))
 os.environ.setdefault("JAX_DEFAULT_PRNG_IMPL", "rbg")  # compiles several times faster than threefry
 QUICK_COMPILE = "--xla_backend_optimization_level=1 --xla_llvm_disable_expensive_passes=true"
 flags = os.environ.get("XLA_FLAGS", "")
@@ -22,6 +24,32 @@ if "host_platform_device_count" not in flags:
 # by jaxtyping's pytest option, which cannot name a checker with arguments: an int is a float here, as in PEP 484.
 SHAPE_CHECKED = tuple(
     f"dima_jax.{name}"
-    for name in ("student", "losses", "metrics", "geometry", "predictions", "dima", "dual", "scan_layers")
+    for name in ("student", "teacher", "losses", "metrics", "geometry", "predictions", "dima", "dual", "scan_layers")
 )
 jaxtyping.install_import_hook(SHAPE_CHECKED, "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
+
+
+# Modules that compile for longest. They start first, so that no core is idle at the end.
+LONGEST = (
+    "tests/plan_run/test_plan.py",
+    "tests/test_train_loop.py",
+    "tests/test_train_step.py",
+    "tests/test_golden.py",
+    "tests/teacher/test_teacher.py",
+    "tests/test_dual.py",
+    "tests/test_answers.py",
+    "tests/student/test_student.py",
+)
+
+
+def pytest_collection_modifyitems(items):
+    order = {str(ROOT / name): number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(str(item.path), len(LONGEST)))
+
+
+@pytest.fixture(scope="session")
+def joint_run(tmp_path_factory):
+    """`runs.JointRun`: an untrained run with a teacher, on records with questions; read it, change nothing."""
+    from tests import runs
+
+    return runs.make(tmp_path_factory.mktemp("joint"))

@@ -10,7 +10,7 @@ import jaxtyping
 import numpy as np
 import pytest
 
-from dima_jax import geometry, losses, metrics, student
+from dima_jax import geometry, losses, metrics, student, teacher
 from dima_jax.losses import focal
 from dima_jax.metrics import planning
 
@@ -19,7 +19,7 @@ ANNOTATED = [
     ROOT / "geometry.py",
     *sorted([*ROOT.glob("losses/*.py"), *ROOT.glob("metrics/[!d]*.py"), ROOT / "metrics/detection.py"]),
 ]
-PACKAGES = (student, losses, metrics)
+PACKAGES = (student, teacher, losses, metrics)
 MODULES = [
     "dima_jax.geometry",
     "dima_jax.predictions",

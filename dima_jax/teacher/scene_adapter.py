@@ -10,6 +10,8 @@ BEV (cells of `bev_grid`) and map. Positions (x, y) are normalized to [0, 1] by 
 Decision: docs/decisions.md#d2. Source of the Q-Former: Li et al., BLIP-2 (arXiv 2301.12597), section 3.1.
 """
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -132,8 +134,8 @@ class SceneAdapter(nnx.Module):
         llm_width: int,
         layers: int,
         heads: int,
-        bev_shape: tuple[int, int],
-        bev_grid: tuple[int, int],
+        bev_shape: Sequence[int],
+        bev_grid: Sequence[int],
         agent_queries: int,
         map_queries: int,
         ego_queries: int,

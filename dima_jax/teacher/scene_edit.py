@@ -11,6 +11,7 @@ Axis letters besides those of `types.py`: n edited samples, A1 = A + 1 agents of
 F1 = F + 1 positions: now and after each future step. Decision: docs/decisions.md#d10.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
@@ -73,7 +74,7 @@ class SceneEditor(nnx.Module):
     """
 
     def __init__(
-        self, width: int, *, num_future: int, pc_range: tuple[float, ...], score_threshold: float, rngs: nnx.Rngs
+        self, width: int, *, num_future: int, pc_range: Sequence[float], score_threshold: float, rngs: nnx.Rngs
     ):
         self.pc_range, self.score_threshold = tuple(pc_range), score_threshold
         self.added_token = nnx.Linear(len(AGENT_CLASSES) + 10 + 2 * num_future, width, rngs=rngs)

@@ -62,7 +62,7 @@ class Teacher(nnx.Module):
         num_commands: int,
         num_future: int,
         visible_parts: Sequence[str],
-        mask_ratio: tuple[float, float],
+        mask_ratio: Sequence[float],
         separate_mask_pass: bool,
         edit_share: float,
         rngs: nnx.Rngs,
