@@ -12,9 +12,10 @@ from absl import flags
 from tensorboardX.proto.event_pb2 import Event
 
 from benchmarks import measure
-from dima_jax import checkpoints, cli, evaluate, train_loop, weights
+from dima_jax import checkpoints, cli, evaluation, train_loop, weights
 from dima_jax.configs import stage1, stage2
 from dima_jax.data import records
+from dima_jax.policy import Policy
 from dima_jax.sharded_model import ShardedModel
 
 CONFIG = cli.define_config("configs/demo_student.py")
@@ -41,8 +42,7 @@ def main() -> None:
 
 
 def score(config, run: Path) -> dict:
-    _, params, _ = checkpoints.load_student(run)
-    result = evaluate.evaluate(config, params, config.data.val_split, blank=False, num_figures=0, folder=run)
+    result, _ = evaluation.evaluate(Policy.load(run, config), config, config.data.val_split)
     plan = result["planning"]["all frames"]["student"]["stp3-vad"]
     return {"perception": result["perception"], "l2_avg": plan["l2_avg"], "frames": plan["frames"]}
 

@@ -45,41 +45,43 @@ def main() -> None:
 
 
 def student_and_frame(config):
-    """(student, the inputs of a second frame), random."""
+    """(a `JaxStudent`, the inputs of a second frame), random."""
     import numpy as np
     from flax import nnx
 
-    from dima_jax import export
-    from dima_jax.student import student
+    from dima_jax import fake_frames, weights
+    from dima_jax.jax_student import JaxStudent
+    from dima_jax.student import student as student_lib
 
-    frame = export.made_up_frames(config, 2, 1)[1]
+    frame = fake_frames.drive(config.data.image_shape, 2, 1)[1]
     shape = (1, config.student.bev_shape[0] * config.student.bev_shape[1], config.student.width)
     bev = np.random.default_rng(0).normal(size=shape).astype(np.float32)
     inputs = (frame.images, frame.lidar2img, frame.can_bus, frame.command, bev, np.array([True]))
-    return student.build(config, nnx.Rngs(0)), tuple(map(np.asarray, inputs))
+    _, params = weights.split(student_lib.build(config, nnx.Rngs(0)))
+    return JaxStudent(config, params), tuple(map(np.asarray, inputs))
 
 
 def forward(config) -> dict:
     import jax
 
-    from dima_jax import export, weights
+    from dima_jax import jax_student, weights
 
     student, inputs = student_and_frame(config)
-    graph, params = weights.split(student)
-    run = jax.jit(lambda params, *inputs: export.runner(weights.bind(graph, params), config)(*inputs))
+    graph, params = weights.split(student.module)
+    run = jax.jit(lambda params, *inputs: jax_student.run(weights.bind(graph, params), config, *inputs)[0])
     compiled = run.lower(params, *inputs).compile()
     jax.block_until_ready(compiled(params, *inputs))
     return measure.seconds(lambda: jax.block_until_ready(compiled(params, *inputs)), RUNS.value)
 
 
 def onnx(config) -> dict:
-    from dima_jax import export
+    from dima_jax import interface, onnx_export, onnx_student
 
     student, inputs = student_and_frame(config)
     with tempfile.TemporaryDirectory() as folder:
-        file = export.export_student(student, config, Path(folder) / "student.onnx")
-        session = export.open_session(str(file), int(THREADS.value[0]))
-    feed = dict(zip(export.INPUTS, inputs, strict=True))
+        file = onnx_export.export_student(student, Path(folder) / "student.onnx")
+        session = onnx_student.open_session(str(file), int(THREADS.value[0]))
+    feed = dict(zip(interface.INPUTS, inputs, strict=True))
     session.run(None, feed)
     return measure.seconds(lambda: session.run(None, feed), RUNS.value)
 

@@ -18,7 +18,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import FancyBboxPatch, Patch, Polygon
 
 from dima_jax.constants import AGENT_CLASSES, EGO_CENTER_AHEAD, EGO_LENGTH, EGO_WIDTH, LIDAR_HEIGHT, MAP_CLASSES
-from dima_jax.metrics.decode import Agents, Lines
+from dima_jax.detections import Agents, Lines
 
 LAYOUT = (
     ("CAM_FRONT_LEFT", "CAM_FRONT", "CAM_FRONT_RIGHT"),
@@ -207,8 +207,8 @@ def _draw_agents(axes: Axes, recorded: Agents, predicted: Agents):
 def _draw_futures(axes: Axes, agents: Agents, i, color, solid):
     best = agents.mode_scores[i].argmax()
     steps = int(agents.future_mask[i].sum())
-    for mode, offsets in enumerate(agents.future_offsets[i]):
-        path = agents.boxes[i, :2] + np.concatenate([np.zeros((1, 2)), offsets[:steps].cumsum(0)])
+    for mode, positions in enumerate(agents.futures[i]):
+        path = np.concatenate([agents.boxes[i, None, :2], positions[:steps]])
         if solid:
             axes.plot(*path.T, color=color, lw=1.3 if mode == best else 0.5, alpha=0.9 if mode == best else 0.25)
         else:

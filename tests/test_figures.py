@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from dima_jax import figures
-from dima_jax.metrics.decode import Agents, Lines
+from dima_jax.detections import Agents, Lines
 
 PC_RANGE = (-15.0, -30.0, -2.0, 15.0, 30.0, 2.0)
 FRONT = np.array([[100.0, 80, 0, 0], [0, 60, -100, 0], [0, 1, 0, 0], [0, 0, 0, 1]])  # looks along +y from the LiDAR
@@ -15,9 +15,8 @@ SIZE = (120, 160)
 def agents(*boxes, score=0.9):
     n = len(boxes)
     boxes = np.reshape(np.array(boxes, np.float32), (n, 9))
-    return Agents(
-        boxes, np.zeros(n, int), np.full(n, score), np.zeros((n, 2, 6, 2)), np.ones((n, 2)), np.ones((n, 6), bool)
-    )
+    futures = np.broadcast_to(boxes[:, None, None, :2], (n, 2, 6, 2))
+    return Agents(boxes, np.zeros(n, int), np.full(n, score), futures, np.ones((n, 2)), np.ones((n, 6), bool))
 
 
 def no_lines():

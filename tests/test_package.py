@@ -77,10 +77,10 @@ def test_the_source_archive_builds_the_same_wheel(dist, wheel, tmp_path):
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory) -> tuple[Path, Path, np.ndarray]:
     """(a small student as ONNX, three frames as npz, waypoints [3, F, 2] that JAX plans for them)."""
-    from dima_jax.policy import Frame, Policy
     from flax import nnx
 
     from dima_jax import checkpoints, fake_frames, onnx_export, weights
+    from dima_jax.policy import Frame, Policy
     from dima_jax.student import student as student_lib
     from tests.mini import mini_config
 

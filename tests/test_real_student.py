@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from dima_jax import evaluate, export, weights
+from dima_jax import evaluation, export, onnx_export, report, weights
 from dima_jax.data import sequences
+from dima_jax.jax_student import JaxStudent
+from dima_jax.policy import Policy
 from dima_jax.student import student as student_lib
 from tests import realdata
 from tests.mini import mini_config
@@ -19,28 +21,27 @@ def config(tmp_path_factory):
     return config
 
 
-def test_real_frames_drive_student_and_onnx_alike_and_are_drawn(config, tmp_path):
-    student = student_lib.build(config, nnx.Rngs(0))
-    _, params = weights.split(student)
-    params = {f"student/{path}": value for path, value in params.items()}
-    driven = list(evaluate.run_students(config, params, "val", {"student": lambda images: images}))
+@pytest.fixture(scope="module")
+def student(config):
+    return JaxStudent(config, weights.split(student_lib.build(config, nnx.Rngs(0)))[1])
+
+
+def test_real_frames_drive_student_and_onnx_alike_and_are_drawn(config, student, tmp_path):
+    driven = list(evaluation.drive(Policy(student), config, "val"))
     assert [len(drive.frame.questions) > 0 for drive in driven] == [False, True]
     assert all(np.isfinite(drive.plans["student"]).all() for drive in driven)
 
-    file = export.export_student(student, config, tmp_path / "student.onnx")
+    file = onnx_export.export_student(student, tmp_path / "student.onnx")
     frames = [drive.frame.frame for drive in driven]
-    assert export.compare(student, config, file, frames)["waypoints_all"] <= export.TOLERANCE
+    assert onnx_export.compare(student, file, frames)["waypoints_all"] <= export.TOLERANCE
 
-    evaluate.draw(driven[0], config, tmp_path)
+    report.draw(driven[0], config.student.pc_range, tmp_path)
     picture = tmp_path / f"{driven[0].frame.scene}.png"
     assert picture.stat().st_size > 100_000
 
 
-def test_a_blank_image_changes_the_plan(config):
+def test_a_blank_image_changes_the_plan(config, student):
     """The control of `--blank_images` is really another input."""
-    student = student_lib.build(config, nnx.Rngs(0))
-    params = {f"student/{path}": value for path, value in weights.split(student)[1].items()}
-    changes = {"student": lambda images: images, "student, blank images": np.zeros_like}
-    drive = next(iter(evaluate.run_students(config, params, "val", changes)))
-    assert np.abs(drive.plans["student"] - drive.plans["student, blank images"]).max() > 1e-4
-    assert isinstance(drive.frame, sequences.DriveFrame)
+    driven = next(evaluation.drive(Policy(student), config, "val", blank_images=True))
+    assert np.abs(driven.plans["student"] - driven.plans["student, blank images"]).max() > 1e-4
+    assert isinstance(driven.frame, sequences.DriveFrame)

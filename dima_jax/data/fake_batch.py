@@ -8,9 +8,10 @@ import jax
 import numpy as np
 
 from dima_jax import geometry
-from dima_jax.constants import AGENT_CLASSES, CAMERA_YAWS_DEG, MAP_CLASSES
+from dima_jax.constants import AGENT_CLASSES, MAP_CLASSES
 from dima_jax.data.features import NUM_CAMERAS
 from dima_jax.data.prompts import EDIT_TEXTS, edit_texts, load_tokenizer, tokenize
+from dima_jax.fake_frames import camera_rig
 from dima_jax.types import AgentTargets, Batch, EditText, EgoTargets, MapTargets, Text
 
 NUM_ORDERS = 19  # O: vertex orders of a map line (VAD's v2 pattern; an open line has two)
@@ -71,7 +72,7 @@ def example(config, seed: int = 0) -> Batch:
     edits = edit_texts(tokenizer, config.data.max_text)
     return Batch(
         images=rng.integers(0, 256, shapes.images.shape, np.uint8),
-        lidar2img=np.broadcast_to(_rig(config.data.image_shape), shapes.lidar2img.shape).copy(),
+        lidar2img=np.broadcast_to(camera_rig(config.data.image_shape), shapes.lidar2img.shape).copy(),
         can_bus=can_bus,
         frame_mask=np.ones((b, t), bool),
         frame_to_current=frame_to_current,
@@ -92,18 +93,6 @@ def example(config, seed: int = 0) -> Batch:
 def _steps(rng, shape) -> np.ndarray:
     """Forward steps of about 2.5 m, float32 [..., 2]."""
     return rng.normal((0.0, 2.5), 0.2, shape).astype(np.float32)
-
-
-def _rig(image_shape) -> np.ndarray:
-    """lidar2img [N, 4, 4] of six level cameras 0.5 m below the LiDAR, about 75 degrees wide."""
-    height, width = image_shape
-    intrinsic = np.array([[0.65 * width, 0, width / 2], [0, 0.65 * width, height / 2], [0, 0, 1]])
-    matrices = np.tile(np.eye(4), (NUM_CAMERAS, 1, 1))
-    for matrix, yaw in zip(matrices, np.radians(np.add(CAMERA_YAWS_DEG, 90.0)), strict=True):  # from +x
-        right, down, ahead = (np.sin(yaw), -np.cos(yaw), 0), (0, 0, -1), (np.cos(yaw), np.sin(yaw), 0)
-        matrix[:3, :3] = intrinsic @ np.array([right, down, ahead])
-        matrix[:3, 3] = -matrix[:3, :3] @ np.array([0, 0, -0.5])
-    return matrices.astype(np.float32)
 
 
 def _agents(rng, shapes: AgentTargets, pc_range) -> AgentTargets:

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from dima_jax.constants import AGENT_CLASSES
-from dima_jax.metrics.decode import Agents
+from dima_jax.detections import Agents
 
 PROTOCOL = "center-distance AP (0.5/1/2/4 m, pc_range rectangle)"
 THRESHOLDS = (0.5, 1.0, 2.0, 4.0)  # meters

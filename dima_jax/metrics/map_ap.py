@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Shaped
 from scipy.spatial.distance import cdist
 
 from dima_jax.constants import MAP_CLASSES
-from dima_jax.metrics.decode import Lines
+from dima_jax.detections import Lines
 
 THRESHOLDS = (0.5, 1.0, 1.5)  # meters
 SAMPLES = 100

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Int
 from scipy.optimize import linear_sum_assignment
 
-from dima_jax.metrics.decode import Agents
+from dima_jax.detections import Agents
 
 MIN_SCORE = 0.6
 MATCH_DISTANCE = 2.0  # meters between centers
@@ -80,8 +80,7 @@ def _agent_counts(predicted: Agents, recorded: Agents, agent: int, index: int, k
     counts = Counter({f"gt_{kind}": int(complete)})
     if index < 0 or steps == 0:
         return counts
-    truth = recorded.boxes[agent, :2] + recorded.future_offsets[agent, 0, :steps].cumsum(0)
-    modes = predicted.boxes[index, :2] + predicted.future_offsets[index, :, :steps].cumsum(1)
+    modes, truth = predicted.futures[index, :, :steps], recorded.futures[agent, 0, :steps]
     errors = np.linalg.norm(modes - truth, axis=-1)  # [K, steps]
     counts.update({f"cnt_ade_{kind}": 1, f"ADE_{kind}": float(errors.mean(-1).min())})
     if complete:

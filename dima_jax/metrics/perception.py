@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from dima_jax.detections import Agents, Lines
 from dima_jax.metrics import detection, map_ap, motion
-from dima_jax.metrics.decode import Agents, Lines
 
 PROTOCOLS = {
     "detection": detection.PROTOCOL,
@@ -29,7 +29,7 @@ class FrameScore(NamedTuple):
 def score_frame(
     agents: Agents, lines: Lines, recorded_agents: Agents, recorded_lines: Lines, pc_range: Sequence[float]
 ) -> FrameScore:
-    """Scores the decoded predictions of one frame (`metrics.decode`) against what was recorded."""
+    """Scores the decoded predictions of one frame (`detections.py`) against what was recorded."""
     return FrameScore(
         detection=detection.frame_matches(agents, recorded_agents, pc_range),
         map=map_ap.frame_matches(lines, recorded_lines),

@@ -14,7 +14,9 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from dima_jax import export
+from dima_jax import onnx_export, weights
+from dima_jax.jax_student import JaxStudent
+from dima_jax.onnx_student import open_session
 from tests.golden.check import close
 from tests.golden.pieces import vad_tiny_full
 from tests.golden.recipe_student import TINY, vad_config
@@ -28,9 +30,9 @@ def check(golden_file: Path):
     config = vad_config(**TINY)
     config.data.update(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
     with tempfile.TemporaryDirectory() as folder:
-        student = vad_tiny_full.student(config, d)
-        file = export.export_student(student, config, Path(folder) / "tiny.onnx")
-        session = export.open_session(_with_float_images(file))
+        student = JaxStudent(config, weights.split(vad_tiny_full.student(config, d))[1])
+        file = onnx_export.export_student(student, Path(folder) / "tiny.onnx")
+        session = open_session(_with_float_images(file))
     bev = np.zeros((1, 100 * 100, 256), np.float32)
     for i in range(2):
         feed = {

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from dima_jax.metrics.decode import Agents, Lines
+from dima_jax.detections import Agents, Lines
 
 PC_RANGE = (-15.0, -30.0, -2.0, 15.0, 30.0, 2.0)
 
@@ -16,7 +16,8 @@ def agents(xy, labels, scores=None, *, speed=1.0, modes=1, steps=6):
     offsets[..., 1], offsets[..., 0] = speed, np.arange(modes)[None, :, None]
     scores = np.ones(n) if scores is None else np.array(scores)
     mask = np.broadcast_to(np.arange(6) < steps, (n, 6))
-    return Agents(boxes, np.array(labels, int), scores, offsets, np.ones((n, modes)), mask)
+    futures = boxes[:, None, None, :2] + offsets.cumsum(axis=2)
+    return Agents(boxes, np.array(labels, int), scores, futures, np.ones((n, modes)), mask)
 
 
 def lines(*points, labels=None, scores=None):

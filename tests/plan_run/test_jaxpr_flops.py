@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from dima_jax import export, weights
+from dima_jax import jax_student, weights
 from dima_jax.configs import base, vad_tiny
 from dima_jax.plan_run import hlo_cost, jaxpr_flops
 from dima_jax.student import student as student_lib
@@ -57,10 +57,10 @@ def test_llm_is_two_per_weight_and_token():
 def test_the_compiled_student_computes_nothing_twice():
     config = mini_config()
     graph, shapes = student_lib.abstract(config)
-    inputs = tuple(export.input_specs(config, 1).values())
+    inputs = tuple(jax_student.input_specs(config, 1).values())
 
     def run(params, *inputs):
-        return export.runner(weights.bind(graph, params), config)(*inputs)
+        return jax_student.run(weights.bind(graph, params), config, *inputs)[0]
 
     needed = jaxpr_flops.of_function(run, shapes, *inputs)
     compiled = hlo_cost.cost(jax.jit(run).lower(shapes, *inputs).compile().as_text(), 1).flops

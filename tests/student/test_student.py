@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from dima_jax import export, weights
+from dima_jax import fake_frames, jax_student, weights
 from dima_jax.convert import torch_vad
 from dima_jax.data import fake_batch
 from dima_jax.losses import dima_loss
@@ -47,7 +47,7 @@ def run(split):
 
 @pytest.fixture(scope="module")
 def frame(config):
-    return export.made_up_frames(config, 2, batch_size=2)[1]
+    return fake_frames.drive(config.data.image_shape, 2, batch_size=2)[1]
 
 
 @pytest.fixture(scope="module")
@@ -125,9 +125,9 @@ def test_encoder_and_decoders_have_layer_counts_of_their_own(config, layers, pre
     assert {path: x.shape for path, x in gradients.items()} == {path: x.shape for path, x in converted.items()}
 
     def exported(params, *inputs):
-        return export.runner(weights.bind(graph, params), config)(*inputs)
+        return jax_student.run(weights.bind(graph, params), config, *inputs)[0]
 
-    out = jax.eval_shape(exported, shapes, *export.input_specs(config, batch_size=1).values())
+    out = jax.eval_shape(exported, shapes, *jax_student.input_specs(config, batch_size=1).values())
     assert out.map_lines.shape == (1, config.student.num_map, config.student.num_points, 2)
     assert out.agent_boxes.shape == (1, config.student.num_agents, 9)
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
+from dima_jax.detections import Lines
 from dima_jax.metrics import map_ap
-from dima_jax.metrics.decode import Lines
 from tests.golden.check import close
 
 TOLERANCE = 1e-6

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
+from dima_jax.detections import Agents
 from dima_jax.metrics import motion
-from dima_jax.metrics.decode import Agents
 from tests.golden.check import Check, close
 
 TOLERANCE = 1e-4  # meters, summed over matches
@@ -38,7 +38,7 @@ def _predicted(c):
         boxes=c["pred_boxes"],
         labels=c["pred_labels"],
         scores=c["pred_scores"],
-        future_offsets=offsets,
+        futures=c["pred_boxes"][:, None, None, :2] + offsets.cumsum(axis=2),
         mode_scores=np.ones(offsets.shape[:2]),
         future_mask=np.ones((len(offsets), offsets.shape[2]), bool),
     )
@@ -50,7 +50,7 @@ def _recorded(c):
         boxes=c["gt_boxes"],
         labels=c["gt_labels"],
         scores=np.ones(len(attributes)),
-        future_offsets=attributes[:, None, :12].reshape(-1, 1, 6, 2),
+        futures=c["gt_boxes"][:, None, None, :2] + attributes[:, None, :12].reshape(-1, 1, 6, 2).cumsum(axis=2),
         mode_scores=np.ones((len(attributes), 1)),
         future_mask=attributes[:, 12:18] == 1,
     )

@@ -6,8 +6,10 @@ import pytest
 from flax import nnx
 from onnx import TensorProto, helper, numpy_helper
 
-from dima_jax import export
-from dima_jax.student import student
+from dima_jax import __version__, export, fake_frames, interface, jax_student, onnx_export, weights
+from dima_jax.jax_student import JaxStudent
+from dima_jax.onnx_student import OnnxStudent, open_session
+from dima_jax.student import student as student_lib
 from tests.mini import mini_config
 
 
@@ -17,27 +19,27 @@ def config():
 
 
 @pytest.fixture(scope="module")
-def model(config):
-    return student.build(config, nnx.Rngs(3))
+def student(config):
+    return JaxStudent(config, weights.split(student_lib.build(config, nnx.Rngs(3)))[1])
 
 
 @pytest.fixture(scope="module")
-def file(config, model, tmp_path_factory):
-    return export.export_student(model, config, tmp_path_factory.mktemp("export") / "student.onnx", batch_size=2)
+def file(student, tmp_path_factory):
+    return onnx_export.export_student(student, tmp_path_factory.mktemp("export") / "student.onnx", batch_size=2)
 
 
-def test_equals_jax_over_frames(config, model, file):
-    worst = export.compare(model, config, file, export.made_up_frames(config, 3, batch_size=2))
-    assert set(worst) == set(export.Exported._fields)
-    assert worst["waypoints"] <= 1e-4
+def test_equals_jax_over_frames(config, student, file):
+    worst = onnx_export.compare(student, file, fake_frames.drive(config.data.image_shape, 3, batch_size=2))
+    assert set(worst) == set(interface.Outputs._fields)
+    assert worst["waypoints"] <= export.TOLERANCE == 1e-4
     assert max(worst.values()) <= 1e-3
 
 
 def test_outputs_follow_the_inputs(config, file):
     """The file computes: what it plans depends on images, previous BEV and command."""
-    session = export.open_session(str(file))
-    frame = export.made_up_frames(config, 2, batch_size=2)[1]
-    shape = export.input_specs(config, 2)["prev_bev"].shape
+    session = open_session(str(file))
+    frame = fake_frames.drive(config.data.image_shape, 2, batch_size=2)[1]
+    shape = jax_student.input_specs(config, 2)["prev_bev"].shape
     feed = dict(
         images=frame.images,
         lidar2img=np.asarray(frame.lidar2img),
@@ -55,15 +57,15 @@ def test_outputs_follow_the_inputs(config, file):
 
 def test_is_plain_onnx_with_the_documented_interface(config, file):
     model = onnx.load(file)
-    assert {entry.domain: entry.version for entry in model.opset_import} == {"": export.OPSET}
+    assert {entry.domain: entry.version for entry in model.opset_import} == {"": onnx_export.OPSET}
     assert {node.domain for node in model.graph.node} == {""}
     shapes = {
         value.name: tuple(d.dim_value for d in value.type.tensor_type.shape.dim)
         for value in (*model.graph.input, *model.graph.output)
     }
     cells, s = config.student.bev_shape[0] * config.student.bev_shape[1], config.student
-    assert [value.name for value in model.graph.input] == list(export.INPUTS)
-    assert [value.name for value in model.graph.output] == list(export.Exported._fields)
+    assert [value.name for value in model.graph.input] == list(interface.INPUTS)
+    assert [value.name for value in model.graph.output] == list(interface.Outputs._fields)
     assert shapes["images"] == (2, 6, *config.data.image_shape, 3)
     assert shapes["prev_bev"] == shapes["bev"] == (2, cells, s.width)
     assert shapes["waypoints"] == (2, 6, 2)
@@ -78,27 +80,27 @@ def test_stores_no_repeated_values():
     output = helper.make_tensor_value_info("sum", TensorProto.FLOAT, (100, 100))
     node = helper.make_node("Add", ["zeros", "varied"], ["sum"])
     graph = helper.make_graph([node], "g", [], [output], [zeros, varied])
-    export.shrink(graph)
+    onnx_export.shrink(graph)
     assert {tensor.name for tensor in graph.initializer} == {"zeros_shape", "varied"}
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", export.OPSET)], ir_version=8)
-    session = export.open_session(model.SerializeToString())
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", onnx_export.OPSET)], ir_version=8)
+    session = open_session(model.SerializeToString())
     np.testing.assert_array_equal(session.run(None, {})[0], np.arange(10000).reshape(100, 100))
 
 
-def test_made_up_cameras_see_the_ground_around(config):
-    frame = export.made_up_frames(config, 1, batch_size=1)[0]
-    height, width = config.data.image_shape
-    for camera, yaw in enumerate(np.deg2rad(export.CAMERA_YAWS_DEG)):
-        ahead = np.array([-10 * np.sin(yaw), 10 * np.cos(yaw), 0.0, 1.0])
-        u, v, depth = (np.asarray(frame.lidar2img[0, camera]) @ ahead)[:3]
-        np.testing.assert_allclose((u / depth, v / depth, depth), (width / 2, height / 2, 10.0), rtol=1e-4)
+def test_metadata_says_what_the_student_reads(config, file):
+    properties = {entry.key: entry.value for entry in onnx.load(file).metadata_props}
+    info = interface.ModelInfo.from_metadata(properties, "file")
+    assert info == interface.ModelInfo.from_config(config)
+    assert info.image_shape == tuple(config.data.image_shape) and info.commands == ("right", "left", "straight")
+    assert properties["dima_jax.version"] == __version__
+    assert OnnxStudent(file).info == info and OnnxStudent(file).batch_size == 2
 
 
 def test_products_with_a_matrix_are_found():
-    assert export.is_product("abc,cd->abd")
-    assert export.is_product("abcd, de -> abce")
-    assert not export.is_product("zyab,zbyc->zyac")
-    assert not export.is_product("abc,dc->abd")
-    assert not export.is_product("abc,cd->adb")
-    assert not export.is_product("abc,cde->abd")  # sums over e as well
-    assert not export.is_product("abc,c->ab") and not export.is_product("abc->ab")
+    assert onnx_export.is_product("abc,cd->abd")
+    assert onnx_export.is_product("abcd, de -> abce")
+    assert not onnx_export.is_product("zyab,zbyc->zyac")
+    assert not onnx_export.is_product("abc,dc->abd")
+    assert not onnx_export.is_product("abc,cd->adb")
+    assert not onnx_export.is_product("abc,cde->abd")  # sums over e as well
+    assert not onnx_export.is_product("abc,c->ab") and not onnx_export.is_product("abc->ab")

@@ -6,15 +6,16 @@ import jax
 import numpy as np
 import pytest
 
-from dima_jax import ask, checkpoints, optimizer, train
+from dima_jax import answers, checkpoints, optimizer, train_loop
 from dima_jax.data import sequences
 from dima_jax.errors import UserError
+from dima_jax.policy import Frame
 from dima_jax.sharded_model import ShardedModel
 from dima_jax.train_step import init_train_state
 from tests import tiny_root
 from tests.mini import mini_config
 
-ROOM = 6
+MAX_TOKENS = 6
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +29,7 @@ def run(tmp_path_factory):
     state, frozen = init_train_state(model, optimizer.build(config, steps_per_epoch=1))
     state.params["teacher/ego_head/out/bias"] = state.params["teacher/ego_head/out/bias"] + 1.0  # not what init draws
     manager = checkpoints.open_manager(str(folder / "run"), keep=1)
-    train.save(manager, state, frozen, 0, config)
+    train_loop.save(manager, state, frozen, 0, config)
     manager.wait_until_finished()
     return folder / "run"
 
@@ -36,7 +37,7 @@ def run(tmp_path_factory):
 @pytest.fixture(scope="module")
 def asker(run):
     config = checkpoints.load_student(run)[0]
-    return ask.Asker(run, config, ROOM)
+    return answers.Asker(run, config, MAX_TOKENS)
 
 
 @pytest.fixture(scope="module")
@@ -68,25 +69,27 @@ def test_a_long_question_makes_room(asker):
 def test_the_history_counts(asker, frames):
     """The BEV of the frame before is seen, as in training."""
     after_history = asker.encode(frames, 3)
-    alone = asker._see(asker.params, frames[3].frame, np.zeros_like(after_history.bev), np.array([False]))
+    asker.policy.reset()
+    asker.policy.step(Frame.from_batch(frames[3].frame))
+    alone = asker.policy.student_output.tokens
     assert float(np.abs(np.asarray(after_history.bev) - np.asarray(alone.bev)).max()) > 1e-4
 
 
 def test_a_split_is_answered_in_drivelms_form_and_goes_on(asker, frames, tmp_path, monkeypatch, capsys):
     out = tmp_path / "answers.json"
-    ask.answer_split(asker, frames, out, limit=None, show=1)
-    answers = json.loads(out.read_text())
-    assert [set(one) for one in answers] == [{"id", "question", "gt_answer", "answer"}] * 2
+    answers.answer_split(asker, frames, out, limit=None, show=1)
+    written = json.loads(out.read_text())
+    assert [set(one) for one in written] == [{"id", "question", "gt_answer", "answer"}] * 2
     scene = frames.frames[0].record["scene"]["token"]
-    assert [one["id"] for one in answers] == [f"{scene}_smp_0010_{i}" for i in range(2)]
-    assert answers[1]["gt_answer"] == "Keep going at the same speed."
+    assert [one["id"] for one in written] == [f"{scene}_smp_0010_{i}" for i in range(2)]
+    assert written[1]["gt_answer"] == "Keep going at the same speed."
     assert "2 answers" in capsys.readouterr().out
 
-    left = [asker.source | {"split": "train"}, ["smp_0010", [dict(one, answer="as before") for one in answers]]]
+    left = [asker.source | {"split": "train"}, ["smp_0010", [dict(one, answer="as before") for one in written]]]
     partial = out.with_name("answers.json.partial")
     partial.write_text("".join(json.dumps(line) + "\n" for line in left) + '["smp_0011", [{"id"')  # stopped in a line
     monkeypatch.setattr(asker, "answers", None)  # nothing is asked twice
-    ask.answer_split(asker, frames, out, limit=None, show=0)
+    answers.answer_split(asker, frames, out, limit=None, show=0)
     assert {one["answer"] for one in json.loads(out.read_text())} == {"as before"}
     assert not partial.exists()
 
@@ -96,16 +99,16 @@ def test_answers_of_another_checkpoint_are_not_gone_on_with(asker, frames, tmp_p
     left = json.dumps(asker.source | {"split": "train", "checkpoint": "another"}) + "\n"
     partial.write_text(left)
     with pytest.raises(UserError, match=r"answers\.json\.partial holds answers of .*another.*delete it"):
-        ask.answer_split(asker, frames, tmp_path / "answers.json", None, 0)
+        answers.answer_split(asker, frames, tmp_path / "answers.json", None, 0)
     assert partial.read_text() == left
 
 
 def test_refusals(run, asker, frames, tmp_path):
     with pytest.raises(UserError, match=r"absent.*no such sample"):
-        ask.answer_one(asker, frames, "absent", "What is ahead?")
+        answers.answer_one(asker, frames, "absent", "What is ahead?")
     with pytest.raises(UserError, match="holds no questions"):
-        ask.answer_split(asker, sequences.Drives(asker.config, "val"), tmp_path / "none.json", None, 0)
+        answers.answer_split(asker, sequences.Drives(asker.config, "val"), tmp_path / "none.json", None, 0)
     config = asker.config.copy_and_resolve_references()
     config.teacher.enabled = False
     with pytest.raises(UserError, match="without a teacher"):
-        ask.Asker(run, config, ROOM)
+        answers.Asker(run, config, MAX_TOKENS)

@@ -1,0 +1,106 @@
+"""A student in JAX as one function of arrays: what the policy runs and what the export writes. Never the teacher."""
+
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
+from jaxtyping import Array, Float
+from ml_collections import ConfigDict
+
+from dima_jax import checkpoints, geometry, predictions, weights
+from dima_jax.constants import CAMERAS
+from dima_jax.interface import ModelInfo, Outputs
+from dima_jax.student import student as student_lib
+from dima_jax.types import Frame, StudentOutput
+
+
+class JaxStudent:
+    """A student with its weights, compiled when it is first called.
+
+    config, params ({path without "student/": array}), info: see `interface.ModelInfo`; step: of its checkpoint.
+    """
+
+    batch_size = None  # any
+
+    def __init__(self, config: ConfigDict, params: weights.Params, step: int = 0):
+        self.config, self.step, self.info = config, step, ModelInfo.from_config(config)
+        self.params = {path: jnp.asarray(value) for path, value in params.items()}  # a checkpoint may hold numpy's
+        self._graph, _ = student_lib.abstract(config)
+        self._run = jax.jit(lambda params, *inputs: run(weights.bind(self._graph, params), config, *inputs))
+
+    @classmethod
+    def load(cls, folder: str | Path, config: ConfigDict | None = None) -> "JaxStudent":
+        """The student of a run's latest step, of one step's folder, or of a folder that holds a student alone.
+
+        config: default, the one it was trained with. UserError if there is no whole checkpoint, or if `config`
+        describes another student.
+        """
+        saved, params, meta = checkpoints.load_student(folder)
+        if config is not None:
+            checkpoints.check_model(meta["config"], config, str(folder), checkpoints.STUDENT_KEYS)
+        return cls(config or saved, without_prefix(params), meta["step"])
+
+    @property
+    def module(self) -> student_lib.Student:
+        """The student as a Flax module."""
+        return weights.bind(self._graph, self.params)
+
+    def __call__(self, images, lidar2img, can_bus, command, prev_bev=None) -> tuple[Outputs, StudentOutput]:
+        """(decoded outputs, raw outputs) of a batch; prev_bev None: there is no frame before. Shapes: `input_specs`."""
+        has_prev_bev = np.full(len(images), prev_bev is not None)
+        prev_bev = self._empty_bev(len(images)) if prev_bev is None else prev_bev
+        return self._run(self.params, images, lidar2img, can_bus, command, prev_bev, has_prev_bev)
+
+    def _empty_bev(self, batch_size: int) -> Float[Array, "B YX D"]:
+        """Zeros where the weights are, as later BEVs will be: another placement would compile a second time."""
+        sharding = next(iter(self.params.values())).sharding
+        if isinstance(sharding, NamedSharding):
+            sharding = NamedSharding(sharding.mesh, PartitionSpec())
+        return jax.device_put(np.zeros(input_specs(self.config, batch_size)["prev_bev"].shape, np.float32), sharding)
+
+
+def without_prefix(params: weights.Params) -> weights.Params:
+    """The student's weights of a checkpoint or of a whole model, as the student alone names them."""
+    return {path.removeprefix("student/"): value for path, value in weights.with_prefix(params, "student/").items()}
+
+
+def run(
+    student: student_lib.Student, config: ConfigDict, images, lidar2img, can_bus, command, prev_bev, has_prev_bev
+) -> tuple[Outputs, StudentOutput]:
+    """(decoded outputs, raw outputs) for arrays in the order of `interface.INPUTS`, as `input_specs` says."""
+    output = student(Frame(images, lidar2img, can_bus, command), prev_bev, has_prev_bev)
+    return decode(output, command, tuple(config.student.pc_range)), output
+
+
+def decode(output: StudentOutput, command: Float[Array, "B 3"], pc_range: tuple[float, ...]) -> Outputs:
+    """The last decoder layer's predictions, in meters and scores, and the waypoints of the command (one-hot)."""
+    waypoints = geometry.offsets_to_waypoints(output.ego_offsets)
+    commanded = jnp.argmax(command, axis=-1)[:, None, None, None]
+    decoded = predictions.decode(output, pc_range)
+    return Outputs(
+        waypoints=jnp.take_along_axis(waypoints, commanded, axis=1)[:, 0],
+        waypoints_all=waypoints,
+        bev=output.tokens.bev,
+        agent_scores=decoded.agent_scores,
+        agent_boxes=decoded.agent_boxes,
+        agent_futures=predictions.agent_futures(decoded),
+        agent_mode_scores=decoded.agent_mode_scores,
+        map_scores=decoded.map_scores,
+        map_lines=decoded.map_lines,
+    )
+
+
+def input_specs(config: ConfigDict, batch_size: int) -> dict[str, jax.ShapeDtypeStruct]:
+    """Shape and dtype of every input, in the order of `interface.INPUTS`; `types.Frame` says what they hold."""
+    rows, columns = config.student.bev_shape
+    cameras, lead = len(CAMERAS), (batch_size,)
+    return {
+        "images": jax.ShapeDtypeStruct((*lead, cameras, *config.data.image_shape, 3), jnp.uint8),
+        "lidar2img": jax.ShapeDtypeStruct((*lead, cameras, 4, 4), jnp.float32),
+        "can_bus": jax.ShapeDtypeStruct((*lead, 18), jnp.float32),
+        "command": jax.ShapeDtypeStruct((*lead, 3), jnp.float32),
+        "prev_bev": jax.ShapeDtypeStruct((*lead, rows * columns, config.student.width), jnp.float32),
+        "has_prev_bev": jax.ShapeDtypeStruct(lead, jnp.bool_),
+    }
