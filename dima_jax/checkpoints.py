@@ -165,7 +165,13 @@ def load_student(directory: str | Path) -> tuple[ConfigDict, weights.Params, dic
     with ocp.Checkpointer(ocp.JsonCheckpointHandler()) as reader:
         meta = reader.restore(step / "meta")
     config, student = ConfigDict(meta["config"]), load_weights(step / "student")
-    check_weights(student, [f"student/{path}" for path in student_shapes(config)], str(step))
+    try:
+        needed = student_shapes(config)
+    except (AttributeError, KeyError, TypeError) as error:  # a key is missing, unknown or means something else
+        raise UserError(
+            f"{step}: its config is of another version of dima_jax ({error}); train or convert it again, or use that version"
+        ) from error
+    check_weights(student, [f"student/{path}" for path in needed], str(step))
     return config, student, meta
 
 

@@ -43,10 +43,12 @@ def train(config: ConfigDict, workdir: str) -> TrainState | None:
         )
     total_steps = steps_per_epoch * config.train.epochs
     manager = checkpoints.open_manager(workdir, config.train.keep)
-    if (manager.latest_step() or 0) >= total_steps:
-        checkpoints.check_model(checkpoints.read_meta(manager)["config"], config, str(manager.directory))
+    latest = manager.latest_step()
+    if latest is not None:
+        checkpoints.check_model(checkpoints.read_meta(manager)["config"], config, f"{manager.directory}/{latest}")
+    if (latest or 0) >= total_steps:
         print(
-            f"{workdir} is finished: step {manager.latest_step()} of {total_steps}. Evaluate it with `python -m "
+            f"{workdir} is finished: step {latest} of {total_steps}. Evaluate it with `python -m "
             f"dima_jax.evaluate --checkpoint={workdir}`, raise --config.train.epochs to go on, or give another --workdir"
         )
         return None

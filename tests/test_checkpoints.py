@@ -111,6 +111,15 @@ def test_weights_of_another_version_are_named(config, parts, tmp_path):
         checkpoints.check_weights(params.keys() - {"student/planner/ego_query"}, params, "here")
 
 
+def test_a_config_of_another_version_is_named(parts, tmp_path):
+    older = mini_config()
+    with older.student.unlocked():
+        del older.student["map_decoder_layers"]
+    checkpoints.save_student(tmp_path, parts[0], older)
+    with pytest.raises(UserError, match=r"another version of dima_jax .*map_decoder_layers"):
+        checkpoints.load_student(tmp_path)
+
+
 def test_missing_checkpoint_and_wrong_folder_are_user_errors(tmp_path):
     with pytest.raises(UserError, match="no checkpoint"):
         checkpoints.load_student(tmp_path)

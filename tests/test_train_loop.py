@@ -1,12 +1,17 @@
 """The real loop on real records: resume bit for bit, what a run starts from, what is refused, a finished run."""
 
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
 
-from dima_jax import checkpoints, optimizer, train_loop
+from dima_jax import checkpoints, optimizer, sharding, train_loop
 from dima_jax.errors import UserError
 from dima_jax.sharded_model import ShardedModel
 from dima_jax.train_step import init_train_state, make_train_step
@@ -22,6 +27,22 @@ def config(tmp_path_factory):
     return config
 
 
+@pytest.fixture(scope="module", autouse=True)
+def compiled_once():
+    """Runs of one config share the jitted step: tracing it takes longer than all that is tested here."""
+    steps = {}
+
+    def make(model, optim):
+        return steps.setdefault(model.config.to_json(), make_train_step(model, optim))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train_loop, "make_train_step", make)
+        yield make
+
+
+ROOT = Path(__file__).parents[1]
+
+
 class StopAfter:
     """Stands for SIGTERM during step `steps`."""
 
@@ -35,8 +56,8 @@ class StopAfter:
 
 
 @pytest.fixture(scope="module")
-def straight(config, tmp_path_factory):
-    """(workdir, final state, frozen LLM before and after) of a run that never stopped."""
+def straight(config, compiled_once, tmp_path_factory):
+    """(workdir, final state) of a run that never stopped."""
     workdir = str(tmp_path_factory.mktemp("straight"))
     return workdir, train_loop.train(config, workdir)
 
@@ -67,15 +88,40 @@ def test_resume_is_bit_identical(config, straight, tmp_path, monkeypatch):
     assert_identical(stored(tmp_path, 5)["trainable"], stored(workdir, 5)["trainable"])
 
 
-def test_training_leaves_the_llm_base_as_it_was(config, straight):
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_a_stopped_process_resumes_bit_for_bit(config, straight, tmp_path, how):
+    """The same by the command, in processes of their own; a kill loses the steps since the last checkpoint, no more."""
+    file = tmp_path / "mini.py"
+    file.write_text(f"""def get_config():
+    from tests.mini import mini_config
+    config = mini_config({config.data.path!r})
+    config.train.epochs = 1
+    return config
+""")
+    command = [sys.executable, "-m", "dima_jax.train", f"--config={file}", f"--workdir={tmp_path / 'run'}"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    first = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
+    while not (tmp_path / "run" / "checkpoints" / "2").is_dir() and first.poll() is None:
+        time.sleep(0.01)
+    first.send_signal(how)
+    _, errors = first.communicate(timeout=900)
+    assert first.returncode == (0 if how == signal.SIGTERM else -how), errors[-3000:]
+    again = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=900)
+    assert again.returncode == 0, again.stderr[-3000:]
+    for item in ("student", "trainable"):
+        assert_identical(stored(tmp_path / "run", 5)[item], stored(straight[0], 5)[item])
+
+
+def test_training_leaves_the_llm_base_as_it_was(config, compiled_once):
     """The base is an input of the step, never an output: a second start builds the same bits."""
     model, optim = ShardedModel(config), optimizer.build(config, steps_per_epoch=5)
     state, frozen = init_train_state(model, optim)
     before = {path: np.array(value) for path, value in frozen.items()}
-    batch = next(train_loop.loader.train_batches(config, 0))
-    step = make_train_step(model, optim)
+    batch = sharding.place_batch(model.mesh, next(train_loop.loader.train_batches(config, 0)))
+    step = compiled_once(model, optim)
     for _ in range(2):
-        state, _ = step(state, frozen, batch, jax.random.key(0))
+        state, _ = step(state, frozen, batch, jax.random.key(config.seed))
     assert any(path.startswith("teacher/llm/") for path in before)
     assert all(v.any() for path, v in state.params.items() if path.startswith("teacher/lora/") and path.endswith("/b"))
     assert_identical({path: np.array(value) for path, value in frozen.items()}, before)
