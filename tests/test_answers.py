@@ -2,36 +2,21 @@
 
 import json
 
-import jax
 import numpy as np
 import pytest
 
-from dima_jax import answers, checkpoints, optimizer, train_loop
+from dima_jax import answers, checkpoints
 from dima_jax.data import sequences
 from dima_jax.errors import UserError
 from dima_jax.policy import Frame
-from dima_jax.sharded_model import ShardedModel
-from dima_jax.train_step import init_train_state
-from tests import tiny_root
-from tests.mini import mini_config
 
 MAX_TOKENS = 6
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    """The folder of an untrained run on records with two DriveLM questions, in scene-0061 (train)."""
-    folder = tmp_path_factory.mktemp("ask")
-    questions = tiny_root.drivelm(folder / "drivelm.json")
-    records = tiny_root.write_records(tiny_root.make(folder / "root"), folder / "records", str(questions))
-    config = mini_config(records)
-    model = ShardedModel(config, jax.devices()[:1])
-    state, frozen = init_train_state(model, optimizer.build(config, steps_per_epoch=1))
-    state.params["teacher/ego_head/out/bias"] = state.params["teacher/ego_head/out/bias"] + 1.0  # not what init draws
-    manager = checkpoints.open_manager(str(folder / "run"), keep=1)
-    train_loop.save(manager, state, frozen, 0, config)
-    manager.wait_until_finished()
-    return folder / "run"
+def run(joint_run):
+    """Its records hold two DriveLM questions, in scene-0061 (train)."""
+    return joint_run.folder
 
 
 @pytest.fixture(scope="module")

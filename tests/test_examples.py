@@ -1,0 +1,19 @@
+"""The notebooks of examples/ run from the first cell to the last, on a small run with a teacher."""
+
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.parametrize("notebook", sorted((ROOT / "examples").glob("*.ipynb")), ids=lambda path: path.stem)
+def test_a_notebook_runs(notebook, joint_run, monkeypatch):
+    monkeypatch.setenv("DIMA_RUN", str(joint_run.folder))
+    cells = nbformat.read(notebook, as_version=4)
+    NotebookClient(cells, timeout=600, resources={"metadata": {"path": str(ROOT)}}).execute()
+    outputs = [output for cell in cells.cells for output in cell.get("outputs", [])]
+    assert any("image/png" in output.get("data", {}) for output in outputs)
+    assert any("A: " in output.get("text", "") for output in outputs)
