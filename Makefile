@@ -1,4 +1,5 @@
-# make demo: the whole path on the mini world.   make test: every test.   make docs: the website, into site/.
+# make demo: the whole path on the mini world.   make docs: the website, into site/.
+# make quick: two minutes of tests.   make test: the tests.   make test-all: also those of rare faults.
 # make wheel: dist/*.whl and *.tar.gz.   make test-package: the wheel in an environment of its own.
 # Each sets everything up from nothing.
 PYTHON ?= python3.11
@@ -7,7 +8,7 @@ DEMO := data/miniworld
 export MPLBACKEND := Agg
 export TF_CPP_MIN_LOG_LEVEL := 3
 
-.PHONY: venv demo test lint docs wheel test-package clean
+.PHONY: venv demo quick test test-slow test-all lint docs wheel test-package clean
 
 venv: .venv/ready
 
@@ -30,8 +31,19 @@ demo: venv
 	$(BIN)/python -m dima_jax.evaluate --checkpoint=runs/demo --blank_images --figures=4
 	$(BIN)/python -m dima_jax.export --checkpoint=runs/demo --out=runs/demo/student.onnx
 
+# The working loop: under two minutes.
+quick: venv lint
+	$(BIN)/python -m pytest -n 2 -m "not slow" tests/data tests/losses tests/metrics tests/test_cli.py tests/test_import_rules.py \
+		tests/test_requirements.py tests/test_weights.py tests/test_optimizer.py tests/test_sharding.py tests/test_geometry.py
+
 test: venv lint
-	$(BIN)/python -m pytest -n 2 --dist loadfile --durations=20
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=10 -m "not slow"
+
+# Whole processes that are stopped and started, a batch learned by heart, the installed wheel: after `make test`.
+test-slow: venv
+	$(BIN)/python -m pytest -n 2 --dist loadfile --durations=10 -m slow
+
+test-all: test test-slow
 
 lint: venv
 	$(BIN)/ruff check .

@@ -1,6 +1,7 @@
 """One batch can be learned by heart: the student's plan and what it sees follow the loss down."""
 
 import jax
+import pytest
 
 from dima_jax import optimizer, sharding
 from dima_jax.data import loader
@@ -12,6 +13,7 @@ from tests.mini import mini_config
 STEPS = 400
 
 
+@pytest.mark.slow
 def test_one_batch_is_learned_by_heart(tmp_path):
     config = mini_config(tiny_root.write_records(tiny_root.make(tmp_path / "root"), tmp_path / "records"))
     config.teacher.enabled = False

@@ -30,6 +30,9 @@ def losses(worker):
     return json.loads(out.splitlines()[-1])
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(scope="module")
 def one_device():
     return losses(start(1))
