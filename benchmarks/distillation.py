@@ -3,7 +3,7 @@
     python -m dima_jax.train --config=configs/demo.py --config.loss.distill=0 --workdir=runs/demo_no_distill
     python -m benchmarks.distillation --runs=runs/demo,runs/demo_no_distill [--windows=200]
 
-KL(teacher || student) of both ego features (design D6) for each run, and for the start of the first: the student of
+KL(teacher || student) of both ego features (docs/decisions.md#d6) for each run, and for the start: the student of
 `train.init_from` and a teacher fresh from the seed. JSON.
 """
 

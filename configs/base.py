@@ -23,7 +23,7 @@ def get_config() -> ConfigDict:
 
 
 def student() -> ConfigDict:
-    """VAD-Base (vad-spec 1)."""
+    """VAD-Base (docs/vad.md#configurations)."""
     return ConfigDict(
         dict(
             stage_blocks=(3, 4, 6, 3),  # ResNet-50
@@ -38,7 +38,7 @@ def student() -> ConfigDict:
             bev_shape=(200, 200),  # rows (y, forward), columns (x, right)
             pc_range=(-15.0, -30.0, -2.0, 15.0, 30.0, 2.0),  # meters
             pillar_points=4,  # z anchors per BEV cell
-            rotate_center=(100, 100),  # pixel (x, y); quirk Q1
+            rotate_center=(100, 100),  # pixel (x, y); docs/vad.md#q1
             encoder_layers=6,
             decoder_layers=6,  # of the agent decoder
             map_decoder_layers=6,
@@ -55,7 +55,7 @@ def student() -> ConfigDict:
 
 
 def teacher() -> ConfigDict:
-    """The multi-modal LLM (design decisions D2 to D14)."""
+    """The multi-modal LLM (D2 to D14 in docs/decisions.md)."""
     return ConfigDict(
         dict(
             enabled=True,  # False: stages 1 and 2, no teacher is built
@@ -93,7 +93,7 @@ def teacher() -> ConfigDict:
 
 
 def loss() -> ConfigDict:
-    """Weights of `losses/dima_loss.py`, one per term. Student: VAD e2e (vad-spec 1). Teacher: ours (D5 to D12)."""
+    """Weights of `losses/dima_loss.py`, one per term (docs/vad.md#losses, docs/decisions.md#loss-weights)."""
     return ConfigDict(
         dict(
             agent_class=2.0,
@@ -127,7 +127,7 @@ def loss() -> ConfigDict:
 
 
 def data() -> ConfigDict:
-    """Records and windows (design section 6)."""
+    """Records and windows (docs/decisions.md#records-and-windows)."""
     return ConfigDict(
         dict(
             path="data/nuscenes/records",  # written by `python -m data_prep.build`
@@ -155,7 +155,7 @@ def data() -> ConfigDict:
 
 
 def optim() -> ConfigDict:
-    """AdamW as VAD (vad-spec 10). `groups`: first match wins; multiplier of the learning rate, 0 = frozen."""
+    """AdamW as VAD (docs/vad.md#optimizer). `groups`: first match wins; factor of the learning rate, 0 = frozen."""
     return ConfigDict(
         dict(
             learning_rate=2e-4,

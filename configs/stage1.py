@@ -1,4 +1,4 @@
-"""Stage 1 of VAD-Base: perception and prediction, no planning loss (vad-spec 1), before stage2.py.
+"""Stage 1 of VAD-Base: perception and prediction, no planning loss (docs/vad.md#stages), before stage2.py.
 
     python -m dima_jax.train --config=configs/stage1.py --workdir=runs/stage1
 

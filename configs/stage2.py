@@ -1,4 +1,4 @@
-"""Stage 2 of VAD-Base: planning joins, perception weighs less (vad-spec 1); starts from stage1.py's student.
+"""Stage 2 of VAD-Base: planning joins, perception weighs less (docs/vad.md#stages). Starts from stage1.py.
 
     python -m dima_jax.train --config=configs/stage2.py --workdir=runs/stage2
 

@@ -1,4 +1,4 @@
-"""VAD-Tiny, end to end (vad-spec 1): the student alone at the size of the literature.
+"""VAD-Tiny, end to end (docs/vad.md#configurations): the student alone at the size of the literature.
 
     python -m dima_jax.train --config=configs/vad_tiny.py --workdir=runs/vad_tiny
 
@@ -23,7 +23,7 @@ def tiny(config):
     config.student.update(
         out_stages=(3,),
         extra_levels=0,
-        bev_shape=(100, 100),  # rotate_center stays (100, 100): quirk Q1
+        bev_shape=(100, 100),  # rotate_center stays (100, 100): docs/vad.md#q1
         encoder_layers=3,
         decoder_layers=3,
         map_decoder_layers=3,

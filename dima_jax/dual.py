@@ -1,9 +1,9 @@
-"""DiMA-Dual: student and teacher plan together, so the LLM runs in every frame. The student alone never needs this file.
+"""DiMA-Dual: student and teacher plan together; the LLM runs in every frame. The student alone never needs this file.
 
     feature = max(student's ego feature, teacher's ego feature)       element-wise
     plan    = the last Linear of an ego head, on that feature
 
-The sources say that both heads get the maximum (dima-paper 1), not whose plan is the result: both are given, and the
+Both heads get the maximum; whose plan counts is unknown (docs/decisions.md#paper-architecture). Both are given, and the
 teacher's own plan beside them, which tells what the maximum did to it.
 """
 

@@ -1,4 +1,4 @@
-"""AdamW as VAD trains it (vad-spec 10), with learning rates and freezing by weight path.
+"""AdamW as VAD trains it (docs/vad.md#optimizer), with learning rates and freezing by weight path.
 
 Linear warm-up over the first steps, cosine annealing that changes once per epoch (mmcv's), gradient clip by the global
 norm, weight decay on every trained weight.

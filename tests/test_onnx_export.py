@@ -1,4 +1,4 @@
-"""The exported student: plain ONNX, named as the design says, equal to JAX over frames with its own previous BEV."""
+"""The exported student (docs/decisions.md#exported-student) equals JAX over frames with its own previous BEV."""
 
 import numpy as np
 import onnx

@@ -16,7 +16,7 @@ seconds 12 s), and a tensor may have one unknown dimension, so lines are flat ve
 | frame_index, scene_length | place of the frame in its scene, number of key frames of the scene |
 | timestamp | LIDAR_TOP key frame, microseconds |
 | lidar2ego, ego2global | 4x4 float64 |
-| can_bus | [18] as VAD's loader leaves it (vad-spec 4): absolute position, quaternion, acceleration, rates, velocity, yaw |
+| can_bus | [18] VAD's numbers with absolute position and yaw (docs/vad.md#can-bus) |
 | cameras/{images,paths,timestamps} | six JPEG files as they are, in the order of `constants.CAMERAS`; path below the dataroot |
 | cameras/intrinsics, cameras/sensor2lidar | [6,3,3] pixels of the recorded image; [6,4,4], ego motion included |
 | agents/boxes | [n,9] cx, cy, cz, w, l, h, yaw_box, vx, vy of every annotation; velocity NaN where nuScenes has none |
@@ -25,7 +25,7 @@ seconds 12 s), and a tensor may have one unknown dimension, so lines are flat ve
 | agents/future_offsets, future_mask, future_yaw | [n,6,2], [n,6], [n,6]: steps of 0.5 s; heading differences |
 | map/vertices, map/lengths, map/labels | lines of `constants.MAP_CLASSES` in the 30 x 60 m patch; a closed line repeats its first vertex |
 | qa | kind (perception, prediction, planning, behavior), question, answer; DriveLM's, in file order |
-| ego | future_offsets [6,2], future_mask [6], history_offsets [2,2], command, status [9] (vad-spec 4) |
+| ego | future_offsets [6,2], future_mask [6], history_offsets [2,2], command, status [9] (docs/vad.md#ego-targets) |
 """
 
 from functools import lru_cache

@@ -1,6 +1,6 @@
 """Recorded drives in order of time, for evaluation: what the student sees of each key frame, what was there, and where.
 
-The CAN bus is VAD's at test time (vad-spec 11): position and yaw relative to the key frame before, zero in the first
+The CAN bus is VAD's at test time (docs/vad.md#can-bus): position and yaw relative to the frame before, 0 in the first
 frame of a scene. Targets are never cut: their padding grows where a frame holds more than the config's.
 """
 

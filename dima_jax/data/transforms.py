@@ -1,5 +1,5 @@
 """From JPEG files to the images the student reads: decode, scale, pad; and VAD's photometric distortion
-(vad-spec 3; GridMask is the student's).
+(docs/vad.md#image-preparation; GridMask is the student's).
 
 Images are uint8 [H, W, 3] in the config's color order; the student normalizes them. numpy and OpenCV only.
 """

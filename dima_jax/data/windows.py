@@ -1,4 +1,4 @@
-"""Which key frames make a training sample, and what changes when they stand in a row (vad-spec 3).
+"""Which key frames make a training sample, and what changes when they stand in a row (docs/vad.md#windows).
 
 A window is history + 1 + future key frames of one scene. The history is VAD's: of the history + 1 frames before the
 current one, one is left out by chance. A frame before the start of the scene is replaced by the next later one of the
