@@ -1,89 +1,36 @@
 """Checks this project against outputs of the PyTorch references.
 
-    python -m tests.golden                                     the copies in tests/golden/data
-    python -m tests.golden --root DIR --split NAME [--piece P]  any folder laid out <piece>/<split>/<files>
+    python -m tests.golden                                          the copies in tests/golden/data
+    python -m tests.golden --piece=llama --piece=head_loss          these pieces alone
+    python -m tests.golden --root=DIR --split=NAME                  any folder laid out <piece>/<split>/<files>
 
-Prints one line per golden file with its largest error and that check's tolerance. Exit 1 on a miss, on a piece it does
-not know, on a piece without files, and on a pending piece unless --allow-pending.
+Prints one line per golden file with its largest error and that check's tolerance. Exit status 1 on a miss, on a piece
+that fails with an error (the others still run), on a piece without files, and on a pending piece unless
+--allow-pending; 2 on a --piece that does not exist.
 """
 
-import argparse
-import importlib
 import sys
 from pathlib import Path
 
-from tests.golden.check import Check
+from absl import flags
 
-PENDING: tuple[str, ...] = ()
-HERE = Path(__file__).parent
-
-
-def known_pieces() -> set[str]:
-    return {path.stem for path in (HERE / "pieces").glob("*.py")} - {"__init__"}
+from dima_jax import cli
+from tests.golden import runner
 
 
-def run_piece(folder: Path, piece: str) -> bool:
-    """Prints the lines of one piece; True if every check passed and there was at least one."""
-    module = importlib.import_module(f"tests.golden.pieces.{piece}")
-    passed, files = True, 0
-    for name, checks in module.check(folder):
-        files += 1
-        worst = max(checks, key=badness, default=Check("no checks in this file", float("inf"), 0.0))
-        good = bool(checks) and all(check.passed for check in checks)
-        passed &= good
-        print(
-            f"{'ok  ' if good else 'MISS'} {piece:16s} {name:28s} error {worst.error:9.3e}  tolerance {worst.tolerance:7.1e}"
-            f"  ({worst.name}; {len(checks)} checks)",
-            flush=True,
-        )
-        for check in (check for check in checks if not check.passed):
-            print(f"     {check.name}: error {check.error:.3e} > tolerance {check.tolerance:.1e}")
-    if not files:
-        print(f"MISS {piece:16s} no golden files in {folder}")
-    return passed and files > 0
-
-
-def badness(check: Check) -> float:
-    """How near an error is to its tolerance."""
-    return check.error / check.tolerance if check.tolerance else (check.error and float("inf"))
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m tests.golden", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument(
-        "--root", type=Path, default=HERE / "data", help="folder of the pieces (default: the project's copies)"
-    )
-    parser.add_argument("--split", default="dev", help="sub-folder of each piece (default: dev)")
-    parser.add_argument("--piece", help="only this piece")
-    parser.add_argument(
-        "--allow-pending", action="store_true", help="pieces that are not built yet do not fail the run"
-    )
-    options = parser.parse_args()
-
-    present = sorted(path.parent.name for path in options.root.glob(f"*/{options.split}") if path.is_dir())
-    pieces = [options.piece] if options.piece else present
+def main() -> None:
+    root, split = Path(ROOT.value or runner.DATA), SPLIT.value
+    runner.check_names(PIECES.value or ())
+    pieces = list(dict.fromkeys(PIECES.value or runner.present_pieces(root, split)))
     if not pieces:
-        print(f"no folder {options.root}/<piece>/{options.split}; give --root and --split")
-        return 1
-    passed = True
-    for piece in pieces:
-        folder = options.root / piece / options.split
-        if not folder.is_dir():
-            print(f"MISS {piece:16s} no folder {folder}")
-            passed = False
-        elif piece in known_pieces():
-            passed &= run_piece(folder, piece)
-        elif piece in PENDING:
-            print(f"pend {piece:16s} not built yet")
-            passed &= options.allow_pending
-        else:
-            print(f"MISS {piece:16s} this project does not know the piece")
-            passed = False
-    print("all golden checks passed" if passed else "golden checks FAILED")
-    return 0 if passed else 1
+        print(f"no folder {root}/<piece>/{split}; give --root and --split")
+        sys.exit(1)
+    sys.exit(0 if runner.run_pieces(root, split, pieces, allow_pending=ALLOW_PENDING.value) else 1)
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+if __name__ == "__main__":  # flags belong to the command: several commands may be imported side by side
+    ROOT = flags.DEFINE_string("root", None, "Folder of the pieces (default: tests/golden/data, the copies).")
+    SPLIT = flags.DEFINE_string("split", "dev", "Sub-folder of each piece.")
+    PIECES = flags.DEFINE_multi_string("piece", None, "Check this piece alone (default: all).")
+    ALLOW_PENDING = flags.DEFINE_bool("allow-pending", False, "Pieces that are not built yet do not fail the run.")
+    cli.run(main)
