@@ -24,7 +24,18 @@ if "host_platform_device_count" not in flags:
 # by jaxtyping's pytest option, which cannot name a checker with arguments: an int is a float here, as in PEP 484.
 SHAPE_CHECKED = tuple(
     f"dima_jax.{name}"
-    for name in ("student", "teacher", "losses", "metrics", "geometry", "predictions", "dima", "dual", "scan_layers")
+    for name in (
+        "student",
+        "teacher",
+        "losses",
+        "metrics",
+        "geometry",
+        "predictions",
+        "detections",
+        "dima",
+        "dual",
+        "scan_layers",
+    )
 )
 jaxtyping.install_import_hook(SHAPE_CHECKED, "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
 

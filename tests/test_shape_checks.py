@@ -17,12 +17,13 @@ from dima_jax.metrics import planning
 ROOT = Path(__file__).parents[1] / "dima_jax"
 ANNOTATED = [
     ROOT / "geometry.py",
-    *sorted([*ROOT.glob("losses/*.py"), *ROOT.glob("metrics/[!d]*.py"), ROOT / "metrics/detection.py"]),
+    *sorted([*ROOT.glob("losses/*.py"), *ROOT.glob("metrics/*.py")]),
 ]
 PACKAGES = (student, teacher, losses, metrics)
 MODULES = [
     "dima_jax.geometry",
     "dima_jax.predictions",
+    "dima_jax.detections",
     "dima_jax.dima",
     "dima_jax.dual",
     "dima_jax.scan_layers",

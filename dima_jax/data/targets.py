@@ -80,7 +80,7 @@ def category_indices(categories) -> np.ndarray:
 
 
 def visible(agents: dict, split: str) -> np.ndarray:
-    """[n] bool: seen by a sensor at all. Training: LiDAR or radar; test: LiDAR (docs/vad.md#agent-targets)."""
+    """[n] bool: hit by a sensor. VAD trains on LiDAR or radar hits, tests on LiDAR hits (docs/vad.md#agent-targets)."""
     hits = agents["num_lidar_pts"] + (agents["num_radar_pts"] if split == "train" else 0)
     return hits > 0
 
@@ -157,7 +157,7 @@ def split_lines(lines: dict) -> list[np.ndarray]:
 
 
 def vertex_orders(line: np.ndarray, num_points: int) -> np.ndarray:
-    """All equivalent orders [o, num_points, 2] of a line [n, 2], o <= 19 (pattern v2, docs/vad.md#map-lines).
+    """All equivalent orders [o, num_points, 2] of a line [n, 2], o <= 19 (VAD's pattern v2; docs/vad.md#map-lines).
 
     An open line reads forwards or backwards. A closed one (first vertex == last) starts at any of its vertices, never
     reversed; VAD draws 19 of more than 19 starts by chance, we take 19 spread evenly, so that targets are reproducible.
