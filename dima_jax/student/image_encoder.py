@@ -117,7 +117,7 @@ class FeaturePyramid(nnx.Module):
         options = dict(stride=2, bias=True, init=xavier)
         self.extras = nnx.List([conv(width, width, 3, rngs, **options) for _ in range(extra_levels)])
 
-    def __call__(self, stages: list[Float[Array, "n H W C"]]) -> list[Float[Array, "n h w D"]]:
+    def __call__(self, stages: list[Float[Array, "n _ _ _"]]) -> list[Float[Array, "n _ _ D"]]:
         levels = [lateral(x) for lateral, x in zip(self.laterals, stages, strict=True)]
         for i in reversed(range(len(levels) - 1)):
             levels[i] = levels[i] + resize_nearest(levels[i + 1], levels[i].shape[1:3])
@@ -170,7 +170,7 @@ class ImageEncoder(nnx.Module):
         channels = tuple(stage_width * 2**i * EXPANSION for i in self.out_stages)
         self.fpn = FeaturePyramid(channels, width, extra_levels, rngs)
 
-    def backbone(self, images: Float[Array, "n H W 3"]) -> list[Float[Array, "n h w C"]]:
+    def backbone(self, images: Float[Array, "n H W 3"]) -> list[Float[Array, "n _ _ _"]]:
         """Features of `out_stages`; stages 0 to 3 have the strides 4, 8, 16 and 32."""
         x, outputs = self.stem(images), []
         for i, stage in enumerate(self.stages):
@@ -181,6 +181,6 @@ class ImageEncoder(nnx.Module):
                 outputs.append(x)
         return outputs
 
-    def __call__(self, images: Float[Array, "n H W 3"]) -> list[Float[Array, "n h w D"]]:
+    def __call__(self, images: Float[Array, "n H W 3"]) -> list[Float[Array, "n _ _ D"]]:
         """Normalized images to pyramid levels, finest first."""
         return self.fpn(self.backbone(images))

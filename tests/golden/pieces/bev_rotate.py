@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 
 from dima_jax.student.bev_geometry import rotate_bev
@@ -18,7 +19,7 @@ def _checks(d):
     channels, rows, columns = d["x"].shape
     angles, center = d["angles_deg"], tuple(map(int, d["center_xy"]))
     cells = np.broadcast_to(d["x"].reshape(channels, -1).T, (len(angles), rows * columns, channels))
-    out = np.asarray(rotate_bev(cells, angles, (rows, columns), center))
+    out = np.asarray(rotate_bev(jnp.asarray(cells), jnp.asarray(angles), (rows, columns), center))
     golden = d["out"].reshape(len(angles), channels, -1).swapaxes(1, 2)
     for angle, ours, theirs in zip(angles, out, golden, strict=True):
         differs = float((ours != theirs).any(axis=-1).mean())

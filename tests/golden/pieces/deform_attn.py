@@ -37,7 +37,7 @@ def _core(d):
         out, pull = jax.vjp(lambda *x: deformable.sample_levels(x[0], shapes, *x[1:]), *inputs)
         return out, pull(grad_out)
 
-    out, gradients = run([d[name] for name in names], d["grad_out"])
+    out, gradients = run([jnp.asarray(d[name]) for name in names], d["grad_out"])
     yield close("out", out, d["out"], TOLERANCE)
     for name, gradient in zip(names, gradients, strict=True):
         yield close(f"grad_{name}", gradient, d[f"grad_{name}"], TOLERANCE)
@@ -56,10 +56,10 @@ def _load(module, d, prefix="", output="output_proj"):
 def _pillar(d):
     levels = len(d["spatial_shapes"])
     maps = _load(SpatialAttention(256, 8, levels, 0.0, nnx.Rngs(0)), d).maps
-    offsets, attention = (x[:, :, :, 0] for x in maps.points(d["query"]))
+    offsets, attention = (x[:, :, :, 0] for x in maps.points(jnp.asarray(d["query"])))
     shapes = _shapes(d["spatial_shapes"])
-    locations = deformable.sampling_locations(d["reference_points"], offsets, shapes)
-    out = jax.jit(deformable.sample_levels, static_argnums=1)(maps.values(d["value"]), shapes, locations, attention)
+    locations = deformable.sampling_locations(jnp.asarray(d["reference_points"]), offsets, shapes)
+    out = jax.jit(deformable.sample_levels, static_argnums=1)(maps.values(jnp.asarray(d["value"])), shapes, locations, attention)
     yield close("out", out, d["out"], TOLERANCE)
 
 
@@ -70,22 +70,22 @@ def _first(x):
 def _decoder(d):
     module = _load(deformable.DeformableAttention(256, 8, 4, 0.0, nnx.Rngs(0)), d)
     query, query_pos, value = (_first(d[name]) for name in ("query", "query_pos", "value"))
-    out = module(query, query_pos, value, d["reference_points"][:, :, 0], tuple(map(int, d["bev_hw"])))
+    out = module(query, query_pos, value, jnp.asarray(d["reference_points"][:, :, 0]), tuple(map(int, d["bev_hw"])))
     yield close("out", _first(out), d["out"], TOLERANCE)
 
 
 def _temporal(d):
     module = _load(TemporalAttention(256, 8, 0.0, nnx.Rngs(0)), d)
-    query = d["query"]
-    previous = d.get("prev_bev", query)
-    references, bev_shape = d["reference_points"][None, :, :, 0], tuple(map(int, d["bev_hw"]))
-    out = module(query, d["query_pos"], previous, query, references, bev_shape)
+    query, query_pos, references = (jnp.asarray(d[name]) for name in ("query", "query_pos", "reference_points"))
+    previous = jnp.asarray(d["prev_bev"]) if "prev_bev" in d else query
+    references, bev_shape = references[None, :, :, 0], tuple(map(int, d["bev_hw"]))
+    out = module(query, query_pos, previous, query, references, bev_shape)
     yield close("out", out, d["out"], TOLERANCE)
 
 
 def _spatial(d):
     shapes = _shapes(d["spatial_shapes"])
     module = _load(SpatialAttention(256, 8, len(shapes), 0.0, nnx.Rngs(0)), d, "deformable_attention.")
-    features = np.moveaxis(d["key_value"], 2, 0)
-    references, visible = (np.swapaxes(d[name], 0, 1) for name in ("reference_points_cam", "bev_mask"))
-    yield close("out", module(d["query"], features, shapes, references, visible), d["out"], TOLERANCE)
+    features = jnp.moveaxis(jnp.asarray(d["key_value"]), 2, 0)
+    references, visible = (_first(d[name]) for name in ("reference_points_cam", "bev_mask"))
+    yield close("out", module(jnp.asarray(d["query"]), features, shapes, references, visible), d["out"], TOLERANCE)

@@ -28,7 +28,7 @@ def _checks(d):
     foreign = recipe_weights(config, table, head_reduced.HEAD, int(d["recipe_seed"]))
     graph, params = weights.split(partial(config, table, head_reduced.HEAD, foreign))
     trained = {path: value for path, value in params.items() if path.startswith(head_reduced.HEAD)}
-    targets = head_loss.targets_of(one_sample(d))
+    targets = jax.tree.map(jnp.asarray, head_loss.targets_of(one_sample(d)))
     lidar2img, can_bus = (jnp.asarray(d[f"{name}__f64"], jnp.float32)[None] for name in ("lidar2img", "can_bus"))
 
     def objective(trained, levels):

@@ -53,7 +53,7 @@ def _terms(d):
     command = jnp.ones((len(d["ego_fut_preds"]), 1))
     target = jnp.zeros_like(d["ego_fut_preds"])
     scene = plan.surroundings(_output(d), PC_RANGE)
-    return plan.plan_terms(d["ego_fut_preds"][:, None], command, target, d["ego_fut_masks"], scene)
+    return plan.plan_terms(d["ego_fut_preds"][:, None], command, target, d["ego_fut_masks"] > 0, scene)
 
 
 def _output(d):

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 
 from dima_jax.configs import base
@@ -22,7 +23,7 @@ def _checks(d):
     yield close("ref_3d", points[None], d["ref_3d"], 1e-6)
     yield close("ref_2d", cell_centers(bev_shape)[None, :, None], d["ref_2d"], 1e-6)
     lidar2img = d["lidar2img__f64"].astype(np.float32)[None]
-    references, visible = project_pillars(lidar2img, points, config.pc_range, image_shape)
+    references, visible = project_pillars(jnp.asarray(lidar2img), points, config.pc_range, image_shape)
     golden = np.swapaxes(d["reference_points_cam"], 0, 1)
     relative = np.abs(np.asarray(references) - golden) / np.maximum(1.0, np.abs(golden))
     near = np.abs(golden).max(-1) < 1e3  # behind the camera the division by 1e-5 amplifies rounding
