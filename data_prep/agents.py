@@ -1,6 +1,6 @@
 """The annotated agents of one key frame in its LiDAR frame, with their motion over the next three seconds.
 
-Conventions follow VAD's converter, see docs/vad.md#inputs.
+Conventions follow VAD's converter, see docs/vad.md#agent-targets.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""The ego vehicle at one key frame: CAN bus, recorded path, command, status (docs/vad.md#inputs).
+"""The ego vehicle at one key frame: CAN bus, recorded path, command, status (docs/vad.md#ego-targets).
 
 Everything reproduces VAD's info converter exactly, including its three errors, because the released weights were
 trained with them:

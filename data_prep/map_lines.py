@@ -1,4 +1,4 @@
-"""The map around the ego as lines in its LiDAR frame, from the nuScenes map expansion (docs/vad.md#inputs).
+"""The map around the ego as lines in its LiDAR frame, from the nuScenes map expansion (docs/vad.md#map-lines).
 
 Classes (`constants.MAP_CLASSES`): divider, the lines of `road_divider` and `lane_divider`; ped_crossing, the outlines
 of the union of the crossings; boundary, the outlines of the union of `road_segment` and `lane` polygons. Outlines run

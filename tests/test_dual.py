@@ -1,6 +1,7 @@
 """DiMA-Dual: each head on the maximum of both ego features, rows of its own in the tables, one-line refusals."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -18,7 +19,7 @@ def dual(joint_run):
 def test_dual_is_the_maximum_of_both_features_through_each_head(joint_run, dual):
     """The features come from the pass of training, which reads text too; the last Linears are written out."""
     _, config, params, graph = joint_run
-    batch = fake_batch.example(config)
+    batch = jax.tree.map(jnp.asarray, fake_batch.example(config))
 
     @jax.jit
     def both(params):

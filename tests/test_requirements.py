@@ -93,11 +93,16 @@ def test_the_base_is_light():
 
 @cache
 def imports(module: str) -> frozenset[str]:
-    """Dotted names that a module of this project imports, anywhere in it; empty for a name that is no module."""
+    """Dotted names that a module of this project imports when it runs; empty for a name that is no module."""
     stem = ROOT.joinpath(*module.split("."))
     path = next((p for p in (stem.with_suffix(".py"), stem / "__init__.py") if p.is_file()), None)
     names = set()
-    for node in ast.walk(ast.parse(path.read_text())) if path else ():
+    waiting = [ast.parse(path.read_text())] if path else []
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            continue
+        waiting += ast.iter_child_nodes(node)
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:

@@ -59,7 +59,9 @@ def _pillar(d):
     offsets, attention = (x[:, :, :, 0] for x in maps.points(jnp.asarray(d["query"])))
     shapes = _shapes(d["spatial_shapes"])
     locations = deformable.sampling_locations(jnp.asarray(d["reference_points"]), offsets, shapes)
-    out = jax.jit(deformable.sample_levels, static_argnums=1)(maps.values(jnp.asarray(d["value"])), shapes, locations, attention)
+    out = jax.jit(deformable.sample_levels, static_argnums=1)(
+        maps.values(jnp.asarray(d["value"])), shapes, locations, attention
+    )
     yield close("out", out, d["out"], TOLERANCE)
 
 

@@ -55,7 +55,9 @@ def _preprocess(raw, golden, case):
     valid_shape = tuple(round(side * scale) for side in raw.shape[:2])
     image = transforms.resize_pad(raw, scale, valid_shape, shape, order)
     student = SimpleNamespace(valid_shape=valid_shape, mean=mean, std=std)
-    ours = np.asarray(Student.normalize(student, jnp.asarray(image[None]))[0]) * std  # back to gray levels, minus the mean
+    ours = (
+        np.asarray(Student.normalize(student, jnp.asarray(image[None]))[0]) * std
+    )  # back to gray levels, minus the mean
     yield close(f"{case}/sub_7_11", ours[::7, ::11], golden[f"{case}/sub_7_11"] * std, HALF_LEVEL)
     yield close(f"{case}/crop_br", ours[-40:-16, -48:-16], golden[f"{case}/crop_br"] * std, HALF_LEVEL)
     yield close(f"{case}/mean_hw", ours.mean(axis=(0, 1)), golden[f"{case}/mean_hw"] * std, MEAN_LEVEL)
