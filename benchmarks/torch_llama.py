@@ -54,9 +54,9 @@ def build(task: dict, arrays: dict) -> LlamaForCausalLM:
     model.load_state_dict({key: torch.tensor(value) for key, value in given.items()})
     for i, layer in enumerate(model.model.layers):
         for name, path in BLOCK.items():
-            room, _, attribute = path.partition(".")
+            block, _, attribute = path.partition(".")
             a, b = (torch.tensor(arrays[f"lora/{name}/{which}"][i]) for which in "ab")
-            module = getattr(layer, room)
+            module = getattr(layer, block)
             linear = getattr(module, attribute)
             setattr(module, attribute, LoraLinear(linear, a, b, task["alpha"] / task["rank"]))
     return model

@@ -104,8 +104,8 @@ def one_value(scalar: jax.Array) -> jax.Array:
 
 
 def group_norms(gradients: weights.Params) -> dict[str, jax.Array]:
-    """Gradient norm per room: {"student/bev_encoder": norm, ...}, for the logs."""
-    rooms: dict[str, list[jax.Array]] = {}
+    """Gradient norm per part of the model: {"student/bev_encoder": norm, ...}, for the logs."""
+    parts: dict[str, list[jax.Array]] = {}
     for path, gradient in gradients.items():
-        rooms.setdefault("/".join(path.split("/")[:2]), []).append(gradient)
-    return {room: optax.tree.norm(values) for room, values in rooms.items()}
+        parts.setdefault("/".join(path.split("/")[:2]), []).append(gradient)
+    return {part: optax.tree.norm(values) for part, values in parts.items()}

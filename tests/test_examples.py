@@ -1,5 +1,6 @@
-"""The notebooks of examples/ run from the first cell to the last, on a small run with a teacher."""
+"""The notebooks of examples/ and the Python of README run from the first line to the last, on a small run with a teacher."""
 
+import re
 from pathlib import Path
 
 import nbformat
@@ -17,3 +18,12 @@ def test_a_notebook_runs(notebook, joint_run, monkeypatch):
     outputs = [output for cell in cells.cells for output in cell.get("outputs", [])]
     assert any("image/png" in output.get("data", {}) for output in outputs)
     assert any("A: " in output.get("text", "") for output in outputs)
+
+
+def test_the_example_of_the_readme_runs(joint_run, tmp_path, monkeypatch, capsys):
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "demo").symlink_to(joint_run.folder)
+    monkeypatch.chdir(tmp_path)
+    (code,) = re.findall(r"(?ms)^```python\n(.*?)^```", (ROOT / "README.md").read_text())
+    exec(compile(code, "README.md", "exec"), {})
+    assert "[[" in capsys.readouterr().out

@@ -131,8 +131,8 @@ def norm(gradients, *prefixes):
 def test_every_teacher_term_trains_the_scene_encoder(term, gradients):
     means, found = gradients(term)
     assert float(means[term]) > 0.0, "the term does not bite, so the test would show nothing"
-    for room in SCENE_ENCODER:
-        assert norm(found, room) > 0.0
+    for part in SCENE_ENCODER:
+        assert norm(found, part) > 0.0
 
 
 def test_distillation_trains_the_student_only(gradients):

@@ -102,9 +102,9 @@ def _prisms(table: np.ndarray, bottoms, eye: np.ndarray, rays: np.ndarray) -> tu
     bottoms, table = np.broadcast_to(bottoms, near.shape)[near], table[near]
     normals, offsets = half_planes(corners(table[:, :2], table[:, 2], table[:, 3], table[:, 4]))
     speed = np.einsum("pex,ax->pea", normals, rays)  # at which a ray approaches each edge's line
-    room = offsets - normals @ eye
+    distance = offsets - normals @ eye
     with np.errstate(divide="ignore", invalid="ignore"):
-        meet = room[..., None] / speed
+        meet = distance[..., None] / speed
     enter = np.where(speed < 0, meet, -np.inf).max(axis=1)
     leave = np.where(speed > 0, meet, np.inf).min(axis=1)
     prism, azimuth = np.nonzero((enter < leave) & (leave > 0))
