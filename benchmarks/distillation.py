@@ -7,19 +7,22 @@ KL(teacher || student) of both ego features (docs/decisions.md#d6) for each run,
 `train.init_from` and a teacher fresh from the seed. JSON.
 """
 
-import jax
-import numpy as np
 from absl import flags
-from tqdm import tqdm
 
 from benchmarks import measure
-from dima_jax import checkpoints, cli, weights
-from dima_jax.data import loader
-from dima_jax.losses import distill
-from dima_jax.sharded_model import ShardedModel
+from dima_jax import cli
 
 
 def main() -> None:
+    import jax
+    import numpy as np
+    from tqdm import tqdm
+
+    from dima_jax import checkpoints, weights
+    from dima_jax.data import loader
+    from dima_jax.losses import distill
+    from dima_jax.sharded_model import ShardedModel
+
     config, _, _ = checkpoints.load_student(RUNS.value[0])
     model = ShardedModel(config)
     sides = {run: model.load(run) for run in RUNS.value}

@@ -16,9 +16,6 @@ from pathlib import Path
 from absl import flags
 
 from benchmarks import measure
-from data_prep.miniworld import scene_recorder, writer
-from data_prep.miniworld.traffic import maneuvers
-from data_prep.miniworld.world.town import load_town
 from dima_jax import cli
 
 RUNS = flags.DEFINE_integer("runs", 3, "runs")
@@ -37,11 +34,15 @@ def folder_sizes(root, frames):
 
 def cpu_seconds():
     """CPU time so far of this process and of its finished child processes, seconds."""
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    used = [resource.getrusage(owner) for owner in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(one.ru_utime + one.ru_stime for one in used)
 
 
 def main():
+    from data_prep.miniworld import scene_recorder, writer
+    from data_prep.miniworld.traffic import maneuvers
+    from data_prep.miniworld.world.town import load_town
+
     wanted = writer.settings(SCENES.value, 0, 0, (400, 224))
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "data"

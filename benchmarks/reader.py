@@ -12,7 +12,6 @@ from absl import flags
 
 from benchmarks import measure
 from dima_jax import cli
-from dima_jax.data import frames, loader
 
 CONFIG = cli.define_config("configs/demo.py")
 BATCHES = flags.DEFINE_integer("batches", 20, "Timed batches.")
@@ -25,6 +24,8 @@ def windows_per_second(batches, config) -> float:
 
 
 def main() -> None:
+    from dima_jax.data import frames, loader
+
     config = CONFIG.value
     memory = frames.CACHE_BYTES
     frames.CACHE_BYTES = 0

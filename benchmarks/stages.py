@@ -9,14 +9,9 @@ demo` writes them). Prints JSON: first and last perception losses of each stage,
 from pathlib import Path
 
 from absl import flags
-from tensorboardX.proto.event_pb2 import Event
 
 from benchmarks import measure
-from dima_jax import checkpoints, cli, evaluation, train_loop, weights
-from dima_jax.configs import stage1, stage2
-from dima_jax.data import records
-from dima_jax.policy import Policy
-from dima_jax.sharded_model import ShardedModel
+from dima_jax import cli
 
 CONFIG = cli.define_config("configs/demo_student.py")
 WORKDIR = flags.DEFINE_string("workdir", "runs/stages", "Folder of the two runs.")
@@ -25,6 +20,10 @@ PERCEPTION = ("agent_class", "agent_box", "agent_motion", "map_class", "map_poin
 
 
 def main() -> None:
+    from dima_jax import checkpoints, train_loop, weights
+    from dima_jax.configs import stage1, stage2
+    from dima_jax.sharded_model import ShardedModel
+
     config, folder = CONFIG.value, Path(WORKDIR.value)
     params = ShardedModel(config).init_params()
     checkpoints.save_student(folder / "untrained", weights.with_prefix(params, "student/"), config)
@@ -42,6 +41,9 @@ def main() -> None:
 
 
 def score(config, run: Path) -> dict:
+    from dima_jax import evaluation
+    from dima_jax.policy import Policy
+
     result, _ = evaluation.evaluate(Policy.load(run, config), config, config.data.val_split)
     plan = result["planning"]["all frames"]["student"]["stp3-vad"]
     return {"perception": result["perception"], "l2_avg": plan["l2_avg"], "frames": plan["frames"]}
@@ -49,6 +51,10 @@ def score(config, run: Path) -> dict:
 
 def losses(run: Path) -> dict:
     """{term: [mean of the first five logged values, of the last five]}."""
+    from tensorboardX.proto.event_pb2 import Event
+
+    from dima_jax.data import records
+
     logged: dict[str, list[float]] = {}
     for file in sorted((run / "events").iterdir()):
         content = file.read_bytes()

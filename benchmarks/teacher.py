@@ -33,7 +33,6 @@ from absl import flags
 from benchmarks import measure
 from dima_jax import cli
 from dima_jax.configs import base, demo, demo_smollm2
-from dima_jax.convert import llm_folder
 
 LLM = flags.DEFINE_enum("llm", "smollm2_135m", ["tiny", "smollm2_135m"], "Size: configs/demo.py's or SmolLM2-135M.")
 WEIGHTS = flags.DEFINE_string("weights", "", "Folder of `dima_jax.convert llama`; empty = random.")
@@ -118,6 +117,8 @@ def compare(task: dict) -> dict:
 
 def write_task(folder: Path) -> dict:
     """The weights and tokens as .npy files in `folder`, one per path; what a side has to know."""
+    from dima_jax.convert import llm_folder
+
     if LLM.value == "tiny":
         small = demo.get_config().teacher
         llm, lora = small.llm, small.lora
@@ -144,6 +145,8 @@ def write_task(folder: Path) -> dict:
 def read_weights(sizes: dict) -> dict[str, np.ndarray]:
     """{path: float32} of the folder --weights."""
     import jax
+
+    from dima_jax.convert import llm_folder
 
     abstract = {
         f"llm/{path}": jax.ShapeDtypeStruct(shape, np.float32) for path, shape in llm_folder.shapes_of(sizes).items()

@@ -7,20 +7,23 @@ Runs on random valid windows, so the reader is not in the figure. JSON on stdout
 
 import time
 
-import jax
 from absl import flags
 
 from benchmarks import measure
-from dima_jax import cli, optimizer, sharding
-from dima_jax.data import loader
-from dima_jax.sharded_model import ShardedModel
-from dima_jax.train_step import init_train_state, make_train_step
+from dima_jax import cli
 
 CONFIG = cli.define_config("configs/demo.py")
 RUNS = flags.DEFINE_integer("runs", 20, "Timed steps.")
 
 
 def main() -> None:
+    import jax
+
+    from dima_jax import optimizer, sharding
+    from dima_jax.data import loader
+    from dima_jax.sharded_model import ShardedModel
+    from dima_jax.train_step import init_train_state, make_train_step
+
     config = CONFIG.value
     model, optim = ShardedModel(config), optimizer.build(config, steps_per_epoch=1000)
     state, frozen = init_train_state(model, optim)

@@ -20,6 +20,20 @@ COMMANDS = {  # {module: a flag that its help must explain}
     "data_prep.miniworld": "--scenes",
     "data_prep.build": "--dataroot",
     "data_prep.validate": "--data",
+    "tests.golden": "--piece",
+    **{
+        f"benchmarks.{name}": flag
+        for name, flag in (
+            ("distillation", "--windows"),
+            ("miniworld", "--scenes"),
+            ("reader", "--batches"),
+            ("stages", "--epochs"),
+            ("student", "--parts"),
+            ("surrogates", "--steps"),
+            ("teacher", "--llm"),
+            ("train_step", "--runs"),
+        )
+    },
 }
 HEAVY = {"jax", "flax", "tensorflow", "tensorflow_datasets", "apache_beam", "nuscenes", "cv2", "shapely", "libsumo"}
 
