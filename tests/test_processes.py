@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import QUICK_COMPILE
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -16,7 +18,7 @@ def start(devices, *arguments):
     environment = {
         **os.environ,
         "JAX_PLATFORMS": "cpu",
-        "XLA_FLAGS": "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true",
+        "XLA_FLAGS": QUICK_COMPILE,
     }
     command = [sys.executable, "-m", "tests.process_worker", str(devices), *map(str, arguments)]
     return subprocess.Popen(
