@@ -49,7 +49,7 @@ class Frame(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What a policy says of one frame. Meters in the LiDAR frame of the frame: x right, y forward.
+    """A policy's output for one frame. Meters in the LiDAR frame of the frame: x right, y forward.
 
     waypoints: where the ego should be 0.5 s, 1 s, ... from now, for the frame's command; waypoints_all: for every
     command, in the order of `constants.COMMANDS`. agents, lines: what it found around it, best first.

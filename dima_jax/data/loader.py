@@ -128,7 +128,7 @@ def can_bus_input(can_bus: list[np.ndarray], ego_status: bool) -> np.ndarray:
 
 
 def command_input(command: int, given: bool) -> np.ndarray:
-    """One-hot [3] float32; "straight" for the control that is not told."""
+    """One-hot [3] float32; always "straight" for the control without commands."""
     return np.eye(len(COMMANDS), dtype=np.float32)[command if given else STRAIGHT]
 
 

@@ -21,7 +21,7 @@ SYSTEM = (
 )
 
 # The texts of scene editing (D10), one row per edit: row = 2 * action + blocks_path, where action is 0 delete a vehicle,
-# 1 add a car, 2 add a truck, and blocks_path says whether the edited vehicle stands (or stood) in the ego's way.
+# 1 add a car, 2 add a truck, and blocks_path: whether the edited vehicle stands (or stood) in the ego's path.
 EDIT_TEXTS = (
     ("A vehicle is removed. What should the ego vehicle do?", "Keep its path. It was not in the way."),
     ("A vehicle is removed. What should the ego vehicle do?", "Go on. The path is free now."),

@@ -24,9 +24,9 @@ class DriveFrame(NamedTuple):
     """One key frame of a recorded drive. All arrays of frame, agents, map and ego have a batch axis of 1.
 
     is_first: the scene starts here, so there is no previous BEV. future_valid: the next six key frames exist, which the
-    planning metrics ask for. command: index, also if the student is not told. speed: m/s, by the
-    CAN bus (0 in scenes without). jpegs, camera_matrices: the six files as
-    recorded and lidar2img [N, 4, 4] to their full-size pixels, for figures. index: number of the record in the split.
+    planning metrics require. command: index in `constants.COMMANDS`, also where the student's input withholds it. speed:
+    m/s by the CAN bus, 0 in scenes without. jpegs, camera_matrices: the six files as recorded and lidar2img [N, 4, 4] to
+    their full-size pixels, for figures. index: number of the record in the split.
     """
 
     frame: Frame
