@@ -1,5 +1,5 @@
 # make demo: the whole path on the mini world.   make docs: the website, into site/.
-# make quick: two minutes of tests.   make test: the tests.   make test-all: also those of rare faults.
+# make quick: a minute of tests.   make test: the tests.   make test-all: also those of rare faults.
 # make wheel: dist/*.whl and *.tar.gz.   make test-package: the wheel in an environment of its own.
 # Each sets everything up from nothing.
 PYTHON ?= python3.11
@@ -31,7 +31,7 @@ demo: venv
 	$(BIN)/python -m dima_jax.evaluate --checkpoint=runs/demo --blank_images --figures=4
 	$(BIN)/python -m dima_jax.export --checkpoint=runs/demo --out=runs/demo/student.onnx
 
-# The working loop: under two minutes.
+# The working loop: about a minute.
 quick: venv lint
 	$(BIN)/python -m pytest -n 2 -m "not slow" tests/data tests/losses tests/metrics tests/test_cli.py tests/test_import_rules.py \
 		tests/test_requirements.py tests/test_weights.py tests/test_optimizer.py tests/test_sharding.py tests/test_geometry.py
