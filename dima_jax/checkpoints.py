@@ -90,9 +90,8 @@ def restore(manager: ocp.CheckpointManager, student: Mapping, trainable: Mapping
 
     UserError if the checkpoint was made with another model, naming the first key or weight that differs.
     """
-    step, meta = manager.latest_step(), read_meta(manager)
+    step, meta = manager.latest_step(), read_meta(manager, config)
     where = f"{manager.directory}/{step}"
-    check_model(meta["config"], config, where)
     check_weights(ocp.StandardCheckpointHandler().metadata(Path(where) / "student"), student, where)
     restored = manager.restore(
         step,
@@ -105,9 +104,12 @@ def restore(manager: ocp.CheckpointManager, student: Mapping, trainable: Mapping
     return restored.student, {k: v for k, v in restored.trainable.items() if k in trainable}, restored.opt_state, meta
 
 
-def read_meta(manager: ocp.CheckpointManager) -> dict:
-    """The item `meta` of the latest step."""
-    return manager.restore(manager.latest_step(), args=ocp.args.Composite(meta=ocp.args.JsonRestore())).meta
+def read_meta(manager: ocp.CheckpointManager, config: ConfigDict) -> dict:
+    """The item `meta` of the latest step. UserError if that was made with another model than `config`'s."""
+    step = manager.latest_step()
+    meta = manager.restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore())).meta
+    check_model(meta["config"], config, f"{manager.directory}/{step}")
+    return meta
 
 
 def check_model(saved: Mapping, config: ConfigDict, where: str, keys=RUN_KEYS) -> None:

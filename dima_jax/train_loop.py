@@ -45,7 +45,7 @@ def train(config: ConfigDict, workdir: str) -> TrainState | None:
     manager = checkpoints.open_manager(workdir, config.train.keep)
     latest = manager.latest_step()
     if latest is not None:
-        checkpoints.check_model(checkpoints.read_meta(manager)["config"], config, f"{manager.directory}/{latest}")
+        checkpoints.read_meta(manager, config)  # a folder of another model is refused before a model is built
     if (latest or 0) >= total_steps:
         print(
             f"{workdir} is finished: step {latest} of {total_steps}. Evaluate it with `python -m "

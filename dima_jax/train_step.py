@@ -43,29 +43,27 @@ def init_train_state(
 
 
 def abstract_train_state(model: ShardedModel, optim: Optimizer) -> tuple[TrainState, weights.Params]:
-    """As `init_train_state`, as `jax.ShapeDtypeStruct`s on their shardings; nothing is allocated."""
+    """As `init_train_state`, as `jax.ShapeDtypeStruct`s on their shardings; nothing is allocated.
+
+    What belongs to a weight lies beside that weight, counters everywhere.
+    """
     trained, frozen = optimizer.split_frozen(model.abstract, model.config.optim.groups)
-    shapes = TrainState(jax.ShapeDtypeStruct((), jnp.int32), trained, jax.eval_shape(optim.update.init, trained))
-    return jax.tree.map(
-        lambda x, place: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place),
-        shapes,
-        train_state_sharding(model, optim),
-    ), frozen
+    everywhere = sharding.replicated(model.mesh)
+
+    def beside(x, weight):
+        return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=weight.sharding)
+
+    def counter(x):
+        return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=everywhere)
+
+    shapes = jax.eval_shape(optim.update.init, trained)
+    opt_state = optax.tree.map_params(optim.update, beside, shapes, trained, transform_non_params=counter)
+    return TrainState(counter(jax.ShapeDtypeStruct((), jnp.int32)), trained, opt_state), frozen
 
 
 def train_state_sharding(model: ShardedModel, optim: Optimizer) -> TrainState:
-    """A TrainState of shardings: what belongs to a weight lies beside that weight, counters everywhere."""
-    trained, _ = optimizer.split_frozen(model.abstract, model.config.optim.groups)
-    params = {path: leaf.sharding for path, leaf in trained.items()}
-    everywhere = sharding.replicated(model.mesh)
-    opt_state_sharding = optax.tree.map_params(
-        optim.update,
-        lambda _, place: place,
-        jax.eval_shape(optim.update.init, trained),
-        params,
-        transform_non_params=lambda _: everywhere,
-    )
-    return TrainState(everywhere, params, opt_state_sharding)
+    """A TrainState of shardings: where each array of the state lives."""
+    return jax.tree.map(lambda x: x.sharding, abstract_train_state(model, optim)[0])
 
 
 def make_train_step(model: ShardedModel, optim: Optimizer) -> Callable:
