@@ -1,6 +1,6 @@
 """Speed of the mini world's writer in key frames per second.
 
-    python -m benchmarks.miniworld [--runs=3] [--scenes=4] [--workers=2]
+    python -m benchmarks.miniworld --runs=3 --scenes=4 --workers=2
 
 A run writes a new data set of 20 s scenes (40 key frames of six 400x224 images, tables, points, CAN bus, questions) with
 its own processes, so the start-up (imports, town, ground) counts. The CPU times are meaningful on a shared machine too:

@@ -1,6 +1,6 @@
 """Do stages 1 and 2 teach perception? Two short runs on the mini world, their val scores beside an untrained student's.
 
-    python -m benchmarks.stages [--workdir=runs/stages] [--epochs=3,2]
+    python -m benchmarks.stages --workdir=runs/stages --epochs=3,2
 
 Uses `configs/demo_student.py` with the loss weights of `configs/stage1.py` and `stage2.py`, and the demo's records (`make
 demo` writes them). Prints JSON: first and last perception losses of each stage, and the scores of val.

@@ -1,6 +1,6 @@
 """The teacher's LLM with LoRA: tokens per second of a forward pass and of a LoRA train step, in JAX and in PyTorch.
 
-    python -m benchmarks.teacher [--llm=smollm2_135m] [--weights=DIR] [--torch_python=PATH] [--runs=7]
+    python -m benchmarks.teacher --llm=smollm2_135m [--weights=DIR] [--torch_python=PATH] [--runs=7]
 
 Batch 2 of 256 tokens, float32, no rematerialization. `forward` ends with the logits of every position; `train` is the
 mean cross-entropy of the next token, gradients of LoRA alone and an AdamW update of LoRA alone. --weights: a folder of

@@ -87,19 +87,6 @@ def test_no_import_circles():
     list(graphlib.TopologicalSorter(graph).static_order())  # raises CycleError, which names the circle
 
 
-@pytest.mark.parametrize("command", ["data_prep.miniworld", "data_prep.build", "data_prep.validate"])
-def test_help_of_the_data_commands_is_light_and_teaches(command):
-    """`--help` imports nothing heavy, has an example, and lists the flags."""
-    run = [sys.executable, "-X", "importtime", "-m", command, "--help"]
-    result = subprocess.run(run, capture_output=True, text=True, cwd=ROOT)
-    loaded = {line.rsplit("|", 1)[-1].strip().split(".")[0] for line in result.stderr.splitlines()}
-    assert "absl" in loaded
-    heavy = {*HEAVY, "cv2", "shapely", "sumolib", "apache_beam", "tensorflow_datasets", "numpy", "rich", "jax"}
-    assert loaded & heavy == set()
-    assert f"python -m {command} --" in result.stdout
-    assert "--data" in result.stdout or "--out" in result.stdout
-
-
 def test_nobody_imports_the_entry_points():
     assert importing("", *(f"dima_jax.{name}" for name in ENTRY_POINTS)) == []
 
