@@ -11,7 +11,7 @@ import jax
 import jax.extend.core
 import numpy as np
 
-from dima_jax import __version__, jax_student
+from dima_jax import __version__, jax_student, sharding
 from dima_jax.errors import UserError
 from dima_jax.interface import METADATA_PREFIX, Outputs
 from dima_jax.jax_student import JaxStudent
@@ -36,7 +36,8 @@ def export_student(student: JaxStudent, out: str | Path, batch_size: int = 1) ->
     def outputs(*inputs) -> Outputs:
         return jax_student.run(module, student.config, *inputs)[0]
 
-    traced = jax.make_jaxpr(outputs)(*specs.values())  # primitives only: jax2onnx patches jnp and nnx
+    with sharding.tracing_for("onnx"):
+        traced = jax.make_jaxpr(outputs)(*specs.values())  # primitives only: jax2onnx patches jnp and nnx
     model = to_onnx(
         jax.extend.core.jaxpr_as_fun(traced),
         list(specs.values()),

@@ -3,6 +3,8 @@
 The batch is split over data and fsdp together; a weight follows the first rule that matches its path (config.mesh.rules).
 """
 
+import contextlib
+import contextvars
 import functools
 from collections.abc import Callable, Iterable, Mapping
 
@@ -59,6 +61,25 @@ def on_mesh(function: Callable, mesh: Mesh) -> Callable:
             return function(*arguments)
 
     return traced
+
+
+def platform() -> str:
+    """What is traced for, "cpu", "gpu" or "tpu": the mesh of `on_mesh`, else the default device; or `tracing_for`'s."""
+    mesh = jax.sharding.get_abstract_mesh()
+    return _TARGET.get() or (jax.default_backend() if mesh.empty else mesh.abstract_device.platform)
+
+
+_TARGET: contextvars.ContextVar[str] = contextvars.ContextVar("target", default="")
+
+
+@contextlib.contextmanager
+def tracing_for(target: str):
+    """Programs traced inside are for another runtime than JAX's, e.g. "onnx"."""
+    token = _TARGET.set(target)
+    try:
+        yield
+    finally:
+        _TARGET.reset(token)
 
 
 def constrain_batch(x: jax.Array, *rest: str | None) -> jax.Array:

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float
 
+from dima_jax import sharding
 from dima_jax.scan_layers import num_layers, scan_layers, stack_layers
 from dima_jax.student.bev_geometry import cell_centers, ego_shift, pillars, project_pillars, rotate_bev
 from dima_jax.student.deformable_attention import (
@@ -35,6 +36,7 @@ from dima_jax.student.layers import (
     xavier,
     zeros,
 )
+from dima_jax.student.pair_sampling import sample_pairs
 
 TEMPORAL_POINTS = 4  # sampling points per head and BEV
 SPATIAL_POINTS = 8  # sampling points per head and level
@@ -99,7 +101,8 @@ class SpatialAttention(nnx.Module):
         sees_pillar = visible.any(axis=-1)
         offsets, weights = self.maps.points(query)
         values = self.maps.values(features)
-        total = sample_cameras(values, shapes, references, sees_pillar, offsets[:, :, :, 0], weights[:, :, :, 0])
+        sample = sample_pairs if sharding.platform() == "cpu" else sample_cameras
+        total = sample(values, shapes, references, sees_pillar, offsets[:, :, :, 0], weights[:, :, :, 0])
         cameras = jnp.maximum(sees_pillar.sum(axis=1), 1).astype(jnp.float32)
         out = self.maps.output(total / cameras[..., None])
         return query + dropout(out, self.dropout_rate, dropout_keys)
@@ -211,8 +214,8 @@ class BevEncoder(nnx.Module):
             return query, None
 
         keys = dropout_keys_per_layer(dropout_keys, num_layers(self.layers))
-        # Rematerialized, since the sampling points of a layer take many times the memory of its queries.
-        return scan_layers(step, query, self.layers, keys, remat=True)[0]
+        # Rematerialized on accelerators: the sampling points of a layer take many times the memory of its queries.
+        return scan_layers(step, query, self.layers, keys, remat=sharding.platform() != "cpu")[0]
 
     def camera_tokens(self, features: list[Float[Array, "B N _ _ D"]]) -> Float[Array, "B N c D"]:
         """The cells of all levels of a camera, one level after the other, plus camera and level embeddings."""

@@ -174,6 +174,23 @@ def _sum_of_samples_forward(shapes, row_stride, table, first_row, locations, wei
 
 def _sum_of_samples_backward(shapes, row_stride, saved, gradient):
     table, first_row, locations, weights = saved
+    to_table, to_locations, to_weights = sum_of_samples_gradients(
+        shapes, row_stride, jnp.zeros_like(table), *saved, gradient
+    )
+    return to_table, None, to_locations, to_weights
+
+
+def sum_of_samples_gradients(
+    shapes: LevelShapes,
+    row_stride: int,
+    to_table: Float[Array, "R d"],
+    table: Float[Array, "R d"],
+    first_row: Int[Array, "Q h"],
+    locations: Float[Array, "Q h L p 2"],
+    weights: Float[Array, "Q h L p"],
+    gradient: Float[Array, "Q h d"],
+) -> tuple[Float[Array, "R d"], Float[Array, "Q h L p 2"], Float[Array, "Q h L p"]]:
+    """Gradients of `sum_of_samples`: (`to_table` plus that of the table, that of the locations, that of the weights)."""
 
     def add(to_table, point):
         location, weight, level = point
@@ -185,9 +202,9 @@ def _sum_of_samples_backward(shapes, row_stride, saved, gradient):
         return to_table, pullback(jnp.stack(to_factors, axis=-1))
 
     points = points_first(shapes, locations, weights)
-    to_table, (to_locations, to_weights) = jax.lax.scan(add, jnp.zeros_like(table), points)
+    to_table, (to_locations, to_weights) = jax.lax.scan(add, to_table, points)
     to_locations = jnp.moveaxis(to_locations, 0, -2).reshape(locations.shape)
-    return to_table, None, to_locations, jnp.moveaxis(to_weights, 0, -1).reshape(weights.shape)
+    return to_table, to_locations, jnp.moveaxis(to_weights, 0, -1).reshape(weights.shape)
 
 
 sum_of_samples.defvjp(_sum_of_samples_forward, _sum_of_samples_backward)
