@@ -8,6 +8,7 @@ divided by the number of matched targets in the whole batch, at least 1.
 
 from collections.abc import Sequence
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
@@ -26,13 +27,11 @@ def assign(
 
     class_weight, points_weight: the loss weights of the config (VAD asserts that they are the matcher's).
     """
-    distances = _order_distances(output.map_points, targets)  # [Z, B, L, M, O]
+    distance, order = _nearest_order(jax.lax.stop_gradient(output.map_points), targets)  # [Z, B, L, M]
     cost = class_weight * focal.focal_cost(output.map_logits, targets.labels)
-    cost = cost + points_weight * distances.min(-1)
-    query_of_target = matching.match(cost, targets.mask)
-    matched = jnp.maximum(query_of_target, 0)[..., None, None]
-    order = jnp.take_along_axis(distances, matched, axis=-2)[..., 0, :].argmin(-1)
-    return query_of_target, order.astype(jnp.int32)
+    query_of_target = matching.match(cost + points_weight * distance, targets.mask)
+    matched = jnp.maximum(query_of_target, 0)[..., None]
+    return query_of_target, jnp.take_along_axis(order, matched, axis=-1)[..., 0]
 
 
 def map_terms(
@@ -67,13 +66,29 @@ def _in_order(points: Float[Array, "B L O P 2"], order: Int[Array, "Z B L"]) -> 
     return jnp.take_along_axis(points[None], order[..., None, None, None], axis=3)[:, :, :, 0]
 
 
-def _order_distances(map_points: Float[Array, "Z B M P 2"], targets: MapTargets) -> Float[Array, "Z B L M O"]:
-    """L1 over the 2P normalized numbers between every target order and every query."""
+def _nearest_order(
+    map_points: Float[Array, "Z B M P 2"], targets: MapTargets
+) -> tuple[Float[Array, "Z B L M"], Int[Array, "Z B L M"]]:
+    """For every target and query the vertex order of least L1 over the 2P normalized numbers: (L1, order).
+
+    One order after the other, as many as any target of the batch has: most have two, few the 19 of a polygon.
+    """
     orders = targets.normalized_points
-    flat_targets = orders.reshape(*orders.shape[:3], -1)[:, :, None]  # [B, L, 1, O, 2P]
-    flat_points = map_points.reshape(*map_points.shape[:3], -1)[:, :, None, :, None]  # [Z, B, 1, M, 1, 2P]
-    distances = jnp.abs(flat_targets - flat_points).sum(-1)
-    return jnp.where(targets.order_mask[:, :, None], distances, NO_ORDER)
+    flat_targets = orders.reshape(*orders.shape[:3], -1)  # [B, L, O, 2P]
+    flat_points = map_points.reshape(*map_points.shape[:3], -1)[:, :, None]  # [Z, B, 1, M, 2P]
+    layers, batch, queries = map_points.shape[:3]
+    shape = (layers, batch, orders.shape[1], queries)
+
+    def compare(i, best):
+        distance, order = best
+        target = jax.lax.dynamic_index_in_dim(flat_targets, i, axis=2)  # [B, L, 1, 2P]
+        has_order = jax.lax.dynamic_index_in_dim(targets.order_mask, i, axis=2)  # [B, L, 1]
+        candidate = jnp.where(has_order, jnp.abs(target - flat_points).sum(-1), NO_ORDER)
+        nearer = candidate < distance
+        return jnp.where(nearer, candidate, distance), jnp.where(nearer, i, order)
+
+    count = targets.order_mask.sum(-1).max()
+    return jax.lax.fori_loop(0, count, compare, (jnp.full(shape, NO_ORDER), jnp.zeros(shape, jnp.int32)))
 
 
 def _segment_cosine(points: Float[Array, "*n P 2"], target_points: Float[Array, "*n P 2"]) -> Float[Array, "*n P-1"]:
