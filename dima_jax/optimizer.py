@@ -1,7 +1,7 @@
 """AdamW as VAD trains it (docs/vad.md#optimizer), with learning rates and freezing by weight path.
 
-Linear warm-up over the first steps, cosine annealing that changes once per epoch (mmcv's), gradient clip by the global
-norm, weight decay on every trained weight.
+Linear warm-up over the first steps, cosine annealing that changes once per epoch (mmcv's) or with every step, gradient
+clip by the global norm, weight decay on every trained weight.
 """
 
 from collections.abc import Iterable
@@ -13,6 +13,7 @@ import optax
 from ml_collections import ConfigDict
 
 from dima_jax import weights
+from dima_jax.errors import UserError
 
 
 class Optimizer(NamedTuple):
@@ -32,6 +33,7 @@ def build(config: ConfigDict, steps_per_epoch: int) -> Optimizer:
         final_scale=optim.final_scale,
         steps_per_epoch=max(1, steps_per_epoch // optim.accumulate),
         epochs=config.train.epochs,
+        cosine_per=optim.cosine_per,
     )
     update = adamw(
         updates,
@@ -44,12 +46,26 @@ def build(config: ConfigDict, steps_per_epoch: int) -> Optimizer:
 
 
 def learning_rate(
-    *, base: float, warmup_steps: int, warmup_from: float, final_scale: float, steps_per_epoch: int, epochs: int
+    *,
+    base: float,
+    warmup_steps: int,
+    warmup_from: float,
+    final_scale: float,
+    steps_per_epoch: int,
+    epochs: int,
+    cosine_per: str,
 ) -> optax.Schedule:
-    """step -> learning rate. mmcv's CosineAnnealing with by_epoch=True and a linear warm-up on top of it."""
+    """step -> learning rate: a cosine over all epochs and a linear warm-up on top of it.
+
+    cosine_per: "epoch" changes the cosine once an epoch, as mmcv's CosineAnnealing with by_epoch=True, so a run of one
+    epoch is not annealed at all; "step" changes it with every step. UserError for another word.
+    """
+    if cosine_per not in ("epoch", "step"):
+        raise UserError(f'optim.cosine_per={cosine_per!r}: give "epoch" or "step"')
 
     def schedule(step):
-        epoch = jnp.minimum(step // steps_per_epoch, epochs)
+        epoch = step // steps_per_epoch if cosine_per == "epoch" else step / steps_per_epoch
+        epoch = jnp.minimum(epoch, epochs)
         cosine = 0.5 * (1.0 + jnp.cos(jnp.pi * epoch / epochs))
         rate = base * (final_scale + (1.0 - final_scale) * cosine)
         progress = jnp.minimum(step / max(warmup_steps, 1), 1.0)
