@@ -62,13 +62,40 @@ def plan_terms(
     ego_offsets: the plan of every command, meters per step. command: one-hot. target_offsets, target_mask: the recorded
     path and which of its steps exist.
     """
-    commanded = jnp.einsum("brft,br->bft", ego_offsets, command)
+    violations = constraint_violations(ego_offsets, command, target_mask, scene)
     return {
         "imitation": imitation(ego_offsets, command, target_offsets, target_mask),
+        **{name: _mean(values) for name, values in violations.items()},
+    }
+
+
+def constraint_violations(
+    ego_offsets: Float[Array, "B R F 2"],
+    command: Float[Array, "B R"],
+    target_mask: Bool[Array, "B F"],
+    scene: Surroundings,
+) -> dict[str, Float[Array, "B ..."]]:
+    """By how much the commanded plan violates boundary, collision and direction at each step; 0 where it does not."""
+    commanded = jnp.einsum("brft,br->bft", ego_offsets, command)
+    return {
         "boundary": boundary(commanded, target_mask, scene.map_points, scene.boundary_mask),
         "collision": collision(commanded, target_mask, scene.vehicle_waypoints, scene.vehicle_mask),
         "direction": direction(commanded, target_mask, scene.map_points, scene.divider_mask),
     }
+
+
+def acting_shares(
+    ego_offsets: Float[Array, "B R F 2"],
+    command: Float[Array, "B R"],
+    target_mask: Bool[Array, "B F"],
+    scene: Surroundings,
+) -> dict[str, Float[Array, ""]]:
+    """The share of samples in which each constraint acts, that is, is violated at any step.
+
+    A constraint sees what the student predicts with a score of SCORE_THRESHOLD; a student that is sure of nothing has none.
+    """
+    violations = constraint_violations(ego_offsets, command, target_mask, scene)
+    return {name: (values.reshape(len(values), -1) > 0).any(-1).mean() for name, values in violations.items()}
 
 
 def imitation(
@@ -91,7 +118,7 @@ def boundary(
     ego_mask: Bool[Array, "B F"],
     map_points: Float[Array, "B M P 2"],
     boundary_mask: Bool[Array, "B M"],
-) -> Term:
+) -> Float[Array, "B F"]:
     """By how much each waypoint comes nearer than BOUNDARY_DISTANCE to a point of a road boundary, meters.
 
     From the first step that crosses its nearest boundary on, the loss is 0: it would push the wrong way.
@@ -101,7 +128,7 @@ def boundary(
     line, _, distance = jax.vmap(_nearest)(waypoints, map_points, boundary_mask)
     crosses = _segments_intersect(starts[:, :, None], waypoints[:, :, None], line[:, :, :-1], line[:, :, 1:]).any(-1)
     outside = jnp.cumsum(crosses, axis=-1) > 0
-    return _mean(jnp.where(outside, 0.0, jnp.maximum(BOUNDARY_DISTANCE - distance, 0.0)) * ego_mask)
+    return jnp.where(outside, 0.0, jnp.maximum(BOUNDARY_DISTANCE - distance, 0.0)) * ego_mask
 
 
 def collision(
@@ -109,7 +136,7 @@ def collision(
     ego_mask: Bool[Array, "B F"],
     vehicle_waypoints: Float[Array, "B A F 2"],
     vehicle_mask: Bool[Array, "B A"],
-) -> Term:
+) -> Float[Array, "B F 2"]:
     """By how much each waypoint falls short of the distances to keep, in x and in y, to vehicles in COLLISION_RADIUS.
 
     Meters. The nearest vehicle in x and the nearest in y are chosen independently.
@@ -120,7 +147,7 @@ def collision(
     nearest = jnp.argmin(jax.lax.stop_gradient(gaps), axis=1, keepdims=True)  # jnp.min's gradient can be 0 / 0
     gap = jnp.take_along_axis(gaps, nearest, axis=1)[:, 0]  # [B, F, 2]
     kept = jnp.asarray([COLLISION_LATERAL, COLLISION_LONGITUDINAL])
-    return _mean(jnp.maximum(kept - gap, 0.0) * ego_mask[..., None])
+    return jnp.maximum(kept - gap, 0.0) * ego_mask[..., None]
 
 
 def direction(
@@ -128,7 +155,7 @@ def direction(
     ego_mask: Bool[Array, "B F"],
     map_points: Float[Array, "B M P 2"],
     divider_mask: Bool[Array, "B M"],
-) -> Term:
+) -> Float[Array, "B F"]:
     """Angle (0 to pi/2) between each step and the nearest divider, if it is within DIVIDER_DISTANCE.
 
     A step's heading is that of the move to the next waypoint; the last step repeats it. A plan that travels less than
@@ -147,7 +174,7 @@ def direction(
         angle = jnp.where(angle < -limit, angle + jnp.pi, angle)
     travel = jnp.square(waypoints[:, -1] - waypoints[:, 0]).sum(-1)
     counts = (distance <= DIVIDER_DISTANCE) & (travel >= STATIC_TRAVEL**2)[:, None]
-    return _mean(jnp.where(counts, absolute(angle), 0.0) * ego_mask)
+    return jnp.where(counts, absolute(angle), 0.0) * ego_mask
 
 
 def _nearest(

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from dima_jax.losses import plan
+from dima_jax.types import Term
 from tests.losses.loss_scene import PC_RANGE, random_output
 
 STEPS = jnp.ones((1, 6), bool)
@@ -36,7 +37,8 @@ def total(output):
 
 
 def mean(term):
-    return float(term.sum / term.count)
+    """Of a term, or of the values of every sample and step."""
+    return float(term.sum / term.count if isinstance(term, Term) else term.mean())
 
 
 def test_imitation_counts_all_commands():
@@ -122,3 +124,24 @@ def test_gradient_reaches_perception():
     output = output.replace(map_logits=logits, map_points=points, agent_codes=centers, agent_logits=cars)
     _, gradient = total(output.replace(ego_offsets=output.ego_offsets * 0.01))
     assert gradient.map_points[-1].any() and gradient.agent_codes[-1].any() and gradient.agent_future_offsets.any()
+
+
+def test_acting_shares_count_samples_in_which_a_constraint_is_violated():
+    near, far = line(0.75), line(5.0)
+    scene = plan.Surroundings(
+        map_points=jnp.concatenate([near, far]),
+        divider_mask=jnp.zeros((2, 1), bool),
+        boundary_mask=jnp.ones((2, 1), bool),
+        vehicle_waypoints=jnp.full((2, 1, 6, 2), 50.0),
+        vehicle_mask=jnp.ones((2, 1), bool),
+    )
+    offsets = jnp.broadcast_to(AHEAD[:, None], (2, 3, 6, 2))
+    command, steps = jnp.tile(jnp.array([[0.0, 0.0, 1.0]]), (2, 1)), jnp.ones((2, 6), bool)
+    shares = plan.acting_shares(offsets, command, steps, scene)
+    assert {name: float(share) for name, share in shares.items()} == {
+        "boundary": 0.5,
+        "collision": 0.0,
+        "direction": 0.0,
+    }
+    unsure = plan.acting_shares(offsets, command, steps, scene._replace(boundary_mask=jnp.zeros((2, 1), bool)))
+    assert float(unsure["boundary"]) == 0.0
