@@ -14,10 +14,12 @@ def get_config() -> ConfigDict:
     config.seed = 0
     config.student = student()
     config.teacher = teacher()
+    config.auxiliary = auxiliary()
     config.loss = loss()
     config.data = data()
     config.optim = optim()
     config.mesh = mesh()
+    config.init = init()
     config.train = train()
     return config
 
@@ -92,6 +94,18 @@ def teacher() -> ConfigDict:
     )
 
 
+def auxiliary() -> ConfigDict:
+    """Heads in training only, that teach a student to see from few images (`auxiliary.py`); VAD has none."""
+    return ConfigDict(
+        dict(
+            image=False,  # classes and depth of every cell of the image features
+            bev=False,  # occupancy and map raster of every BEV cell
+            agent_groups=0,  # further groups of queries for the agent decoder, each as large as its own
+            map_groups=0,  # the same for the map decoder
+        )
+    )
+
+
 def loss() -> ConfigDict:
     """Weights of `losses/dima_loss.py`, one per term (docs/vad.md#losses, docs/decisions.md#loss-weights)."""
     return ConfigDict(
@@ -122,6 +136,14 @@ def loss() -> ConfigDict:
             edit_language=0.25,
             distill=1.0,
             distill_temperature=1.0,  # D6
+            image_class=1.0,  # from here on: the group `auxiliary`
+            image_depth=0.5,
+            bev_class=1.0,
+            group_agent_class=2.0,
+            group_agent_box=0.25,
+            group_map_class=2.0,
+            group_map_points=1.0,
+            group_map_direction=0.005,
         )
     )
 
@@ -164,7 +186,8 @@ def optim() -> ConfigDict:
             accumulate=1,  # steps whose mean gradient makes one update
             warmup_steps=500,
             warmup_from=1 / 3,
-            final_scale=1e-3,  # cosine per epoch down to this share of the learning rate
+            final_scale=1e-3,  # cosine down to this share of the learning rate
+            cosine_per="epoch",  # the cosine changes once an "epoch" (VAD) or with every "step"
             groups=(
                 ("teacher/llm/.*", 0.0),
                 ("student/image_encoder/.*/(norm[0-9]?|downsample_norm)/.*", 0.0),  # frozen BatchNorm
@@ -190,6 +213,16 @@ def mesh() -> ConfigDict:
                 ("teacher/llm/(embed|head)/.*", ("model", "fsdp")),
                 (".*", ()),
             ),
+        )
+    )
+
+
+def init() -> ConfigDict:
+    """What happens to fresh random weights (`initialization.py`); nothing where the student starts from trained ones."""
+    return ConfigDict(
+        dict(
+            norm_frames=0,  # key frames whose images set the frozen norms' statistics; 0 = they stay 0 and 1
+            embed_scale=1.0,  # factor of the start of BEV queries, camera and level embeddings
         )
     )
 

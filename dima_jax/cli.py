@@ -5,6 +5,7 @@ what does the work is imported by its `main`.
 """
 
 import datetime
+import os
 import shlex
 import sys
 import textwrap
@@ -70,6 +71,20 @@ def log_to(folder: str | Path, name: str) -> None:
     file.write(f"--- {now} {shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])}\n")
     _log.append(file)
     sys.stdout = _Tee(sys.stdout, file)
+
+
+def prepare_jax(mesh_devices: int = 1) -> None:
+    """Sets what JAX reads when it is imported: call it before. What the environment says already stays.
+
+    Compiled programs are kept for the next command. Where a mesh of several devices fits the CPU's cores, the CPU is
+    that many devices of one thread each: a step of many small operations then uses every core, which threads within
+    an operation cannot. Accelerators are not affected.
+    """
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path.home() / ".cache" / "dima_jax" / "programs"))
+    flags_given = os.environ.get("XLA_FLAGS", "")
+    if 1 < mesh_devices <= (os.cpu_count() or 1) and "host_platform_device_count" not in flags_given:
+        ours = f"--xla_force_host_platform_device_count={mesh_devices} --xla_cpu_multi_thread_eigen=false"
+        os.environ["XLA_FLAGS"] = f"{flags_given} {ours}".strip()
 
 
 class _Tee:

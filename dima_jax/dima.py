@@ -18,15 +18,17 @@ from jax import lax
 from jaxtyping import Array, Bool, Float
 from ml_collections import ConfigDict
 
+from dima_jax.auxiliary import AuxiliaryHeads, AuxiliaryOutput, build_auxiliary
 from dima_jax.student import student as student_lib
-from dima_jax.student.student import Student
+from dima_jax.student.student import Student, training_keys
 from dima_jax.teacher.build import build_teacher
 from dima_jax.teacher.teacher import Teacher
 from dima_jax.types import Batch, Frame, StudentOutput, TeacherOutput
 
 
 class DiMAOutput(NamedTuple):
-    """Predictions for the current frame. Without a teacher, `teacher` and `future_bevs` are None.
+    """Predictions for the current frame. Without a teacher, `teacher` and `future_bevs` are None; without auxiliary
+    heads, so is `auxiliary`.
 
     future_bevs: BEVs of the next two key frames, each in the LiDAR frame of its own time (targets of D9).
     """
@@ -34,14 +36,16 @@ class DiMAOutput(NamedTuple):
     student: StudentOutput
     teacher: TeacherOutput | None
     future_bevs: Float[Array, "B 2 YX D"] | None
+    auxiliary: AuxiliaryOutput | None
 
 
 class DiMA(nnx.Module):
-    """Student and teacher in training. teacher: None trains the student alone."""
+    """Student, teacher and auxiliary heads in training. teacher: None trains the student alone."""
 
-    def __init__(self, student: Student, teacher: Teacher | None):
+    def __init__(self, student: Student, teacher: Teacher | None, auxiliary: AuxiliaryHeads | None = None):
         self.student = student
         self.teacher = teacher
+        self.auxiliary = auxiliary
 
     def __call__(self, batch: Batch, *, history: int, key: jax.Array, is_training: bool) -> DiMAOutput:
         """Predicts the current frame of each window, frame `history` of its T frames.
@@ -56,9 +60,9 @@ class DiMA(nnx.Module):
         no_bev = (self.student.empty_bev(size), jnp.zeros(size, bool))
         (prev_bev, has_prev_bev), _ = self._scan_bev(before, no_bev)
         current = Frame(batch.images[:, history], batch.lidar2img[:, history], batch.can_bus[:, history], batch.command)
-        student = self.student(current, prev_bev, has_prev_bev, is_training=is_training, key=student_key)
+        student, auxiliary = self._predict(current, prev_bev, has_prev_bev, is_training, student_key)
         if self.teacher is None:
-            return DiMAOutput(student, None, None)
+            return DiMAOutput(student, None, None, auxiliary)
         _, future_bevs = self._scan_bev(after, (student.tokens.bev, jnp.ones(size, bool)))
         teacher = self.teacher(
             student.tokens,
@@ -70,7 +74,22 @@ class DiMA(nnx.Module):
             key=teacher_key,
             is_training=is_training,
         )
-        return DiMAOutput(student, teacher, jnp.moveaxis(future_bevs, 0, 1))
+        return DiMAOutput(student, teacher, jnp.moveaxis(future_bevs, 0, 1), auxiliary)
+
+    def _predict(
+        self, frame: Frame, prev_bev: Float[Array, "B YX D"], has_prev_bev: Bool[Array, " B"], is_training: bool, key
+    ) -> tuple[StudentOutput, AuxiliaryOutput | None]:
+        """The student's output for the current frame, and what the auxiliary heads read off on the way to it."""
+        student, options = self.student, dict(is_training=is_training)
+        if self.auxiliary is None:
+            return student(frame, prev_bev, has_prev_bev, **options, key=key), None
+        key_images, key_encoder, key_rest = training_keys(is_training, key, 3)
+        features = student.image_features(frame.images, key=key_images)
+        bev = student.encode_features(
+            features, frame.lidar2img, frame.can_bus, prev_bev, has_prev_bev, **options, key=key_encoder
+        )
+        output = student.decode(bev, **options, key=key_rest, more_queries=self.auxiliary.more_queries())
+        return output, self.auxiliary(features, bev)
 
     def _encode_other_frames(self, batch: Batch, history: int):
         """What the BEV encoder reads of the frames before and after the current one.
@@ -117,4 +136,4 @@ def build(config: ConfigDict, seed: int, *, init_llm: bool = True) -> DiMA:
     rngs = nnx.Rngs(jax.random.key(seed, impl="rbg"))  # compiles several times faster than threefry
     student = student_lib.build(config, rngs)
     teacher = build_teacher(config, rngs, init_llm=init_llm) if config.teacher.enabled else None
-    return DiMA(student, teacher)
+    return DiMA(student, teacher, build_auxiliary(config, rngs))

@@ -19,6 +19,7 @@ from dima_jax import cli
 
 
 def main() -> None:
+    cli.prepare_jax()
     from dima_jax import checkpoints, evaluation, report
     from dima_jax.policy import Policy
 

@@ -55,6 +55,17 @@ def decode_boxes(codes: Float[AnyArray, "*n 10"]) -> Float[Array, "*n 9"]:
     return jnp.stack(parts, axis=-1)
 
 
+def box_corners(boxes: Float[AnyArray, "*n 9"]) -> Float[Array, "*n 8 3"]:
+    """The corners of boxes (cx, cy, cz, w, l, h, yaw_box, vx, vy), center of gravity, in meters: lower four first."""
+    signs = np.array([(x, y, z) for z in (-1, 1) for x, y in ((1, 1), (1, -1), (-1, -1), (-1, 1))], np.float32) / 2
+    width, length, height, yaw = (boxes[..., i, None] for i in (3, 4, 5, 6))
+    heading = -(yaw + np.pi / 2)
+    along, across, up = length * signs[:, 0], width * signs[:, 1], height * signs[:, 2]
+    cos, sin = jnp.cos(heading), jnp.sin(heading)
+    corners = jnp.stack([along * cos - across * sin, along * sin + across * cos, up], axis=-1)
+    return boxes[..., None, :3] + corners
+
+
 def offsets_to_waypoints(offsets: Float[AnyArray, "*n F 2"]) -> Float[Array, "*n F 2"]:
     """Displacements of each step to positions relative to the start."""
     return jnp.cumsum(offsets, axis=-2)

@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
-from dima_jax import checkpoints, optimizer, sharding, weights
+from dima_jax import checkpoints, initialization, optimizer, sharding, weights
 from dima_jax.data import loader
 from dima_jax.errors import UserError
 from dima_jax.optimizer import Optimizer
@@ -92,6 +92,7 @@ def start(model: ShardedModel, optim: Optimizer, manager) -> tuple[TrainState, w
     config = model.config
     params = model.init_params()
     if manager.latest_step() is None:
+        params |= model.place(fresh_student(config, params))
         for source, student in pretrained(config).items():
             params = replace_weights(model, params, student, source)
         return *init_train_state(model, optim, params), 0
@@ -103,6 +104,16 @@ def start(model: ShardedModel, optim: Optimizer, manager) -> tuple[TrainState, w
     step = jax.device_put(np.int32(meta["step"]), sharding.replicated(model.mesh))
     print(f"resuming from step {meta['step']} in {manager.directory}")
     return TrainState(step, trained, opt_state), frozen, meta["position"]
+
+
+def fresh_student(config: ConfigDict, params: weights.Params) -> weights.Params:
+    """The student's random weights as the group `init` wants them; the images are the first ones of the training order."""
+    frames, images = config.init.norm_frames, None
+    if frames:
+        windows = loader.TrainWindows(config)
+        images = np.stack([windows.sample(i).images[config.data.history] for i in range(frames)])
+    student = {path: np.asarray(value) for path, value in weights.with_prefix(params, "student/").items()}
+    return initialization.prepare(config, student, images)
 
 
 def pretrained(config: ConfigDict) -> dict[str, weights.Params]:

@@ -69,7 +69,8 @@ def train_state_sharding(model: ShardedModel, optim: Optimizer) -> TrainState:
 def make_train_step(model: ShardedModel, optim: Optimizer) -> Callable:
     """jitted (state, frozen, batch, key) -> (state, log). The state is donated, and comes back where it was.
 
-    log: {name: scalar}: the loss, its terms before weighting, gradient norms by part of the model, the learning rate.
+    log: {name: scalar}: the loss, its terms before weighting, the share of samples in which each planning constraint acts,
+    gradient norms by part of the model, the learning rate.
     """
     config, places = model.config, train_state_sharding(model, optim)
     loss_weights = config.loss.to_dict()
@@ -81,14 +82,16 @@ def make_train_step(model: ShardedModel, optim: Optimizer) -> Callable:
             output = weights.bind(model.graph, {**params, **frozen})(
                 batch, history=config.data.history, key=key, is_training=True
             )
-            return dima_loss.total(loss_terms(output, batch, config), loss_weights)
+            total, means = dima_loss.total(loss_terms(output, batch, config), loss_weights)
+            return total, (means, dima_loss.acting_shares(output.student, batch, tuple(config.student.pc_range)))
 
-        (total, means), gradients = jax.value_and_grad(loss, has_aux=True)(state.params)
+        (total, (means, acting)), gradients = jax.value_and_grad(loss, has_aux=True)(state.params)
         gradients = jax.lax.with_sharding_constraint(gradients, places.params)
         updates, opt_state = optim.update.update(gradients, state.opt_state, state.params)
         log = {
             "loss/total": total,
             **{f"loss/{name}": value for name, value in means.items()},
+            **{f"acting/{name}": value for name, value in acting.items()},
             **{f"gradient_norm/{part}": norm for part, norm in optimizer.group_norms(gradients).items()},
             "learning_rate": optim.schedule(state.step),
         }
@@ -106,6 +109,17 @@ def loss_terms(output: dima.DiMAOutput, batch: Batch, config: ConfigDict) -> dic
     loss_weights, pc_range = config.loss.to_dict(), tuple(config.student.pc_range)
     matches = dima_loss.match(output.student, batch, loss_weights)
     terms = dima_loss.student_terms(output.student, batch, matches, loss_weights, pc_range)
+    if output.auxiliary is not None:
+        terms |= dima_loss.auxiliary_terms(
+            output.student,
+            output.auxiliary,
+            batch,
+            loss_weights,
+            history=config.data.history,
+            image_shape=tuple(config.data.image_shape),
+            bev_shape=tuple(config.student.bev_shape),
+            pc_range=pc_range,
+        )
     if output.teacher is not None:
         terms |= dima_loss.teacher_terms(
             output.student,

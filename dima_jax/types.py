@@ -140,6 +140,26 @@ class SceneTokens:
     map_positions: Float[Array, "B M 2"]
 
 
+class QueryGroups(NamedTuple):
+    """Further groups of queries for the student's two decoders, as many as its own in each group; training only."""
+
+    agents: Float[Array, "gA D2"] | None
+    map: Float[Array, "gM D2"] | None
+
+
+@struct.dataclass
+class GroupOutput:
+    """What further groups of queries predict, every decoder layer of one group after the other: as in StudentOutput.
+
+    None for a decoder without further groups.
+    """
+
+    agent_logits: Float[Array, "gZa B A 10"] | None
+    agent_codes: Float[Array, "gZa B A 10"] | None
+    map_logits: Float[Array, "gZm B M 3"] | None
+    map_points: Float[Array, "gZm B M P 2"] | None
+
+
 @struct.dataclass
 class StudentOutput:
     """Everything the student predicts for the current frame (raw: logits, codes, normalized points).
@@ -148,6 +168,7 @@ class StudentOutput:
     agent_future_offsets, ego_offsets: meters per 0.5 s step.
     map_points: normalized by pc_range to [0, 1].
     ego_feature: input of the planner's last Linear (2D wide), what distillation compares (D6).
+    groups: predictions of further groups of queries, in training with `auxiliary.agent_groups` or `map_groups`.
     """
 
     tokens: SceneTokens
@@ -159,6 +180,7 @@ class StudentOutput:
     map_points: Float[Array, "Zm B M P 2"]
     ego_offsets: Float[Array, "B R F 2"]
     ego_feature: Float[Array, "B D2"]
+    groups: GroupOutput | None = None
 
 
 def edited_samples(x: Array, count: int) -> Array:

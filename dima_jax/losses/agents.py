@@ -31,10 +31,17 @@ def assign(
 
 
 def agent_terms(output: StudentOutput, targets: AgentTargets, query_of_target: Int[Array, "Z B G"]) -> dict[str, Term]:
-    """The terms agent_class, agent_box (both summed over decoder layers), agent_motion and agent_mode.
+    """The terms of `box_terms`, agent_motion and agent_mode. query_of_target: from `assign`."""
+    last = query_of_target[-1]
+    return {
+        **box_terms(output, targets, query_of_target),
+        "agent_motion": motion_term(output.agent_future_offsets, targets, last),
+        "agent_mode": _mode_term(output.agent_future_offsets, output.agent_mode_logits, targets, last),
+    }
 
-    query_of_target: from `assign`.
-    """
+
+def box_terms(output: StudentOutput, targets: AgentTargets, query_of_target: Int[Array, "Z B G"]) -> dict[str, Term]:
+    """The terms agent_class and agent_box, both summed over decoder layers. query_of_target: from `assign`."""
     num_queries = output.agent_logits.shape[2]
     target_of_query = matching.target_of_query(query_of_target, num_queries)  # [Z, B, A]
     labels = jnp.take_along_axis(targets.labels[None], jnp.maximum(target_of_query, 0), axis=-1)
@@ -43,12 +50,9 @@ def agent_terms(output: StudentOutput, targets: AgentTargets, query_of_target: I
     predicted = matching.gather_queries(output.agent_codes, query_of_target)  # [Z, B, G, 10]
     error = absolute(predicted - codes) * jnp.asarray(CODE_WEIGHTS)
     count = _num_positive(targets)
-    last = query_of_target[-1]
     return {
         "agent_class": Term(focal.focal_sum(output.agent_logits, labels), count),
         "agent_box": Term(jnp.where(usable[..., None], error, 0.0).sum(), count),
-        "agent_motion": motion_term(output.agent_future_offsets, targets, last),
-        "agent_mode": _mode_term(output.agent_future_offsets, output.agent_mode_logits, targets, last),
     }
 
 

@@ -14,7 +14,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from dima_jax import geometry
-from dima_jax.losses import agents, distill, language, plan, surrogate
+from dima_jax.auxiliary import AuxiliaryOutput
+from dima_jax.losses import agents, auxiliary, distill, language, plan, surrogate
 from dima_jax.losses import map as map_losses
 from dima_jax.types import Batch, StudentOutput, TeacherOutput, Term, edited_samples
 
@@ -56,6 +57,30 @@ def student_terms(
         plan.plan_terms(output.ego_offsets, batch.command, batch.ego.future_offsets, batch.ego.future_mask, scene),
     )
     return _weighted(terms, weights)
+
+
+def acting_shares(output: StudentOutput, batch: Batch, pc_range: Sequence[float]) -> dict[str, Float[Array, ""]]:
+    """{"plan_<constraint>": share of samples in which it acts on the student's plan}, for the log."""
+    scene = plan.surroundings(output, pc_range)
+    shares = plan.acting_shares(output.ego_offsets, batch.command, batch.ego.future_mask, scene)
+    return {f"plan_{name}": share for name, share in shares.items()}
+
+
+def auxiliary_terms(
+    student: StudentOutput,
+    output: AuxiliaryOutput,
+    batch: Batch,
+    weights: dict[str, float],
+    *,
+    history: int,
+    image_shape: Sequence[int],
+    bev_shape: Sequence[int],
+    pc_range: Sequence[float],
+) -> dict[str, Term]:
+    """The terms of the auxiliary heads and of the further groups of queries (`losses/auxiliary.py`); not in the paper."""
+    shapes = dict(image_shape=image_shape, bev_shape=bev_shape)
+    terms = auxiliary.auxiliary_terms(output, batch, history=history, pc_range=pc_range, **shapes)
+    return _weighted(terms | auxiliary.group_terms(student, batch, weights, pc_range), weights)
 
 
 def teacher_terms(

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, Shaped
 
 ALPHA = 0.25
 GAMMA = 2
@@ -14,8 +14,12 @@ def focal_sum(logits: Float[Array, "*n C"], labels: Int[Array, "*n"]) -> Float[A
 
     A label outside [0, C) means background: no class is positive.
     """
-    logits = logits.astype(jnp.float32)
-    targets = jax.nn.one_hot(labels, logits.shape[-1])
+    return focal_sum_of_targets(logits, jax.nn.one_hot(labels, logits.shape[-1]))
+
+
+def focal_sum_of_targets(logits: Float[Array, "*n C"], targets: Shaped[Array, "*n C"]) -> Float[Array, ""]:
+    """As `focal_sum`, for targets in which any number of classes may be positive (1 or True)."""
+    logits, targets = logits.astype(jnp.float32), targets.astype(jnp.float32)
     return optax.losses.sigmoid_focal_loss(logits, targets, alpha=ALPHA, gamma=GAMMA).sum()
 
 

@@ -24,13 +24,16 @@ from dima_jax.student.layers import (
     zeros,
 )
 from dima_jax.student.map_head import MapOutput
-from dima_jax.student.query_decoder import QueryDecoder, apply_per_layer, split_position_and_query
+from dima_jax.student.query_decoder import QueryDecoder, apply_per_layer, split_groups, split_position_and_query
 
 CENTER = (0, 1, 4)  # cx, cy, cz in the box code
 
 
 class AgentOutput(NamedTuple):
-    """Raw predictions (see `types.StudentOutput`), tokens, and positions in [0, 1], which have no gradient."""
+    """Raw predictions (see `types.StudentOutput`), tokens, and positions in [0, 1], which have no gradient.
+
+    more_*: of further groups of queries (training), every layer of one group after the other along the first axis.
+    """
 
     logits: Float[Array, "Za B A 10"]
     codes: Float[Array, "Za B A 10"]
@@ -38,6 +41,8 @@ class AgentOutput(NamedTuple):
     mode_logits: Float[Array, "B A K"]
     tokens: Float[Array, "B A D"]
     positions: Float[Array, "B A 2"]
+    more_logits: Float[Array, "gZa B A 10"] | None = None
+    more_codes: Float[Array, "gZa B A 10"] | None = None
 
 
 class MapInteraction(nnx.Module):
@@ -151,22 +156,33 @@ class AgentHead(nnx.Module):
         bev_shape: tuple[int, int],
         lines: MapOutput,
         dropout_keys: jax.Array | None = None,
+        *,
+        more_queries: Float[Array, "gA D2"] | None = None,
     ) -> AgentOutput:
+        """more_queries: further groups of A agent queries, in training (`auxiliary.py`). They have no motion."""
         keys_decoder, keys_agents, keys_map = split_dropout_keys(dropout_keys, 3)
         queries = self.queries[...]
+        num_agents = len(queries)
+        if more_queries is not None:
+            queries = jnp.concatenate([queries, more_queries])
         query_pos, query = split_position_and_query(jnp.broadcast_to(queries, (bev.shape[0], *queries.shape)))
-        decoded = self.decoder(query, query_pos, bev, bev_shape, keys_decoder)
-        logits = apply_per_layer(self.classes, decoded.states)
-        positions = jax.lax.stop_gradient(decoded.references[-1, ..., :2])
-        motion = self.motion_features(decoded.states[-1], positions, lines, keys_agents, keys_map)
+        groups = len(queries) // num_agents
+        decoded = self.decoder(query, query_pos, bev, bev_shape, keys_decoder, groups=groups)
+        logits, more_logits = split_groups(apply_per_layer(self.classes, decoded.states), num_agents)
+        codes, more_codes = split_groups(self.codes_in_meters(decoded.codes, decoded.references), num_agents)
+        positions = jax.lax.stop_gradient(decoded.references[-1, :, :num_agents, :2])
+        states = decoded.states[-1, :, :num_agents]
+        motion = self.motion_features(states, positions, lines, keys_agents, keys_map)
         offsets = self.motion(motion)
         return AgentOutput(
             logits=logits,
-            codes=self.codes_in_meters(decoded.codes, decoded.references),
+            codes=codes,
             future_offsets=offsets.reshape(*offsets.shape[:-1], self.num_future, 2),
             mode_logits=self.modes(motion)[..., 0],
             tokens=self.token(motion.reshape(*motion.shape[:2], -1)),
             positions=positions,
+            more_logits=more_logits,
+            more_codes=more_codes,
         )
 
     def codes_in_meters(

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 
 from dima_jax.scan_layers import scan_layers, stack_layers
 from dima_jax.student.layers import PRIOR_BIAS, Mlp, Rngs, embedding, layer_norm, linear, xavier
-from dima_jax.student.query_decoder import QueryDecoder, apply_per_layer, split_position_and_query
+from dima_jax.student.query_decoder import QueryDecoder, apply_per_layer, split_groups, split_position_and_query
 
 LANE_LAYERS = 3
 
@@ -21,13 +21,16 @@ LANE_LAYERS = 3
 class MapOutput(NamedTuple):
     """Raw predictions of every layer, and the tokens of the last one. Points and positions are in [0, 1].
 
-    positions have no gradient (quirk Q5).
+    positions have no gradient (quirk Q5). more_*: of further groups of queries (training), every layer of
+    one group after the other along the first axis.
     """
 
     logits: Float[Array, "Zm B M 3"]
     points: Float[Array, "Zm B M P 2"]
     tokens: Float[Array, "B M D"]
     positions: Float[Array, "B M 2"]
+    more_logits: Float[Array, "gZm B M 3"] | None = None
+    more_points: Float[Array, "gZm B M P 2"] | None = None
 
 
 class LaneLayer(nnx.Module):
@@ -113,21 +116,34 @@ class MapHead(nnx.Module):
         self.lane_encoder = LaneEncoder(width, rngs)
 
     def __call__(
-        self, bev: Float[Array, "B YX D"], bev_shape: tuple[int, int], dropout_keys: jax.Array | None = None
+        self,
+        bev: Float[Array, "B YX D"],
+        bev_shape: tuple[int, int],
+        dropout_keys: jax.Array | None = None,
+        *,
+        more_queries: Float[Array, "gM D2"] | None = None,
     ) -> MapOutput:
+        """more_queries: further groups of M line queries, in training (`auxiliary.py`)."""
         lines, points = self.line_queries[...], self.point_queries[...]
         num_map, num_points = lines.shape[0], points.shape[0]
-        queries = (lines[:, None] + points).reshape(1, num_map * num_points, -1)
+        if more_queries is not None:
+            lines = jnp.concatenate([lines, more_queries])
+        groups = len(lines) // num_map
+        queries = (lines[:, None] + points).reshape(1, len(lines) * num_points, -1)
         query_pos, query = split_position_and_query(jnp.broadcast_to(queries, (bev.shape[0], *queries.shape[1:])))
-        decoded = self.decoder(query, query_pos, bev, bev_shape, dropout_keys)
+        decoded = self.decoder(query, query_pos, bev, bev_shape, dropout_keys, groups=groups)
 
-        def by_line(x: Float[Array, "Zm B MP C"]) -> Float[Array, "Zm B M P C"]:
-            return x.reshape(*x.shape[:2], num_map, num_points, -1)
+        def by_line(x: Float[Array, "Zm B _ C"]) -> Float[Array, "Zm B _ P C"]:
+            return x.reshape(*x.shape[:2], -1, num_points, x.shape[-1])
 
-        states, references = by_line(decoded.states), by_line(decoded.references)
+        states, points = by_line(decoded.states), by_line(decoded.references)
+        logits, more_logits = split_groups(apply_per_layer(self.classes, states.mean(axis=3)), num_map)
+        points, more_points = split_groups(points, num_map)
         return MapOutput(
-            logits=apply_per_layer(self.classes, states.mean(axis=3)),
-            points=references,
-            tokens=self.lane_encoder(states[-1]),
-            positions=nearest_to_corner(jax.lax.stop_gradient(references[-1])),
+            logits=logits,
+            points=points,
+            tokens=self.lane_encoder(states[-1, :, :num_map]),
+            positions=nearest_to_corner(jax.lax.stop_gradient(points[-1])),
+            more_logits=more_logits,
+            more_points=more_points,
         )

@@ -59,11 +59,18 @@ class DecoderLayer(nnx.Module):
         reference: Float[Array, "B Q 2"],
         bev_shape: tuple[int, int],
         dropout_keys: jax.Array | None = None,
+        *,
+        groups: int = 1,
     ) -> Float[Array, "B Q D"]:
-        """The next states; reference: (x, y) in [0, 1], around which a query samples the BEV."""
+        """The next states; reference: (x, y) in [0, 1], around which a query samples the BEV. groups: as in QueryDecoder."""
         keys_attn, keys_cross, keys_ffn = split_dropout_keys(dropout_keys, 3)
-        with_pos = query + query_pos
-        query = self.norm1(query + self.attn(with_pos, with_pos, query, keys_attn))
+
+        def by_group(x):
+            return x.reshape(groups * len(x), -1, x.shape[-1])
+
+        with_pos = by_group(query + query_pos)
+        attended = self.attn(with_pos, with_pos, by_group(query), keys_attn).reshape(query.shape)
+        query = self.norm1(query + attended)
         query = self.norm2(self.cross(query, query_pos, bev, reference, bev_shape, keys_cross))
         return self.norm3(self.ffn(query, keys_ffn))
 
@@ -100,13 +107,19 @@ class QueryDecoder(nnx.Module):
         bev: Float[Array, "B YX D"],
         bev_shape: tuple[int, int],
         dropout_keys: jax.Array | None = None,
+        *,
+        groups: int = 1,
     ) -> DecoderOutput:
-        """The outputs of all layers. Reference points carry a gradient as outputs, but not into the next layer."""
+        """The outputs of all layers. Reference points carry a gradient as outputs, but not into the next layer.
+
+        groups: the queries are this many groups of equal size, one after the other, that do not see each other
+        (training with more than one group of queries: `auxiliary.py`).
+        """
 
         def step(carry, layer_and_branch, keys_layer):
             query, reference = carry
             layer, branch = layer_and_branch
-            query = layer(query, query_pos, bev, reference[..., :2], bev_shape, keys_layer)
+            query = layer(query, query_pos, bev, reference[..., :2], bev_shape, keys_layer, groups=groups)
             code = branch(query)
             refined = jax.nn.sigmoid(code[..., self.coordinates] + inverse_sigmoid(reference))
             return (query, jax.lax.stop_gradient(refined)), DecoderOutput(query, code, refined)
@@ -125,3 +138,14 @@ def split_position_and_query(x: Float[Array, "... D2"]) -> tuple[Float[Array, ".
     """Learned vectors to (position, query): the first half of the channels is the position."""
     position, query = jnp.split(x, 2, axis=-1)
     return position, query
+
+
+def split_groups(
+    x: Float[Array, "Z B _ *n"], count: int
+) -> tuple[Float[Array, "Z B _ *n"], Float[Array, "_ B _ *n"] | None]:
+    """The outputs of the first `count` queries, and those of further groups [groups * Z, B, count, ...] if there are any."""
+    if x.shape[2] == count:
+        return x, None
+    layers, batch = x.shape[:2]
+    more = x[:, :, count:].reshape(layers, batch, -1, count, *x.shape[3:])
+    return x[:, :, :count], jnp.moveaxis(more, 2, 0).reshape(-1, batch, count, *x.shape[3:])

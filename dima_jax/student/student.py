@@ -23,7 +23,7 @@ from dima_jax.student.image_encoder import ImageEncoder
 from dima_jax.student.layers import InitRngs, Rngs, make_dropout_keys, split_dropout_keys
 from dima_jax.student.map_head import MapHead
 from dima_jax.student.planner import Planner
-from dima_jax.types import Frame, SceneTokens, StudentOutput
+from dima_jax.types import Frame, GroupOutput, QueryGroups, SceneTokens, StudentOutput
 
 Levels = list[Float[Array, "B N _ _ D"]]  # image features of pyramid levels, finest first
 
@@ -179,12 +179,18 @@ class Student(nnx.Module):
         return jnp.zeros((batch_size, self.bev_shape[0] * self.bev_shape[1], self.planner.ego_query.shape[-1]))
 
     def decode(
-        self, bev: Float[Array, "B YX D"], *, is_training: bool = False, key: jax.Array | None = None
+        self,
+        bev: Float[Array, "B YX D"],
+        *,
+        is_training: bool = False,
+        key: jax.Array | None = None,
+        more_queries: QueryGroups | None = None,
     ) -> StudentOutput:
-        """BEV to agents, map and plan."""
+        """BEV to agents, map and plan. more_queries: further groups of queries, in training (`auxiliary.py`)."""
+        more = more_queries or QueryGroups(None, None)
         keys_map, keys_agents, keys_plan = split_dropout_keys(make_dropout_keys(*training_keys(is_training, key, 1)), 3)
-        lines = self.map_head(bev, self.bev_shape, keys_map)
-        agents = self.agent_head(bev, self.bev_shape, lines, keys_agents)
+        lines = self.map_head(bev, self.bev_shape, keys_map, more_queries=more.map)
+        agents = self.agent_head(bev, self.bev_shape, lines, keys_agents, more_queries=more.agents)
         ego = jnp.broadcast_to(self.planner.ego_query[...], (bev.shape[0], 1, bev.shape[-1]))
         tokens = SceneTokens(bev, ego, agents.tokens, agents.positions, lines.tokens, lines.positions)
         offsets, feature = self.planner(tokens, keys_plan)
@@ -198,6 +204,8 @@ class Student(nnx.Module):
             map_points=lines.points,
             ego_offsets=offsets,
             ego_feature=feature,
+            groups=more_queries
+            and GroupOutput(agents.more_logits, agents.more_codes, lines.more_logits, lines.more_points),
         )
 
 

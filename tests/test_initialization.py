@@ -1,0 +1,67 @@
+"""What a run does to fresh weights: statistics of the frozen norms, gentler embeddings."""
+
+import numpy as np
+from flax import nnx
+
+from dima_jax import initialization, weights
+from dima_jax.student import student as student_lib
+from tests.mini import mini_config
+
+
+def fresh(config):
+    import jax
+
+    student = student_lib.build(config, nnx.Rngs(jax.random.key(0)))
+    return {f"student/{path}": np.asarray(value) for path, value in weights.split(student)[1].items()}
+
+
+def random_images(config, frames=2):
+    shape = (frames, 6, *config.data.image_shape, 3)
+    return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+
+
+def features(config, params, images):
+    graph, _ = student_lib.abstract(config)
+    student = weights.bind(graph, {path.removeprefix("student/"): value for path, value in params.items()})
+    return student.image_encoder.backbone(student.normalize(images.reshape(-1, *images.shape[2:])))
+
+
+def test_norm_statistics_make_the_first_norm_normalize_and_leave_every_other_weight():
+    config = mini_config()
+    config.init.norm_frames = 2
+    params, images = fresh(config), random_images(config)
+    prepared = initialization.prepare(config, params, images)
+    changed = {path for path in params if not np.array_equal(params[path], prepared[path])}
+    assert changed == {path for path in params if path.endswith(("/mean", "/var"))}
+
+    graph, _ = student_lib.abstract(config)
+    student = weights.bind(graph, {path.removeprefix("student/"): value for path, value in prepared.items()})
+    stem = student.image_encoder.stem
+    from dima_jax.student.image_encoder import conv_norm
+
+    normalized = np.asarray(conv_norm(stem.conv, stem.norm, student.normalize(images.reshape(-1, *images.shape[2:]))))
+    np.testing.assert_allclose(normalized.mean((0, 1, 2)), 0.0, atol=1e-3)
+    np.testing.assert_allclose(normalized.std((0, 1, 2)), 1.0, atol=1e-3)
+
+
+def test_features_no_longer_fade():
+    config = mini_config()
+    params, images = fresh(config), random_images(config)
+    config.init.norm_frames = 2
+    prepared = initialization.prepare(config, params, images)
+    before, after = (np.asarray(features(config, p, images)[-1]).std() for p in (params, prepared))
+    assert after > 2 * before
+
+
+def test_embedding_scale():
+    config = mini_config()
+    params = fresh(config)
+    same = initialization.prepare(config, params, None)
+    assert all(np.array_equal(params[path], same[path]) for path in params)
+    config.init.embed_scale = 0.25
+    scaled = initialization.prepare(config, params, None)
+    for name in initialization.EMBEDDINGS:
+        path = f"student/bev_encoder/{name}"
+        np.testing.assert_array_equal(scaled[path], params[path] * np.float32(0.25))
+    path = "student/bev_encoder/row_embeds"
+    np.testing.assert_array_equal(scaled[path], params[path])
