@@ -12,8 +12,6 @@ first step on; none of them is in the student, so what ships and what it costs s
 Losses: `losses/auxiliary.py`.
 """
 
-import jax
-import jax.numpy as jnp
 from flax import nnx, struct
 from jaxtyping import Array, Float
 from ml_collections import ConfigDict

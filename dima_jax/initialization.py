@@ -6,7 +6,6 @@ them. Two remedies, both of the start alone; the architecture and what is export
 """
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from ml_collections import ConfigDict

@@ -173,10 +173,8 @@ def _sum_of_samples_forward(shapes, row_stride, table, first_row, locations, wei
 
 
 def _sum_of_samples_backward(shapes, row_stride, saved, gradient):
-    table, first_row, locations, weights = saved
-    to_table, to_locations, to_weights = sum_of_samples_gradients(
-        shapes, row_stride, jnp.zeros_like(table), *saved, gradient
-    )
+    empty = jnp.zeros_like(saved[0])
+    to_table, to_locations, to_weights = sum_of_samples_gradients(shapes, row_stride, empty, *saved, gradient)
     return to_table, None, to_locations, to_weights
 
 

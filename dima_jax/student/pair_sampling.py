@@ -37,9 +37,9 @@ class Pairs(NamedTuple):
 
 def list_pairs(visible: Bool[Array, "B N Q"]) -> Pairs:
     """The visible pairs, camera by camera."""
-    batch, cameras, queries = visible.shape
+    queries = visible.shape[2]
     size = -(-queries // TILES)
-    flat = visible.reshape(batch, -1)
+    flat = visible.reshape(len(visible), -1)
     length = -(-flat.shape[1] // size) * size
     place = jnp.where(flat, jnp.cumsum(flat, axis=1) - 1, length)
     number = jnp.broadcast_to(np.arange(flat.shape[1], dtype=np.int32), flat.shape)
