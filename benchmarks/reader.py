@@ -24,13 +24,12 @@ def windows_per_second(batches, config) -> float:
 
 
 def main() -> None:
-    from dima_jax.data import frames, loader
+    from dima_jax.data import loader
 
     config = CONFIG.value
-    memory = frames.CACHE_BYTES
-    frames.CACHE_BYTES = 0
+    memory, config.data.cache_gib = config.data.cache_gib, 0.0
     decoding = windows_per_second(loader.train_batches(config), config)
-    frames.CACHE_BYTES = memory
+    config.data.cache_gib = memory
     batches = loader.train_batches(config)
     for _ in range(-(-loader.num_train_windows(config) // config.data.batch_size)):
         next(batches)

@@ -156,6 +156,7 @@ def data() -> ConfigDict:
             train_split="train",
             val_split="val",
             history=3,  # frames before the current one (VAD-Base: queue of 4)
+            drop_history=True,  # VAD's in training: one of history + 1 frames is left out; False: as in evaluation
             future=2,  # frames after it, for D9
             image_scale=0.8,  # of the recorded image
             image_shape=(736, 1280),  # rows, columns after scaling and padding to a multiple of 32
@@ -165,13 +166,17 @@ def data() -> ConfigDict:
             std=(58.395, 57.12, 57.375),
             photometric=True,  # VAD's photometric distortion in training
             grid_mask=0.7,  # probability of GridMask in training; 0 = off
+            flip=0.0,  # probability that a training window is mirrored left-right, without a teacher (data/augment.py)
+            zoom=(1.0, 1.0),  # range of a random scale of a training window's images, which are then cropped by chance
+            color=0.0,  # strength of a fast color distortion in training, 1 = the ranges of `photometric`
             max_agents=96,  # padding G
             max_map=64,  # padding L
             max_text=256,  # padding S
-            ego_status=True,  # False: the CAN bus input is all zeros (control)
+            ego_status="full",  # CAN bus input: VAD's, or "speed" alone, or "none": all zeros (docs/vad.md#can-bus)
             command=True,  # False: every command is "straight" (control)
             batch_size=8,  # windows per step, all devices together
             workers=8,  # reader threads
+            cache_gib=1.0,  # memory of a reader for decoded frames: a small data set stays in it whole
         )
     )
 

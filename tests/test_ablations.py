@@ -39,7 +39,8 @@ ROWS = {  # {row: (config lines, terms that are left)}
     "8 all": ({}, ALL),
     "KL only": (off("language", *PLAN, *SURROGATES), STUDENT | {"distill"}),
     "no KL": (off("distill"), ALL - {"distill"}),
-    "ego status off": ({"data.ego_status": False}, ALL),
+    "ego status off": ({"data.ego_status": "none"}, ALL),
+    "speed only": ({"data.ego_status": "speed"}, ALL),
     "command off": ({"data.command": False}, ALL),
     "BEV tokens only": ({"teacher.tokens": ("bev",)}, ALL),
 }
@@ -134,7 +135,9 @@ def test_what_is_hidden_is_zero_and_what_is_seen_is_untouched(visible):
 
 def test_the_inputs_that_are_off_are_constant():
     can_bus = [np.arange(18.0) + i for i in range(3)]
-    assert loader.can_bus_input(can_bus, True).any() and not loader.can_bus_input(can_bus, False).any()
+    seen = {status: loader.can_bus_input(can_bus, status, range(3)) for status in loader.EGO_STATUS}
+    assert np.flatnonzero(seen["full"].any(axis=0)).tolist() == list(range(18))
+    assert np.flatnonzero(seen["speed"].any(axis=0)).tolist() == [0, 13] and not seen["none"].any()
     given = [loader.command_input(i, True).argmax() for i in range(3)]
     withheld = {int(loader.command_input(i, False).argmax()) for i in range(3)}
     assert given == [0, 1, 2] and withheld == {loader.STRAIGHT}

@@ -13,8 +13,6 @@ from dima_jax.constants import CAMERAS
 from dima_jax.data import features, transforms
 from dima_jax.data.records import Records
 
-CACHE_BYTES = 1 << 30
-
 
 class KeyFrame(NamedTuple):
     """One record, its images decoded.
@@ -32,17 +30,18 @@ class KeyFrame(NamedTuple):
 class Frames:
     """The key frames of a split by record number; safe to use from several threads.
 
-    scale, valid_shape, shape, color_order: see `transforms.resize_pad`. keep_jpegs: leave the files in the record.
+    scale, valid_shape, shape, color_order: see `transforms.resize_pad`. cache_gib: memory for frames that stay decoded.
+    keep_jpegs: leave the files in the record.
     """
 
-    def __init__(self, records: Records, scale, valid_shape, shape, color_order, keep_jpegs=False):
+    def __init__(self, records: Records, scale, valid_shape, shape, color_order, cache_gib: float, keep_jpegs=False):
         features.features()  # now: tensorflow-datasets imports lazily, and not safely from several threads
         self.records = records
         self._image_options = (scale, valid_shape, shape, color_order)
         self._scale, self._keep_jpegs = scale, keep_jpegs
         self._cache: OrderedDict[int, KeyFrame] = OrderedDict()
         self._lock = threading.Lock()
-        self._room = CACHE_BYTES
+        self._room = int(cache_gib * 2**30)
 
     def __getitem__(self, i: int) -> KeyFrame:
         with self._lock:

@@ -1,7 +1,7 @@
 """Batches for training: windows of key frames in one endless shuffled order, read ahead by threads.
 
 The order depends on the seed alone: every epoch is a permutation of all windows, the next epoch another. A window's
-random choices (history, distortion, question) depend on the seed and its place in that order. So the reader's whole
+random choices (history, question, distortion, augmentation) depend on the seed and its place in that order. So the reader's whole
 state is one integer, the number of windows consumed, whatever the batch size, the number of processes or of threads.
 """
 
@@ -13,8 +13,8 @@ import jax
 import numpy as np
 from absl import logging
 
-from dima_jax.constants import COMMANDS
-from dima_jax.data import questions, targets, transforms, windows
+from dima_jax.constants import COMMANDS, STEP_SECONDS
+from dima_jax.data import augment, questions, targets, transforms, windows
 from dima_jax.data.fake_batch import example, spec
 from dima_jax.data.frames import Frames, KeyFrame
 from dima_jax.data.prompts import edit_texts, load_tokenizer
@@ -25,6 +25,8 @@ from dima_jax.types import Batch, EditText, Text
 __all__ = ["TrainWindows", "example", "num_train_windows", "spec", "train_batches"]
 
 STRAIGHT = COMMANDS.index("straight")
+FORWARD_SPEED = 13  # index in the CAN bus
+EGO_STATUS = ("full", "speed", "none")
 _END = 2**62  # of the endless order
 
 
@@ -37,7 +39,8 @@ def train_batches(config, position: int = 0) -> Iterator[Batch]:
     """Endless batches of numpy arrays, starting with window `position` of the order.
 
     Each process gets its own share of `config.data.batch_size`; the shares of all processes make the batch.
-    Raises UserError for missing or damaged records and for a config that does not fit them.
+    Raises UserError for missing or damaged records, and for a config that does not fit them or asks for an augmentation
+    that cannot be.
     """
     processes, process = jax.process_count(), jax.process_index()
     share, rest = divmod(config.data.batch_size, processes)
@@ -58,12 +61,15 @@ class TrainWindows:
     """
 
     def __init__(self, config):
+        augment.check(config)
         data, student = config.data, config.student
         self.config, self.seed = data, config.seed
         self.pc_range, self.num_points = student.pc_range, student.num_points
         records = Records(data.path, data.train_split)
         self.records = records
-        self.frames = Frames(records, data.image_scale, data.valid_shape, data.image_shape, data.color_order)
+        self.frames = Frames(
+            records, data.image_scale, data.valid_shape, data.image_shape, data.color_order, data.cache_gib
+        )
         self.tokenizer = load_tokenizer(config.teacher.tokenizer)
         self.edit_text = EditText(*edit_texts(self.tokenizer, data.max_text)[:3])
         self.cut: collections.Counter = collections.Counter()
@@ -80,7 +86,7 @@ class TrainWindows:
         rng = np.random.default_rng((self.seed, position))
         data = self.config
         frame_index, scene_length = self.records.frames[record], self.records.lengths[record]
-        window = windows.window(record, frame_index, scene_length, data.history, data.future, rng)
+        window = windows.window(record, frame_index, scene_length, data.history, data.future, rng, data.drop_history)
         frames = [self.frames[int(i)] for i in window.records]
         current = frames[data.history]
         agents, agents_cut = targets.agent_targets(current.record["agents"], "train", self.pc_range, data.max_agents)
@@ -88,10 +94,10 @@ class TrainWindows:
         text = questions.choose(current.record, self.tokenizer, data.max_text, rng)
         self._count(max_agents=agents_cut, max_map=lines_cut, max_text=text.cut)
         ego = current.record["ego"]
-        return Batch(
+        window_batch = Batch(
             images=self._images(frames, window.mask, rng),
             lidar2img=np.stack([frame.lidar2img for frame in frames]).astype(np.float32),
-            can_bus=can_bus_input([frame.record["can_bus"] for frame in frames], data.ego_status),
+            can_bus=can_bus_input([frame.record["can_bus"] for frame in frames], data.ego_status, window.records),
             frame_mask=window.mask,
             frame_to_current=_to_current(frames, current),
             command=command_input(ego["command"], data.command),
@@ -102,6 +108,7 @@ class TrainWindows:
             edit_text=self.edit_text,
             index=np.int32(record),
         )
+        return augment.augment(window_batch, data, self.pc_range, rng)
 
     def _images(self, frames: list[KeyFrame], mask: np.ndarray, rng) -> np.ndarray:
         """[T, N, H, W, 3] uint8: past and present distorted camera by camera, the future as it is, black where absent."""
@@ -121,10 +128,25 @@ class TrainWindows:
             self.cut[key] += number
 
 
-def can_bus_input(can_bus: list[np.ndarray], ego_status: bool) -> np.ndarray:
-    """Absolute CAN bus of frames in a row to [T, 18] float32 as the student reads it; all zeros without ego status."""
-    deltas = windows.can_bus_deltas(np.stack(can_bus)).astype(np.float32)
-    return deltas if ego_status else np.zeros_like(deltas)
+def can_bus_input(can_bus: list[np.ndarray], ego_status: str, records) -> np.ndarray:
+    """Absolute CAN bus of frames in a row, each [18], to [T, 18] float32 as the student reads it.
+
+    ego_status, of config.data: "full", VAD's input (docs/vad.md#can-bus); "speed", the forward speed alone, and straight
+    ahead along global x the way it makes since the frame before, so that the previous BEV is moved by it; "none", all
+    zeros. With full status a planner that sees nothing is good already, so only the others show what images bring.
+    records [T]: the frames' record numbers, consecutive every STEP_SECONDS. Raises UserError for another ego_status.
+    """
+    if ego_status not in EGO_STATUS:
+        raise UserError(f"config.data.ego_status={ego_status!r}: set it to one of {', '.join(map(repr, EGO_STATUS))}")
+    absolute = np.stack(can_bus)
+    if ego_status == "full":
+        return windows.can_bus_deltas(absolute).astype(np.float32)
+    result = np.zeros(absolute.shape, np.float32)
+    if ego_status == "speed":
+        speed = absolute[:, FORWARD_SPEED]
+        result[:, FORWARD_SPEED] = speed
+        result[:, 0] = speed * STEP_SECONDS * np.diff(records, prepend=records[0])
+    return result
 
 
 def command_input(command: int, given: bool) -> np.ndarray:

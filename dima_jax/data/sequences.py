@@ -67,7 +67,13 @@ class Drives:
         self.pc_range, self.num_points = config.student.pc_range, config.student.num_points
         self.records = Records(data.path, split)
         self.frames = Frames(
-            self.records, data.image_scale, data.valid_shape, data.image_shape, data.color_order, keep_jpegs=True
+            self.records,
+            data.image_scale,
+            data.valid_shape,
+            data.image_shape,
+            data.color_order,
+            data.cache_gib,
+            keep_jpegs=True,
         )
 
     def __len__(self) -> int:
@@ -80,11 +86,12 @@ class Drives:
     def __getitem__(self, i: int) -> DriveFrame:
         data, key_frame = self.config, self.frames[i]
         record, cameras = key_frame.record, key_frame.record["cameras"]
-        before = self.frames[i - 1].record if record["frame_index"] else record
+        first = i - 1 if record["frame_index"] else i
+        before = self.frames[first].record
         frame = Frame(
             images=key_frame.images,
             lidar2img=key_frame.lidar2img.astype(np.float32),
-            can_bus=can_bus_input([before["can_bus"], record["can_bus"]], data.ego_status)[1],
+            can_bus=can_bus_input([before["can_bus"], record["can_bus"]], data.ego_status, [first, i])[1],
             command=command_input(record["ego"]["command"], data.command),
         )
         most = (max(data.max_agents, len(record["agents"]["boxes"])), max(data.max_map, len(record["map"]["lengths"])))

@@ -1,8 +1,8 @@
 """Which key frames make a training sample, and what changes when they stand in a row (docs/vad.md#windows).
 
-A window is history + 1 + future key frames of one scene. The history is VAD's: of the history + 1 frames before the
-current one, one is left out by chance. A frame before the start of the scene is replaced by the next later one of the
-window; a frame after its end is absent.
+A window is history + 1 + future key frames of one scene. The history is VAD's (of the history + 1 frames before the
+current one, one is left out by chance) or the one that evaluation has: the frames directly before. A frame before the
+start of the scene is replaced by the next later one of the window; a frame after its end is absent.
 """
 
 from typing import NamedTuple
@@ -17,14 +17,18 @@ class Window(NamedTuple):
     mask: np.ndarray
 
 
-def window(record: int, frame_index: int, scene_length: int, history: int, future: int, rng) -> Window:
+def window(
+    record: int, frame_index: int, scene_length: int, history: int, future: int, rng, drop_history: bool
+) -> Window:
     """The window around the current frame `record`, which is number `frame_index` of its scene.
 
     The records of a scene are consecutive. A gap in the history repeats the next frame, a gap in the future the current
-    one (to be blanked); both are False in the mask. rng: numpy Generator.
+    one (to be blanked); both are False in the mask. rng: numpy Generator. drop_history: leave one of the history + 1
+    frames out, else the earliest; rng draws either way, so that the rest of a window does not depend on it.
     """
     candidates = np.arange(-history - 1, 0)
-    past = np.delete(candidates, rng.integers(history + 1)) if history else candidates[:0]
+    left_out = rng.integers(history + 1) if history else 0
+    past = np.delete(candidates, left_out if drop_history else 0)
     steps = np.concatenate([past, np.arange(future + 1)])
     mask = (frame_index + steps >= 0) & (frame_index + steps < scene_length)
     following = 0

@@ -4,13 +4,15 @@ import itertools
 import shutil
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dima_jax.data import loader, sequences
+from dima_jax.data import augment, loader, sequences
 from dima_jax.data.prompts import ByteTokenizer
 from dima_jax.data.records import Records, shard_name, walk
 from dima_jax.errors import UserError
+from dima_jax.student import bev_geometry
 
 
 def take(config, position, count):
@@ -28,7 +30,8 @@ def test_batch_agrees_with_spec(config):
 
 
 def test_resume_gives_exactly_the_next_windows(config):
-    config.data.photometric = True
+    config.teacher.enabled = False
+    config.data.update(photometric=True, flip=0.5, zoom=(0.8, 1.2), color=0.5)
     straight = take(config, 0, 5)
     for ours, theirs in zip(straight[3:], take(config, 3 * config.data.batch_size, 2), strict=True):
         same(ours, theirs)
@@ -61,10 +64,47 @@ def test_window_is_relative_to_its_current_frame(config):
 
 
 def test_controls_hide_status_and_command(config):
-    config.data.update(ego_status=False, command=False)
+    config.data.update(ego_status="none", command=False)
     (batch,) = take(config, 0, 1)
     assert not batch.can_bus.any()
     assert (batch.command == (0, 0, 1)).all()
+
+
+def test_speed_arm_moves_the_bev_straight_ahead():
+    """By the way made since the frame before: none in the first frame, none in a repeated one, twice over a gap."""
+    can_bus = np.random.default_rng(0).normal(size=(4, 18))
+    can_bus[:, 13] = 3.0, 3.0, 4.0, 5.0
+    seen = loader.can_bus_input(list(can_bus), "speed", [7, 7, 8, 10])
+    np.testing.assert_array_equal(seen[:, 13], can_bus[:, 13])
+    shift = np.asarray(bev_geometry.ego_shift(jnp.asarray(seen), (-15, -30, -2, 15, 30, 2)))
+    np.testing.assert_allclose(shift * (30, 60), [(0, 0), (0, 0), (0, 2), (0, 5)], atol=1e-6)
+
+
+def test_forward_speed_is_where_the_record_has_it(config):
+    """The recorded drives are nearly straight, so it is the way made in half a second."""
+    config.data.ego_status = "speed"
+    for frame in itertools.islice(sequences.iterate_scenes(config, "val"), 1, None):
+        can_bus = frame.frame.can_bus[0]
+        np.testing.assert_allclose(can_bus[13], frame.speed, atol=0.3)
+        np.testing.assert_allclose(can_bus[0], 0.5 * can_bus[13], rtol=1e-6)
+
+
+@pytest.mark.parametrize("value", [True, False, "all"])
+def test_unknown_ego_status_names_the_words(config, value):
+    with config.ignore_type():
+        config.data.ego_status = value
+    with pytest.raises(UserError, match=r"data.ego_status=.*: set it to one of 'full', 'speed', 'none'"):
+        loader.TrainWindows(config).sample(0)
+
+
+def test_augmentation_reaches_the_batch(config):
+    config.teacher.enabled = False
+    plain = loader.TrainWindows(config).sample(3)
+    config.data.flip = 1.0
+    same(loader.TrainWindows(config).sample(3), augment.flip(plain, config.data.valid_shape, config.student.pc_range))
+    config.data.zoom = (0.0, 1.0)
+    with pytest.raises(UserError, match="zoom"):
+        loader.train_batches(config)
 
 
 def test_cut_targets_are_counted(config, monkeypatch):

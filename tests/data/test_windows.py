@@ -8,20 +8,34 @@ from dima_jax.data.windows import can_bus_deltas, window
 
 def test_history_leaves_out_one_of_the_candidates():
     rng = np.random.default_rng(0)
-    seen = {tuple(window(20, 10, 40, 3, 2, rng).records - 20) for _ in range(200)}
+    seen = {tuple(window(20, 10, 40, 3, 2, rng, True).records - 20) for _ in range(200)}
     candidates = {-4, -3, -2, -1}
     assert seen == {(*sorted(candidates - {left_out}), 0, 1, 2) for left_out in candidates}
 
 
-def test_window_without_history_or_future_is_the_frame():
-    assert window(5, 3, 9, 0, 0, np.random.default_rng(0)).records.tolist() == [5]
+def test_history_of_evaluation_is_directly_before():
+    rng = np.random.default_rng(0)
+    assert {tuple(window(20, 10, 40, 3, 2, rng, False).records - 20) for _ in range(20)} == {(-3, -2, -1, 0, 1, 2)}
+    assert window(21, 1, 40, 3, 0, rng, False).records.tolist() == [20, 20, 20, 21]
+
+
+def test_what_follows_the_window_is_drawn_alike():
+    first, second = np.random.default_rng(0), np.random.default_rng(0)
+    window(20, 10, 40, 3, 2, first, True)
+    window(20, 10, 40, 3, 2, second, False)
+    assert first.random() == second.random()
+
+
+@pytest.mark.parametrize("drop_history", [True, False])
+def test_window_without_history_or_future_is_the_frame(drop_history):
+    assert window(5, 3, 9, 0, 0, np.random.default_rng(0), drop_history).records.tolist() == [5]
 
 
 @pytest.mark.parametrize("frame_index", range(4))
 def test_gap_before_the_scene_repeats_the_next_frame(frame_index):
     rng = np.random.default_rng(frame_index)
     for _ in range(50):
-        records, mask = window(100 + frame_index, frame_index, 40, 3, 2, rng)
+        records, mask = window(100 + frame_index, frame_index, 40, 3, 2, rng, True)
         assert records.min() >= 100, "a frame of another scene"
         assert mask[3:].all()
         for t in range(3):
@@ -31,7 +45,7 @@ def test_gap_before_the_scene_repeats_the_next_frame(frame_index):
 
 
 def test_future_ends_with_the_scene():
-    records, mask = window(38, 38, 40, 1, 2, np.random.default_rng(0))
+    records, mask = window(38, 38, 40, 1, 2, np.random.default_rng(0), True)
     assert mask.tolist() == [True, True, True, False]
     assert records[1:].tolist() == [38, 39, 38]
 

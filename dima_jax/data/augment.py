@@ -1,0 +1,159 @@
+"""Augmentation of training windows, all off in VAD: mirror, zoom, colors. numpy and OpenCV only.
+
+* `flip` mirrors a whole window, as if the recorded world and the car had been mirrored left-right: x -> -x in every
+  LiDAR frame, y -> -y in the ego's and the global frame. Each camera shows its mirror image and takes the place of its
+  counterpart. Questions say left and right and cannot be mirrored, so there is no flip with a teacher.
+* `zoom` scales and crops all images by one draw, and their matrices with them (as BEVDet does, arXiv 2112.11790).
+* `recolor` changes brightness, contrast, saturation and hue by one matrix: for small images far faster than
+  `transforms.photometric`, which draws anew for each camera and works in HSV.
+
+Zoom and colors leave the frames after the current one as they are: these are targets of the teacher, to be seen as in
+evaluation (as with `photometric`). Pixel i covers [i, i + 1), as for `bev_geometry.project_pillars`.
+"""
+
+import cv2
+import numpy as np
+
+from dima_jax import geometry
+from dima_jax.constants import CAMERAS, COMMANDS
+from dima_jax.errors import UserError
+from dima_jax.types import Batch
+
+
+def _mirrored(names: tuple[str, ...], left: str, right: str) -> list[int]:
+    """For each name the index of its mirror image."""
+    swapped = [name.replace(left, right) if left in name else name.replace(right, left) for name in names]
+    return [names.index(name) for name in swapped]
+
+
+MIRRORED_CAMERAS = _mirrored(CAMERAS, "LEFT", "RIGHT")
+MIRRORED_COMMANDS = _mirrored(COMMANDS, "left", "right")
+X_SIGN = np.float32([-1, 1])
+MATRIX_SIGN = np.float32([-1, 1, 1, 1])
+BOX_SIGN = np.float32([-1, 1, 1, 1, 1, 1, -1, -1, 1])  # cx; yaw_box (heading -> pi - heading); vx
+# Position in a mirrored global frame; w of the orientation, which stays; acceleration, rotation rate (an axial vector)
+# and velocity in the ego frame; yaw, which is then wrapped; its change.
+CAN_BUS_SIGN = np.float32([1, -1, 1, 1, 1, 1, 1, 1, -1, 1, -1, 1, -1, 1, -1, 1, -1, -1])
+YAW = 16
+BRIGHTNESS, CONTRAST, SATURATION, HUE = 32.0, 0.5, 0.5, np.pi / 10  # largest change, as `transforms.photometric`
+GRAY = np.full((3, 3), 1 / 3)
+ABOUT_GRAY = np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / np.sqrt(3)
+
+
+def check(config) -> None:
+    """Raises UserError if the augmentation that config.data asks for cannot be."""
+    data, student = config.data, config.student
+    if not 0 <= data.flip <= 1:
+        raise UserError(f"config.data.flip={data.flip} is no probability: set it to 0 (off) up to 1")
+    if len(data.zoom) != 2 or not 0 < data.zoom[0] <= data.zoom[1]:
+        raise UserError(
+            f"config.data.zoom={data.zoom} is no range of factors: set it like (0.9, 1.2), or (1.0, 1.0) (off)"
+        )
+    if not 0 <= data.color <= 1:
+        raise UserError(f"config.data.color={data.color} is no strength: set it to 0 (off) up to 1")
+    if data.flip and config.teacher.enabled:
+        raise UserError(
+            f"config.data.flip={data.flip} with a teacher: questions say left and right and cannot be mirrored; set "
+            "config.data.flip=0 or config.teacher.enabled=False"
+        )
+    middle = student.bev_shape[1] / 2
+    if data.flip and (student.pc_range[0] != -student.pc_range[3] or student.rotate_center[0] != middle):
+        raise UserError(
+            f"config.data.flip={data.flip} needs a BEV that is its own mirror image: set config.student.pc_range (it is "
+            f"{student.pc_range}) to the same range left and right, and config.student.rotate_center[0] (it is "
+            f"{student.rotate_center[0]}) to {middle:g}"
+        )
+
+
+def augment(batch: Batch, data, pc_range, rng) -> Batch:
+    """A window (without batch axis) augmented by the draws of `rng`, of which there are as many whatever is on.
+
+    data: config.data. The images of `batch` may be overwritten.
+    """
+    flipped, scale, left, top, *color = rng.random(8)
+    seen = batch.images[: data.history + 1]
+    if data.color:
+        recolor(seen, color_matrix(data.color, color), data.valid_shape)
+    if tuple(data.zoom) != (1.0, 1.0):
+        scale = data.zoom[0] + scale * (data.zoom[1] - data.zoom[0])
+        moved = zoom(seen, batch.lidar2img[: data.history + 1], scale, (top, left), data.valid_shape)
+        batch = batch.replace(lidar2img=np.concatenate([moved, batch.lidar2img[data.history + 1 :]]))
+    return flip(batch, data.valid_shape, pc_range) if flipped < data.flip else batch
+
+
+def flip(batch: Batch, valid_shape, pc_range) -> Batch:
+    """The mirror image of a window (any leading axes). Its questions stay as they are.
+
+    The points of every order of a map line are reversed, so that a closed line, which the order set never reverses,
+    turns as recorded ones do; an open line's two orders change places. valid_shape: rows and columns that are not
+    padding, which stays at the right.
+    """
+    columns = valid_shape[1]
+    images = np.take(batch.images, MIRRORED_CAMERAS, axis=-4)
+    for image in images.reshape(-1, *images.shape[-3:]):
+        image[:, :columns] = cv2.flip(image[:, :columns], 1)
+    lidar2img = batch.lidar2img[..., MIRRORED_CAMERAS, :, :] * MATRIX_SIGN
+    lidar2img[..., 0, :] = columns * lidar2img[..., 2, :] - lidar2img[..., 0, :]
+    can_bus = batch.can_bus * CAN_BUS_SIGN
+    can_bus[..., YAW] %= 2 * np.pi
+    agents, lines, ego = batch.agents, batch.map, batch.ego
+    points = lines.points[..., ::-1, :] * X_SIGN
+    normalized = geometry.normalize_xy(points, pc_range)
+    return batch.replace(
+        images=images,
+        lidar2img=lidar2img,
+        can_bus=can_bus,
+        frame_to_current=batch.frame_to_current * MATRIX_SIGN * MATRIX_SIGN[:, None],
+        command=batch.command[..., MIRRORED_COMMANDS],
+        agents=agents.replace(
+            boxes=agents.boxes * BOX_SIGN,
+            future_offsets=agents.future_offsets * X_SIGN,
+            future_yaw=-agents.future_yaw,
+        ),
+        map=lines.replace(
+            points=points,
+            normalized_points=np.where(lines.order_mask[..., None, None], normalized, np.float32(0)),
+        ),
+        ego=ego.replace(
+            future_offsets=ego.future_offsets * X_SIGN,
+            history_offsets=ego.history_offsets * X_SIGN,
+        ),
+    )
+
+
+def zoom(images: np.ndarray, lidar2img: np.ndarray, scale: float, place, valid_shape) -> np.ndarray:
+    """Scales images [..., H, W, 3] uint8 in place and returns lidar2img [..., 4, 4] to their new pixels.
+
+    place: (down, right) in [0, 1], which part of a larger image is kept, or where in the valid rows and columns a
+    smaller one stands; what it leaves is black.
+    """
+    rows, columns = valid_shape
+    down, right = place[0] * (scale - 1) * rows, place[1] * (scale - 1) * columns
+    center = (scale - 1) / 2  # OpenCV counts from the centers of pixels
+    matrix = np.array([[scale, 0, center - right], [0, scale, center - down]])
+    border = cv2.BORDER_REPLICATE if scale >= 1 else cv2.BORDER_CONSTANT
+    for image in images.reshape(-1, *images.shape[-3:]):
+        image[:rows, :columns] = cv2.warpAffine(
+            image[:rows, :columns], matrix, (columns, rows), flags=cv2.INTER_LINEAR, borderMode=border
+        )
+    moved = lidar2img.copy()
+    for row, offset in enumerate((right, down)):
+        moved[..., row, :] = scale * lidar2img[..., row, :] - offset * lidar2img[..., 2, :]
+    return moved
+
+
+def color_matrix(strength: float, draws) -> np.ndarray:
+    """[3, 4]: RGB or BGR (r, g, b, 1) to changed colors. draws: brightness, contrast, saturation, hue in [0, 1]."""
+    brightness, contrast, saturation, hue = (
+        strength * (2 * np.asarray(draws) - 1) * (BRIGHTNESS, CONTRAST, SATURATION, HUE)
+    )
+    saturate = (1 + saturation) * np.eye(3) - saturation * GRAY
+    rotate = np.cos(hue) * np.eye(3) + (1 - np.cos(hue)) * GRAY + np.sin(hue) * ABOUT_GRAY
+    return (1 + contrast) * np.column_stack([rotate @ saturate, np.full(3, brightness)])
+
+
+def recolor(images: np.ndarray, matrix: np.ndarray, valid_shape) -> None:
+    """Applies a color matrix [3, 4] to images [..., H, W, 3] uint8 in place, but not to their padding."""
+    rows, columns = valid_shape
+    for image in images.reshape(-1, *images.shape[-3:]):
+        image[:rows, :columns] = cv2.transform(image[:rows, :columns], matrix)
