@@ -124,22 +124,30 @@ def flip(batch: Batch, valid_shape, pc_range) -> Batch:
 def zoom(images: np.ndarray, lidar2img: np.ndarray, scale: float, place, valid_shape) -> np.ndarray:
     """Scales images [..., H, W, 3] uint8 in place and returns lidar2img [..., 4, 4] to their new pixels.
 
-    place: (down, right) in [0, 1], which part of a larger image is kept, or where in the valid rows and columns a
-    smaller one stands; what it leaves is black.
+    A part of the image fills the valid rows and columns (scale > 1), or the image a part of them and the rest is black.
+    The part is of whole pixels, so rows and columns are scaled by `scale` only nearly; the matrices say by what exactly.
+    place: (down, right) in [0, 1], where the part lies.
     """
-    rows, columns = valid_shape
-    down, right = place[0] * (scale - 1) * rows, place[1] * (scale - 1) * columns
-    center = (scale - 1) / 2  # OpenCV counts from the centers of pixels
-    matrix = np.array([[scale, 0, center - right], [0, scale, center - down]])
-    border = cv2.BORDER_REPLICATE if scale >= 1 else cv2.BORDER_CONSTANT
+    whole = tuple(slice(0, size) for size in valid_shape)
+    part = tuple(_part(size, min(scale, 1 / scale), share) for size, share in zip(valid_shape, place, strict=True))
+    source, target = (part, whole) if scale > 1 else (whole, part)
+    (from_row, rows), (from_column, columns) = ((x.start, x.stop - x.start) for x in source)
+    (to_row, new_rows), (to_column, new_columns) = ((x.start, x.stop - x.start) for x in target)
     for image in images.reshape(-1, *images.shape[-3:]):
-        image[:rows, :columns] = cv2.warpAffine(
-            image[:rows, :columns], matrix, (columns, rows), flags=cv2.INTER_LINEAR, borderMode=border
-        )
-    moved = lidar2img.copy()
-    for row, offset in enumerate((right, down)):
-        moved[..., row, :] = scale * lidar2img[..., row, :] - offset * lidar2img[..., 2, :]
-    return moved
+        scaled = cv2.resize(image[source], (new_columns, new_rows), interpolation=cv2.INTER_LINEAR)
+        image[whole] = 0
+        image[target] = scaled
+    right, down = new_columns / columns, new_rows / rows
+    change = np.eye(4)
+    change[0, [0, 2]] = right, to_column - right * from_column
+    change[1, [1, 2]] = down, to_row - down * from_row
+    return (change @ lidar2img).astype(lidar2img.dtype)
+
+
+def _part(size: int, share: float, place: float) -> slice:
+    length = max(round(size * share), 1)
+    start = round(place * (size - length))
+    return slice(start, start + length)
 
 
 def color_matrix(strength: float, draws) -> np.ndarray:

@@ -5,8 +5,10 @@ Windows overlap, so a frame is wanted up to history + 1 + future times an epoch;
 
 import threading
 from collections import OrderedDict
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
 from dima_jax.constants import CAMERAS
@@ -19,26 +21,38 @@ class KeyFrame(NamedTuple):
 
     record: the dict of `features.decode`, its JPEGs included only if asked for. images: [N, H, W, 3] uint8, scaled and
     padded. lidar2img: [N, 4, 4] float64 to their pixels. lidar2global: [4, 4] float64.
+    derived: what `Frames` was asked to keep of the record.
     """
 
     record: dict
     images: np.ndarray
     lidar2img: np.ndarray
     lidar2global: np.ndarray
+    derived: Any
 
 
 class Frames:
     """The key frames of a split by record number; safe to use from several threads.
 
     scale, valid_shape, shape, color_order: see `transforms.resize_pad`. cache_gib: memory for frames that stay decoded.
-    keep_jpegs: leave the files in the record.
+    keep_jpegs: leave the files in the record. derive: what else to keep of a record, as a tree of arrays.
     """
 
-    def __init__(self, records: Records, scale, valid_shape, shape, color_order, cache_gib: float, keep_jpegs=False):
+    def __init__(
+        self,
+        records: Records,
+        scale,
+        valid_shape,
+        shape,
+        color_order,
+        cache_gib: float,
+        keep_jpegs=False,
+        derive: Callable[[dict], Any] | None = None,
+    ):
         features.features()  # now: tensorflow-datasets imports lazily, and not safely from several threads
         self.records = records
         self._image_options = (scale, valid_shape, shape, color_order)
-        self._scale, self._keep_jpegs = scale, keep_jpegs
+        self._scale, self._keep_jpegs, self._derive = scale, keep_jpegs, derive
         self._cache: OrderedDict[int, KeyFrame] = OrderedDict()
         self._lock = threading.Lock()
         self._room = int(cache_gib * 2**30)
@@ -73,9 +87,11 @@ class Frames:
             np.stack(images),
             transforms.lidar2img(cameras["intrinsics"], cameras["sensor2lidar"], self._scale),
             record["ego2global"] @ record["lidar2ego"],
+            self._derive(record) if self._derive else None,
         )
 
 
 def _size(frame: KeyFrame) -> int:
-    """Bytes of a frame, near enough: its images, and its JPEGs where kept."""
-    return frame.images.nbytes + sum(len(data) for data in frame.record["cameras"].get("images", ()))
+    """Bytes of a frame, near enough: its images, its JPEGs where kept, and the arrays derived."""
+    jpegs = sum(len(data) for data in frame.record["cameras"].get("images", ()))
+    return frame.images.nbytes + jpegs + sum(getattr(leaf, "nbytes", 0) for leaf in jax.tree.leaves(frame.derived))

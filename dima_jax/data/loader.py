@@ -7,6 +7,7 @@ state is one integer, the number of windows consumed, whatever the batch size, t
 
 import collections
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import grain
 import jax
@@ -20,7 +21,7 @@ from dima_jax.data.frames import Frames, KeyFrame
 from dima_jax.data.prompts import edit_texts, load_tokenizer
 from dima_jax.data.records import Records
 from dima_jax.errors import UserError
-from dima_jax.types import Batch, EditText, Text
+from dima_jax.types import AgentTargets, Batch, EditText, MapTargets, Text
 
 __all__ = ["TrainWindows", "example", "num_train_windows", "spec", "train_batches"]
 
@@ -54,6 +55,19 @@ def train_batches(config, position: int = 0) -> Iterator[Batch]:
     return iter(batches.to_iter_dataset(options))
 
 
+class Derived(NamedTuple):
+    """What a window takes of its current record alone, made once while the frame stays in memory: do not write to it.
+
+    agents_cut, map_cut: how many did not fit. questions: see `questions.candidates`.
+    """
+
+    agents: AgentTargets
+    agents_cut: int
+    map: MapTargets
+    map_cut: int
+    questions: tuple[list[tuple[str, str]], ...]
+
+
 class TrainWindows:
     """The endless order of training windows: `sample(position)`, `batch(position, size)`.
 
@@ -68,7 +82,13 @@ class TrainWindows:
         records = Records(data.path, data.train_split)
         self.records = records
         self.frames = Frames(
-            records, data.image_scale, data.valid_shape, data.image_shape, data.color_order, data.cache_gib
+            records,
+            data.image_scale,
+            data.valid_shape,
+            data.image_shape,
+            data.color_order,
+            data.cache_gib,
+            derive=self._derive,
         )
         self.tokenizer = load_tokenizer(config.teacher.tokenizer)
         self.edit_text = EditText(*edit_texts(self.tokenizer, data.max_text)[:3])
@@ -89,10 +109,9 @@ class TrainWindows:
         window = windows.window(record, frame_index, scene_length, data.history, data.future, rng, data.drop_history)
         frames = [self.frames[int(i)] for i in window.records]
         current = frames[data.history]
-        agents, agents_cut = targets.agent_targets(current.record["agents"], "train", self.pc_range, data.max_agents)
-        lines, lines_cut = targets.map_targets(current.record["map"], self.pc_range, self.num_points, data.max_map)
-        text = questions.choose(current.record, self.tokenizer, data.max_text, rng)
-        self._count(max_agents=agents_cut, max_map=lines_cut, max_text=text.cut)
+        known = current.derived
+        text = questions.choose(known.questions, self.tokenizer, data.max_text, rng)
+        self._count(max_agents=known.agents_cut, max_map=known.map_cut, max_text=text.cut)
         ego = current.record["ego"]
         window_batch = Batch(
             images=self._images(frames, window.mask, rng),
@@ -101,14 +120,20 @@ class TrainWindows:
             frame_mask=window.mask,
             frame_to_current=_to_current(frames, current),
             command=command_input(ego["command"], data.command),
-            agents=agents,
-            map=lines,
+            agents=known.agents,
+            map=known.map,
             ego=targets.ego_targets(ego),
             text=Text(*text[:3]),
             edit_text=self.edit_text,
             index=np.int32(record),
         )
         return augment.augment(window_batch, data, self.pc_range, rng)
+
+    def _derive(self, record: dict) -> "Derived":
+        data = self.config
+        agents, agents_cut = targets.agent_targets(record["agents"], "train", self.pc_range, data.max_agents)
+        lines, map_cut = targets.map_targets(record["map"], self.pc_range, self.num_points, data.max_map)
+        return Derived(agents, agents_cut, lines, map_cut, questions.candidates(record))
 
     def _images(self, frames: list[KeyFrame], mask: np.ndarray, rng) -> np.ndarray:
         """[T, N, H, W, 3] uint8: past and present distorted camera by camera, the future as it is, black where absent."""

@@ -17,16 +17,21 @@ TURN = math.radians(20)  # heading change over the known future that makes a tur
 BRAKE = 1.5  # meters per second lost or won over the known future
 
 
-def choose(record: dict, tokenizer, max_text: int, rng) -> Tokens:
+def candidates(record: dict) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    """All (question, answer) pairs about a frame: DriveLM's, and those made by rule."""
+    return list(zip(record["qa"]["questions"], record["qa"]["answers"], strict=True)), rule_questions(record)
+
+
+def choose(kinds, tokenizer, max_text: int, rng) -> Tokens:
     """A question about the frame with its answer, tokenized; by chance among those that fit into max_text.
 
-    DriveLM's come first. If nothing fits, the shortest is cut and says so (`Tokens.cut`).
+    kinds: what `candidates` returns; the first kind that fits is taken. If nothing fits, the shortest is cut and says so
+    (`Tokens.cut`).
     """
-    pairs = list(zip(record["qa"]["questions"], record["qa"]["answers"], strict=True))
     tried = []
-    for candidates in (pairs, rule_questions(record)):
-        for i in rng.permutation(len(candidates)):
-            tried.append(tokenize(tokenizer, *candidates[i], max_text))
+    for pairs in kinds:
+        for i in rng.permutation(len(pairs)):
+            tried.append(tokenize(tokenizer, *pairs[i], max_text))
             if not tried[-1].cut:
                 return tried[-1]
     return min(tried, key=lambda tokens: tokens.cut)

@@ -63,6 +63,14 @@ def test_window_is_relative_to_its_current_frame(config):
         assert not batch.can_bus[:, 0, [0, 1, 2, 17]].any()
 
 
+def test_history_of_evaluation_is_the_frame_before(config):
+    config.data.drop_history = False
+    order = loader.TrainWindows(config)
+    for sample in map(order.sample, range(8)):
+        way = -sample.ego.history_offsets[1] if sample.frame_mask[0] else (0, 0)
+        np.testing.assert_allclose(sample.frame_to_current[0, :2, 3], way, atol=1e-4)
+
+
 def test_controls_hide_status_and_command(config):
     config.data.update(ego_status="none", command=False)
     (batch,) = take(config, 0, 1)

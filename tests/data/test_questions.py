@@ -50,7 +50,7 @@ def test_drivelm_comes_first_and_the_choice_follows_the_rng():
 
 
 def choose(known, seed):
-    return questions.choose(known, ByteTokenizer(), 96, np.random.default_rng(seed))
+    return questions.choose(questions.candidates(known), ByteTokenizer(), 96, np.random.default_rng(seed))
 
 
 def test_a_question_that_does_not_fit_gives_way():
