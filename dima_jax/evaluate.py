@@ -1,13 +1,14 @@
 """Drives the student through a split, frame by frame with its own previous BEV, and prints the planning tables.
 
     python -m dima_jax.evaluate                                    the student of the last run, with that run's config
-    python -m dima_jax.evaluate --checkpoint=runs/base --figures=4 --blank_images
+    python -m dima_jax.evaluate --checkpoint=runs/base --figures=4 --blank_images --other_images
     python -m dima_jax.evaluate --checkpoint=runs/base --dual           beside it, student and teacher together
 
-Every number is printed with its protocol's name, the sample count and the seed, beside control planners that see
-nothing: the recorded path, constant velocity, going straight; with --blank_images also the same student fed black
-images; with --dual also DiMA-Dual and the teacher alone, which need the LLM in every frame. Writes the same as JSON
-(--out), one picture per scene for the first --figures scenes, and what is printed to `evaluate.log`.
+Every number is printed with its protocol's name, the sample count and the seed, beside planners that see nothing: the
+recorded path, constant velocity, constant turn rate, going straight, standing still, and an MLP that is given what the
+student is given of the ego (fitted on the training split in seconds). On request also the same student fed black
+images, or another scene's, and DiMA-Dual and the teacher alone, which need the LLM in every frame. Intervals are 95 %,
+by resampling scenes. Writes the same as JSON (--out), pictures (--figures), and what is printed to `evaluate.log`.
 """
 
 import json
@@ -16,6 +17,7 @@ from pathlib import Path
 from absl import flags
 
 from dima_jax import cli
+from dima_jax.errors import UserError
 
 
 def main() -> None:
@@ -33,11 +35,13 @@ def main() -> None:
         config,
         split,
         blank_images=BLANK.value,
+        other_images=OTHER.value,
         dual=evaluation.load_dual(run, config) if DUAL.value else None,
-        num_widest=FIGURES.value,
+        blind=fit_blind(config),
+        num_pictures=FIGURES.value,
     )
-    for driven in scores.widest:
-        report.draw(driven, policy.info.pc_range, run / "figures")
+    for picture in scores.pictures:
+        report.draw(picture.driven, policy.info.pc_range, run / "figures", picture.name, picture.note)
     result = scores.result | {"checkpoint": str(run), "step": policy.student.step, "seed": config.seed, "split": split}
     out = Path(OUT.value) if OUT.value else run / "evaluation.json"
     out.write_text(json.dumps(result, indent=2))
@@ -47,6 +51,20 @@ def main() -> None:
         print(f"pictures: {run / 'figures'}")
 
 
+def fit_blind(config):
+    """A `BlindPlanner`; None, and a line that says why, where there are no records to fit it on."""
+    from dima_jax.blind_planner import BlindPlanner
+
+    split = config.data.train_split
+    try:
+        blind = BlindPlanner(config, split)
+    except UserError as error:
+        print(f"no blind MLP beside the student: {error}")
+        return None
+    print(f"{blind.name}: fitted on {blind.num_frames} frames of split {split} in {blind.seconds:.1f} s")
+    return blind
+
+
 if __name__ == "__main__":  # flags belong to the command: several commands may be imported side by side
     CONFIG = cli.define_config()
     CHECKPOINT = flags.DEFINE_string(
@@ -54,9 +72,14 @@ if __name__ == "__main__":  # flags belong to the command: several commands may 
     )
     SPLIT = flags.DEFINE_string("split", None, "Split to drive; default: the config's val split.")
     BLANK = flags.DEFINE_boolean("blank_images", False, "Add the row of the same student fed black images.")
+    OTHER = flags.DEFINE_boolean(
+        "other_images", False, "Add the row of the same student fed the images of the next scene of the split."
+    )
     DUAL = flags.DEFINE_boolean(
         "dual", False, "Add DiMA-Dual, student and teacher together, and the teacher alone: the LLM in every frame."
     )
-    FIGURES = flags.DEFINE_integer("figures", 0, "Draw one frame of each of the first N scenes.")
+    FIGURES = flags.DEFINE_integer(
+        "figures", 0, "Draw one frame of each of the first N scenes, and of the median and the worst scene by L2."
+    )
     OUT = flags.DEFINE_string("out", None, "JSON of all tables; default: evaluation.json in the checkpoint's folder.")
     cli.run(main)

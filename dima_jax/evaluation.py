@@ -1,83 +1,99 @@
-"""Drives a policy through a split, scene by scene in order of time, and scores what it plans and finds.
+"""Scores a policy over a split: what it plans beside the control planners, what it finds, and how sure the numbers are.
 
-Beside the student stand control planners that see nothing: the recorded path, constant velocity, going straight; on
-request also the same student on black images, and DiMA-Dual with the teacher. Pictures and tables: `report.py`.
+Driving is in `driving.py`, the controls in `controls.py` and `blind_planner.py`; tables: `report.py`. Frames are scored
+one by one; no image is kept.
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from ml_collections import ConfigDict
-from tqdm import tqdm
 
-from dima_jax import weights
-from dima_jax.constants import COMMANDS, STEP_SECONDS
+from dima_jax import subsets, weights
+from dima_jax.blind_planner import BlindPlanner
 from dima_jax.data import sequences
-from dima_jax.detections import Agents, Lines, recorded_agents, recorded_lines
+from dima_jax.driving import Drive, drive
 from dima_jax.errors import UserError
-from dima_jax.metrics import perception, planning
-from dima_jax.policy import Frame, Policy
+from dima_jax.highlights import Highlights, Picture
+from dima_jax.metrics import bootstrap, perception, planning
+from dima_jax.policy import Policy
 
-
-class Drive(NamedTuple):
-    """One key frame that was driven. plans: [F, 2] meters by planner; recorded_path: [F, 2] meters.
-
-    predicted: what the student found; recorded: what was there.
-    """
-
-    frame: sequences.DriveFrame
-    plans: dict[str, np.ndarray]
-    recorded_path: np.ndarray
-    predicted: tuple[Agents, Lines]
-    recorded: tuple[Agents, Lines]
+__all__ = ["Drive", "Scores", "drive", "evaluate", "load_dual"]
 
 
 class Scores(NamedTuple):
-    """result: {"planning": {subset: {planner: {protocol: row}}}, "perception", "protocols", "student"[, "dual"]}.
-
-    widest: of each of the first scenes, the frame whose recorded path goes farthest to a side.
+    """result: {"planning": {subset: {planner: {protocol: row}}}, "perception", "intervals", "protocols", "student"[,
+    "blind"][, "dual"]}; what is in "intervals": `bootstrap`. pictures: what should be drawn.
     """
 
     result: dict
-    widest: list[Drive]
+    pictures: list[Picture]
 
 
 def evaluate(
-    policy: Policy, config: ConfigDict, split: str, *, blank_images: bool = False, dual=None, num_widest: int = 0
+    policy: Policy,
+    config: ConfigDict,
+    split: str,
+    *,
+    blank_images: bool = False,
+    other_images: bool = False,
+    dual=None,
+    blind: BlindPlanner | None = None,
+    num_pictures: int = 0,
 ) -> Scores:
-    """Scores of a policy in JAX over a split; arguments as in `drive`. num_widest: how many scenes' frames are kept.
+    """Scores of a policy in JAX over a split; arguments as in `drive`. num_pictures: see `Highlights`.
 
     UserError if the records are missing, damaged or empty.
     """
-    scores: dict[str, list] = {}
-    subsets: dict[str, list[bool]] = {"all frames": [], "turning frames": []}
-    widest: dict[str, Drive] = {}
-    perceived = []
-    for driven in drive(policy, config, split, blank_images=blank_images, dual=dual):
+    scores: dict[str, list[planning.FrameScore]] = {}
+    perceived: list[perception.FrameScore] = []
+    scenes: list[str] = []
+    members: list[list[str]] = []
+    highlights = Highlights(num_pictures)
+    blind_errors: list[np.ndarray] = []  # of each counted frame: [SEEDS, F] meters
+    options = dict(blank_images=blank_images, other_images=other_images, dual=dual, blind=blind)
+    for driven in drive(policy, config, split, **options):
+        frame = driven.frame
+        scenes.append(frame.scene)
+        members.append(subsets.subsets_of(frame))
         perceived.append(perception.score_frame(*driven.predicted, *driven.recorded, policy.info.pc_range))
-        occupied = planning.occupancy(*agents_of(driven.frame))
+        occupied = planning.occupancy(*agents_of(frame))
         for name, waypoints in driven.plans.items():
-            score = planning.score_frame(waypoints, driven.recorded_path, occupied, counted=driven.frame.future_valid)
+            score = planning.score_frame(waypoints, driven.recorded_path, occupied, counted=frame.future_valid)
             scores.setdefault(name, []).append(score)
-        mark_subsets(subsets, driven.frame)
-        keep_widest(widest, driven, num_widest)
+        if frame.future_valid and blind is not None:
+            blind_errors.append(np.linalg.norm(blind(frame.frame) - driven.recorded_path, axis=-1))
+        highlights.add(driven, float(bootstrap.l2_columns([scores["student"][-1].l2])[0, -1]))
     if not scores:
         raise UserError(f"split {split!r} of {config.data.path} has no frames")
-    tables = {
-        subset: {name: planning.summarize(rows, mask) for name, rows in scores.items()}
-        for subset, mask in subsets.items()
-    }
+    masks = subsets.masks(members)
     result = {
-        "planning": tables,
+        "planning": {
+            subset: {name: planning.summarize(rows, mask) for name, rows in scores.items()}
+            for subset, mask in masks.items()
+        },
         "perception": perception.summarize(perceived),
+        "intervals": {
+            "planning": {subset: bootstrap.planning_intervals(scores, scenes, mask) for subset, mask in masks.items()},
+            "perception": bootstrap.perception_intervals(perceived, scenes) | {"scenes": len(set(scenes))},
+        },
         "protocols": planning.PROTOCOLS | perception.PROTOCOLS,
         "student": {"weights": weights.count(policy.student.params)},
     }
+    if blind is not None:
+        result["blind"] = {
+            "planner": blind.name,
+            "frames": blind.num_frames,
+            "seconds": blind.seconds,
+            "l2_avg_of_seeds": {
+                seed: float(bootstrap.l2_columns([errors[i] for errors in blind_errors])[:, -1].mean())
+                for i, seed in enumerate(blind.seeds)
+            },
+        }
     if dual is not None:
         result["dual"] = {"teacher_weights": dual.teacher_weights}
-    return Scores(result, list(widest.values()))
+    return Scores(result, highlights.pictures(sequences.Drives(config, split)))
 
 
 def load_dual(run: Path, config: ConfigDict):
@@ -87,79 +103,8 @@ def load_dual(run: Path, config: ConfigDict):
     return Dual(run, config)
 
 
-def drive(policy: Policy, config: ConfigDict, split: str, *, blank_images: bool = False, dual=None) -> Iterator[Drive]:
-    """Steps the policy through every key frame of a split of `config.data`.
-
-    blank_images: also plan with the same student fed black images. dual: `load_dual`'s, or None.
-    """
-    blank = Policy(policy.student)  # the same weights, a previous BEV of its own
-    previous = None
-    frames = sequences.iterate_scenes(config, split)
-    total = len(sequences.Drives(config, split))
-    for frame in tqdm(frames, total=total, unit="frame", dynamic_ncols=True):
-        if frame.is_first:
-            policy.reset()
-            blank.reset()
-        given = Frame.from_batch(frame.frame)
-        plan = policy.step(given)
-        plans = {"student": plan.waypoints_all[frame.command]}
-        if blank_images:
-            black = blank.step(given._replace(images=np.zeros_like(given.images)))
-            plans["student, blank images"] = black.waypoints_all[frame.command]
-        if dual is not None:
-            plans |= {name: path_of(offsets, frame.command) for name, offsets in dual(policy.student_output).items()}
-        recorded_path = np.cumsum(frame.ego.future_offsets[0], axis=0)
-        plans |= control_plans(frame, previous, recorded_path)
-        previous = frame
-        recorded = recorded_agents(frame.agents, 0), recorded_lines(frame.map, 0)
-        yield Drive(frame, plans, recorded_path, (plan.agents, plan.lines), recorded)
-
-
-def path_of(offsets, command: int) -> np.ndarray:
-    """Positions [F, 2] in meters for a command, of offsets [1, R, F, 2] in meters per step."""
-    return np.cumsum(np.asarray(offsets)[0, command], axis=0)
-
-
-def control_plans(
-    frame: sequences.DriveFrame, previous: sequences.DriveFrame | None, recorded_path: np.ndarray
-) -> dict[str, np.ndarray]:
-    """Plans that need no camera: {name: [F, 2] meters}. previous: the key frame before, whatever its scene.
-
-    Velocity is the move since the previous key frame; in the first frame of a scene, the CAN bus speed straight ahead.
-    """
-    step = np.array([0.0, frame.speed * STEP_SECONDS])
-    if not frame.is_first:
-        here = np.linalg.inv(frame.lidar2global) @ previous.lidar2global[:, 3]
-        step = -here[:2]
-    times = np.arange(1, len(recorded_path) + 1)[:, None]
-    return {
-        "recorded path": recorded_path,
-        "constant velocity": times * step,
-        "go straight": times * np.array([0.0, np.linalg.norm(step)]),
-    }
-
-
 def agents_of(frame: sequences.DriveFrame) -> tuple:
     """The real agents of a frame, as `planning.occupancy` takes them."""
     agents, mask = frame.agents, frame.agents.mask[0]
     fields = (agents.boxes, agents.category, agents.future_offsets, agents.future_mask, agents.future_yaw)
     return tuple(np.asarray(field[0])[mask] for field in fields)
-
-
-def mark_subsets(subsets: dict[str, list[bool]], frame: sequences.DriveFrame) -> None:
-    """Appends whether the frame belongs to each subset; a tag seen for the first time starts a subset of its own."""
-    seen = len(subsets["all frames"])
-    for tag in frame.tags:
-        subsets.setdefault(f"scenes with {tag}", [False] * seen)
-    for name, mask in subsets.items():
-        member = {"all frames": True, "turning frames": COMMANDS[frame.command] != "straight"}
-        mask.append(member.get(name, name.removeprefix("scenes with ") in frame.tags))
-
-
-def keep_widest(widest: dict[str, Drive], driven: Drive, scenes: int) -> None:
-    """Keeps, of each of the first `scenes` scenes, the frame whose recorded path goes farthest to a side."""
-    scene, side = driven.frame.scene, np.abs(driven.recorded_path[-1, 0])
-    if not driven.frame.future_valid or (scene not in widest and len(widest) >= scenes):
-        return
-    if scene not in widest or side > np.abs(widest[scene].recorded_path[-1, 0]):
-        widest[scene] = driven

@@ -1,4 +1,4 @@
-"""What an evaluation shows: tables on the terminal, one picture per scene."""
+"""What an evaluation shows: tables on the terminal, pictures of single frames."""
 
 from pathlib import Path
 
@@ -9,16 +9,24 @@ from rich.table import Table
 
 from dima_jax import figures
 from dima_jax.constants import CAMERAS, COMMANDS
-from dima_jax.evaluation import Drive
-from dima_jax.metrics import planning
+from dima_jax.driving import Drive
+from dima_jax.metrics import bootstrap, planning
+
+COLUMNS = ("1 s", "2 s", "3 s", "avg")
+KEYS = ("1s", "2s", "3s", "avg")
+INTERVALS_OF = "stp3-vad"  # the protocol
 
 
-def draw(driven: Drive, pc_range: tuple[float, ...], folder: Path) -> None:
-    """Writes folder/<scene>.png: cameras with boxes and plan, and the view from above."""
+def draw(driven: Drive, pc_range: tuple[float, ...], folder: Path, name: str = "", note: str = "") -> None:
+    """Writes folder/<name>.png: cameras with boxes and plan, and the view from above.
+
+    name: that of the scene if not given; note: is put before the title.
+    """
     frame = driven.frame
     images = [cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)[..., ::-1] for jpeg in frame.jpegs]
+    title = f"{frame.scene}, frame {frame.frame_index}, command {COMMANDS[frame.command]}"
     figures.draw_scene(
-        folder / f"{frame.scene}.png",
+        folder / f"{name or frame.scene}.png",
         images=dict(zip(CAMERAS, images, strict=True)),
         lidar2img=dict(zip(CAMERAS, frame.camera_matrices, strict=True)),
         plans={name: plan for name, plan in driven.plans.items() if name.startswith("student")},
@@ -28,7 +36,7 @@ def draw(driven: Drive, pc_range: tuple[float, ...], folder: Path) -> None:
         agents=driven.predicted[0],
         lines=driven.predicted[1],
         pc_range=pc_range,
-        title=f"{frame.scene}, frame {frame.frame_index}, command {COMMANDS[frame.command]}",
+        title=f"{note}: {title}" if note else title,
     )
 
 
@@ -36,15 +44,48 @@ def print_tables(result: dict) -> None:
     """Prints `evaluation.Scores.result` with the keys that the command adds: split, seed, checkpoint, step."""
     console = Console(width=max(Console().width, 130))
     where = f"split {result['split']}, seed {result['seed']}"
+    console.print(_perception_table(result, where))
     for protocol in planning.PROTOCOLS:
         console.print(_planning_table(result, protocol, where))
+    console.print(_difference_table(result, where))
+    console.print(_motion_table(result, where))
     for name, row in result["perception"].items():
         values = ", ".join(f"{key} {value:.3g}" for key, value in row.items())
         console.print(f"{name}, protocol {result['protocols'][name]}, {where}: {values}", highlight=False)
+    if "blind" in result:
+        blind = result["blind"]
+        seeds = [*blind["l2_avg_of_seeds"].values()]
+        console.print(
+            f"{blind['planner']}: fitted on {blind['frames']} frames in {blind['seconds']:.1f} s; its row is the fit of "
+            f"seed {next(iter(blind['l2_avg_of_seeds']))}; L2 avg of {len(seeds)} seeds {np.mean(seeds):.3f} m, standard "
+            f"deviation {np.std(seeds, ddof=1):.3f} m",
+            highlight=False,
+        )
     console.print(f"student: {result['student']['weights']:,} weights, step {result['step']} of {result['checkpoint']}")
     if "dual" in result:
         extra = result["dual"]["teacher_weights"]
         console.print(f"planners with the LLM: the teacher's {extra:,} weights run as well, in every frame")
+
+
+def _perception_table(result: dict, where: str) -> Table:
+    """The classes that count, each with its interval."""
+    intervals = result["intervals"]["perception"]
+    frames = result["perception"]["detection"]["frames"]
+    table = Table(
+        title=f"what it finds, {where}: {frames} frames of {intervals['scenes']} scenes", title_justify="left"
+    )
+    for column in ("protocol", "class"):
+        table.add_column(column)
+    for column in ("AP", "95 %"):
+        table.add_column(column, justify="right")
+    for task, classes in bootstrap.HEADLINES.items():
+        for i, name in enumerate(classes):
+            key = f"AP_{name}"
+            value, interval = result["perception"][task][key], _interval(intervals[task][key])
+            title = f"{task}: {result['protocols'][task]}" if i == 0 else ""
+            table.add_row(title, name.replace("_", " "), f"{value:.3f}", interval)
+        table.add_section()
+    return table
 
 
 def _planning_table(result: dict, protocol: str, where: str) -> Table:
@@ -53,13 +94,63 @@ def _planning_table(result: dict, protocol: str, where: str) -> Table:
     table.add_column("frames")
     table.add_column("planner")
     for unit in ("L2 m", "collision %"):
-        for column in ("1 s", "2 s", "3 s", "avg"):
+        for column in COLUMNS:
             table.add_column(f"{unit}\n{column}", justify="right")
+    with_intervals = protocol == INTERVALS_OF
+    if with_intervals:
+        table.add_column("L2 avg\n95 %", justify="right")
     for subset, planners in result["planning"].items():
+        found = result["intervals"]["planning"][subset]
         for i, (name, protocols) in enumerate(planners.items()):
             row = protocols[protocol]
-            cells = [f"{row[f'l2_{key}']:.2f}" for key in ("1s", "2s", "3s", "avg")]
-            cells += [f"{100 * row[f'collision_{key}']:.2f}" for key in ("1s", "2s", "3s", "avg")]
-            table.add_row(f"{subset} ({row['frames']})" if i == 0 else "", name, *cells)
+            cells = [f"{row[f'l2_{key}']:.2f}" for key in KEYS]
+            cells += [f"{100 * row[f'collision_{key}']:.2f}" for key in KEYS]
+            cells += [_interval(found["l2_avg"][name])] if with_intervals else []
+            table.add_row(_subset(subset, row, found) if i == 0 else "", name, *cells)
         table.add_section()
     return table
+
+
+def _difference_table(result: dict, where: str) -> Table:
+    title = f"student minus ..., L2 m, protocol {INTERVALS_OF}, {where}; 95 %, * = the interval excludes zero"
+    table = Table(title=title, title_justify="left")
+    table.add_column("frames")
+    table.add_column("student minus")
+    for column in COLUMNS:
+        table.add_column(column, justify="right")
+    for subset, found in result["intervals"]["planning"].items():
+        row = result["planning"][subset]["student"][INTERVALS_OF]
+        if row["frames"]:
+            for i, (name, columns) in enumerate(found["student_minus"].items()):
+                cells = [_difference(columns[key]["difference"], columns[key]["interval"]) for key in KEYS]
+                table.add_row(_subset(subset, row, found) if i == 0 else "", name, *cells)
+            table.add_section()
+    return table
+
+
+def _motion_table(result: dict, where: str) -> Table:
+    """The student's motion beside the predictor that leaves every agent where it is."""
+    table = Table(title=f"motion ({result['protocols']['motion']}), {where}", title_justify="left")
+    table.add_column("predictor")
+    rows = {name: result["perception"][name] for name in ("motion", "zero motion")}
+    columns = [key for key in rows["motion"] if key != "frames"]
+    for column in columns:
+        metric, _, kind = column.partition("_")
+        table.add_column(f"{kind}\n{metric}", justify="right")
+    for title, row in (("student", rows["motion"]), ("zero motion", rows["zero motion"])):
+        table.add_row(title, *(f"{row[column]:.3f}" for column in columns))
+    return table
+
+
+def _subset(name: str, row: dict, found: dict) -> str:
+    scenes = "1 scene" if found["scenes"] == 1 else f"{found['scenes']} scenes"
+    return f"{name} ({row['frames']}, {scenes})"
+
+
+def _interval(ends: list[float] | None) -> str:
+    return "< 2 scenes" if ends is None else f"{ends[0]:.2f} .. {ends[1]:.2f}"
+
+
+def _difference(value: float, ends: list[float] | None) -> str:
+    excludes_zero = ends is not None and (ends[0] > 0 or ends[1] < 0)
+    return f"{value:+.2f} ({_interval(ends)}){'*' if excludes_zero else ' '}"

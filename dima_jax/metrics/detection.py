@@ -19,6 +19,7 @@ from dima_jax.constants import AGENT_CLASSES
 from dima_jax.detections import Agents
 
 PROTOCOL = "center-distance AP (0.5/1/2/4 m, pc_range rectangle)"
+CLASSES = AGENT_CLASSES
 THRESHOLDS = (0.5, 1.0, 2.0, 4.0)  # meters
 RECALLS = np.linspace(0, 1, 101)
 MIN_RECALL, MIN_PRECISION = 0.1, 0.1
@@ -89,6 +90,11 @@ def average_precision(correct: Bool[np.ndarray, " n"], recorded: int) -> float:
     hits = np.cumsum(correct)
     if not len(hits) or hits[-1] == 0:
         return 0.0
-    precision = np.interp(RECALLS, hits / recorded, hits / np.arange(1, len(hits) + 1), right=0)
+    return area(hits / recorded, hits / np.arange(1, len(hits) + 1))
+
+
+def area(recall: Float[np.ndarray, " n"], precision: Float[np.ndarray, " n"]) -> float:
+    """nuScenes' AP in [0, 1] of a curve of n > 0 points in order of descending score."""
+    precision = np.interp(RECALLS, recall, precision, right=0)
     counted = precision[round(100 * MIN_RECALL) + 1 :] - MIN_PRECISION
     return float(np.mean(np.maximum(counted, 0)) / (1 - MIN_PRECISION))

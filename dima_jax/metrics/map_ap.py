@@ -18,6 +18,7 @@ from scipy.spatial.distance import cdist
 from dima_jax.constants import MAP_CLASSES
 from dima_jax.detections import Lines
 
+CLASSES = MAP_CLASSES
 THRESHOLDS = (0.5, 1.0, 1.5)  # meters
 SAMPLES = 100
 BUFFER = 2.0  # meters on each side
@@ -56,7 +57,8 @@ def average_precisions(frames: Sequence[list[FrameMatches]]) -> Float[np.ndarray
         if recorded:
             order = np.argsort(-np.concatenate([m.scores for m in matches]), kind="stable")
             correct = np.concatenate([m.correct for m in matches], axis=1)[:, order]
-            table[:, label] = [_area(row, recorded) for row in correct]
+            hits = np.cumsum(correct, axis=1)
+            table[:, label] = [area(row / recorded, row / np.arange(1, len(row) + 1)) for row in hits]
     return table
 
 
@@ -106,10 +108,9 @@ def _buffered(lines: Float[np.ndarray, "n P 2"]) -> Shaped[np.ndarray, " n"]:
         return shapely.buffer(shapely.linestrings(lines), BUFFER, cap_style="flat", join_style="mitre")
 
 
-def _area(correct: Bool[np.ndarray, " n"], recorded: int) -> float:
-    """Area under the precision envelope over recall, of predictions in order of descending score."""
-    hits = np.cumsum(correct)
-    recall = np.concatenate([[0.0], hits / recorded, [1.0]])
-    precision = np.concatenate([[0.0], hits / np.arange(1, len(correct) + 1), [0.0]])
+def area(recall: Float[np.ndarray, " n"], precision: Float[np.ndarray, " n"]) -> float:
+    """Area under the envelope of precision over recall, of a curve in order of descending score."""
+    recall = np.concatenate([[0.0], recall, [1.0]])
+    precision = np.concatenate([[0.0], precision, [0.0]])
     envelope = np.maximum.accumulate(precision[::-1])[::-1]
     return float(np.sum(np.diff(recall) * envelope[1:]))

@@ -51,6 +51,13 @@ def summarize(frames: Sequence[Counter]) -> dict[str, float]:
     return row
 
 
+def standing(predicted: Agents) -> Agents:
+    """The zero predictor: the same agents, each of which stays where it is."""
+    n, _, steps, _ = predicted.futures.shape
+    futures = np.broadcast_to(predicted.boxes[:, None, None, :2], (n, 1, steps, 2))
+    return predicted._replace(futures=futures, mode_scores=np.ones((n, 1), np.float32))
+
+
 def confident(predicted: Agents) -> Agents:
     """The predictions scored above MIN_SCORE."""
     keep = predicted.scores > MIN_SCORE

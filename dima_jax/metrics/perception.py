@@ -1,7 +1,6 @@
-"""The student's perception scored over a split: detection, map lines and motion.
+"""The student's perception scored over a split: detection, map lines and motion, and motion if nothing moved.
 
-Frames are scored one at a time (`score_frame`), so predictions need not be kept; `summarize` makes three tables of the
-scores.
+Frames are scored one at a time (`score_frame`), so predictions need not be kept; `summarize` makes tables of the scores.
 """
 
 from collections import Counter
@@ -15,6 +14,7 @@ PROTOCOLS = {
     "detection": detection.PROTOCOL,
     "map": "chamfer AP (0.5/1/1.5 m), as VAD",
     "motion": "minADE, minFDE, MR, EPA, as VAD (ViP3D)",
+    "zero motion": "as motion, of the same agents if each stayed where it is",
 }
 
 
@@ -24,6 +24,7 @@ class FrameScore(NamedTuple):
     detection: list[detection.FrameMatches]
     map: list[map_ap.FrameMatches]
     motion: Counter
+    zero_motion: Counter
 
 
 def score_frame(
@@ -34,13 +35,16 @@ def score_frame(
         detection=detection.frame_matches(agents, recorded_agents, pc_range),
         map=map_ap.frame_matches(lines, recorded_lines),
         motion=motion.frame_counts(agents, recorded_agents),
+        zero_motion=motion.frame_counts(motion.standing(agents), recorded_agents),
     )
 
 
 def summarize(scores: Sequence[FrameScore]) -> dict[str, dict[str, float]]:
-    """{"detection": {"frames", "AP_car", ..., "mAP"}, "map": {...}, "motion": {...}}; NaN where nothing was recorded."""
-    metrics = {"detection": detection, "map": map_ap, "motion": motion}
-    return {
-        name: {"frames": len(scores)} | metric.summarize([getattr(score, name) for score in scores])
-        for name, metric in metrics.items()
+    """{"detection": {"frames", "AP_car", ..., "mAP"}, "map", "motion", "zero motion"}; NaN where nothing was recorded."""
+    tables = {
+        "detection": detection.summarize([score.detection for score in scores]),
+        "map": map_ap.summarize([score.map for score in scores]),
+        "motion": motion.summarize([score.motion for score in scores]),
+        "zero motion": motion.summarize([score.zero_motion for score in scores]),
     }
+    return {name: {"frames": len(scores)} | row for name, row in tables.items()}

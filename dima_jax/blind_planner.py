@@ -1,0 +1,165 @@
+"""A planner that sees what the student reads of the ego, and no image: the CAN bus and the command.
+
+A student whose images are worth something is better. Published planners that were given the ego's status were often
+not (AD-MLP, arXiv 2305.10430; BEV-Planner, arXiv 2312.03031). It is a small MLP, fitted on the training split whenever
+it is needed, in seconds, and as blind as the config's arm: `config.data.ego_status` and `config.data.command` act on it
+as on the student.
+"""
+
+import time
+from functools import lru_cache
+from itertools import pairwise
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from ml_collections import ConfigDict
+
+from dima_jax.constants import COMMANDS
+from dima_jax.data import features, targets
+from dima_jax.data.loader import can_bus_input, command_input
+from dima_jax.data.records import Records
+from dima_jax.types import Frame
+
+HIDDEN = (64, 64)
+STEPS, BATCH = 4000, 128
+LEARNING_RATE, WEIGHT_DECAY = 3e-3, 0.1
+SEEDS = 4  # fits side by side, from the config's seed on: the first is the planner, the others tell the spread
+CLIP = 5.0  # standard deviations
+CONSTANT = 1e-5  # an input that varies by less, of its size, is none
+NEAR = 0.01  # meters; below, the loss is a parabola
+EGO_STATUS_NAMES = {"full": "full ego status", "speed": "speed", "none": ""}
+
+
+class Samples(NamedTuple):
+    """What the planner learns from: inputs [n, 18 + 3] float32; waypoints [n, F, 2] meters; mask [n, F]."""
+
+    inputs: np.ndarray
+    waypoints: np.ndarray
+    mask: np.ndarray
+
+
+class BlindPlanner:
+    """Fitted on a split of the config's records; call it with a `types.Frame`.
+
+    name: with its inputs; num_frames: it was fitted on; seconds: that took. UserError if the records are missing.
+    """
+
+    def __init__(self, config: ConfigDict, split: str):
+        start = time.monotonic()
+        self.name = name(config)
+        self.seeds = list(range(config.seed, config.seed + SEEDS))
+        samples = read(config, split)
+        self.num_frames = len(samples.inputs)
+        self._scaling = _Scaling(samples)
+        self._fits = [fit(self._scaling, samples, seed) for seed in self.seeds]
+        self.seconds = time.monotonic() - start
+
+    def __call__(self, frame: Frame) -> np.ndarray:
+        """Waypoints [SEEDS, F, 2] in meters by each fit. frame: with a batch axis of 1; its images are not read."""
+        inputs = self._scaling.inputs(_concatenate(frame.can_bus, frame.command))
+        return np.stack([self._scaling.waypoints(_forward(layers, inputs))[0] for layers in self._fits])
+
+
+def name(config: ConfigDict) -> str:
+    """The planner's row in a table, e.g. "blind MLP (speed, command)"."""
+    inputs = [EGO_STATUS_NAMES[config.data.ego_status], "command" if config.data.command else ""]
+    return f"blind MLP ({', '.join(filter(None, inputs)) or 'nothing'})"
+
+
+def read(config: ConfigDict, split: str) -> Samples:
+    """The student's ego inputs at evaluation (`sequences.Drives`) and the recorded path, of all frames of a split.
+
+    Images are not decoded. UserError if the records are missing or damaged.
+    """
+    data = config.data
+    records = Records(data.path, split)
+    frames = [_numbers().deserialize_example_np(records.read(i)) for i in range(len(records))]
+    inputs, waypoints, mask = [], [], []
+    for i, frame in enumerate(frames):
+        before = frames[i - 1] if frame["frame_index"] else frame
+        can_bus = can_bus_input([before["can_bus"], frame["can_bus"]], data.ego_status, [i - (before is not frame), i])[
+            1
+        ]
+        inputs.append(_concatenate(can_bus[None], command_input(frame["ego"]["command"], data.command)[None])[0])
+        ego = targets.ego_targets(frame["ego"])
+        waypoints.append(np.cumsum(ego.future_offsets, axis=0))
+        mask.append(ego.future_mask)
+    return Samples(np.stack(inputs), np.stack(waypoints), np.stack(mask))
+
+
+@lru_cache(maxsize=1)
+def _numbers():
+    """The features of a record that are wanted here: an eighth of the time of decoding it whole."""
+    from tensorflow_datasets import features as f
+
+    return f.FeaturesDict({name: features.features()[name] for name in ("frame_index", "can_bus", "ego")})
+
+
+def _concatenate(can_bus, command) -> np.ndarray:
+    """[n, 18] and one-hot [n, 3] to [n, 21] float32."""
+    assert command.shape[1] == len(COMMANDS)
+    return np.concatenate([np.asarray(can_bus), np.asarray(command)], axis=1).astype(np.float32)
+
+
+class _Scaling:
+    """Mean and deviation of the inputs and of the waypoints of some samples."""
+
+    def __init__(self, samples: Samples):
+        self._mean, deviation = samples.inputs.mean(0), samples.inputs.std(0)
+        varies = deviation > CONSTANT * np.maximum(np.abs(self._mean), 1.0)
+        self._factor = np.where(varies, 1 / np.where(varies, deviation, 1.0), 0.0).astype(np.float32)
+        real = samples.mask.any(1)
+        self.offset, self.scale = samples.waypoints[real].mean(0), samples.waypoints[real].std(0)
+
+    def inputs(self, inputs: np.ndarray) -> np.ndarray:
+        """Inputs [n, 21] in standard deviations; what is constant becomes 0."""
+        return np.clip((inputs - self._mean) * self._factor, -CLIP, CLIP)
+
+    def waypoints(self, out):
+        """Outputs [n, F * 2] of the MLP to meters [n, F, 2]."""
+        return out.reshape(-1, *self.scale.shape) * self.scale + self.offset
+
+
+def fit(scaling: _Scaling, samples: Samples, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """(kernel, bias) of each layer after STEPS steps of AdamW, deterministic for a seed."""
+    rng = np.random.default_rng(seed)
+    sizes = (samples.inputs.shape[1], *HIDDEN, samples.waypoints[0].size)
+    layers = [
+        (rng.normal(size=(a, b), scale=np.sqrt(2 / a)).astype(np.float32), np.zeros(b, np.float32))
+        for a, b in pairwise(sizes)
+    ]
+    batches = rng.integers(len(samples.inputs), size=(STEPS, BATCH))
+    data = samples._replace(inputs=scaling.inputs(samples.inputs))
+    fitted = _descend(layers, data, batches, scaling.offset, scaling.scale)
+    return jax.tree.map(np.asarray, fitted)
+
+
+@jax.jit
+def _descend(layers, data: Samples, batches, offset, scale):
+    """Adam over the batches [STEPS, BATCH] of sample numbers."""
+    optimizer = optax.adamw(optax.cosine_decay_schedule(LEARNING_RATE, STEPS), weight_decay=WEIGHT_DECAY)
+
+    def loss(layers, batch: Samples):
+        plan = _forward(layers, batch.inputs).reshape(batch.waypoints.shape) * scale + offset
+        error = jnp.sqrt(jnp.sum((plan - batch.waypoints) ** 2, axis=-1) + NEAR**2)  # [n, F] meters
+        return jnp.sum(error * batch.mask) / jnp.maximum(jnp.sum(batch.mask), 1)
+
+    def step(state, chosen):
+        layers, momenta = state
+        gradient = jax.grad(loss)(layers, Samples(*(field[chosen] for field in data)))
+        updates, momenta = optimizer.update(gradient, momenta, layers)
+        return (optax.apply_updates(layers, updates), momenta), None
+
+    return jax.lax.scan(step, (layers, optimizer.init(layers)), batches)[0][0]
+
+
+def _forward(layers, x):
+    """[n, 21] to [n, F * 2], in numpy or JAX."""
+    for kernel, bias in layers[:-1]:
+        x = x @ kernel + bias
+        x = x * (x > 0)
+    kernel, bias = layers[-1]
+    return x @ kernel + bias
