@@ -44,7 +44,8 @@ class Samples(NamedTuple):
 class BlindPlanner:
     """Fitted on a split of the config's records; call it with a `types.Frame`.
 
-    name: with its inputs; num_frames: it was fitted on; seconds: that took. UserError if the records are missing.
+    name: with its inputs; num_frames: it was fitted on; seconds: that took; seeds: of its fits. UserError if the
+    records are missing.
     """
 
     def __init__(self, config: ConfigDict, split: str):
@@ -53,14 +54,13 @@ class BlindPlanner:
         self.seeds = list(range(config.seed, config.seed + SEEDS))
         samples = read(config, split)
         self.num_frames = len(samples.inputs)
-        self._scaling = _Scaling(samples)
-        self._fits = [fit(self._scaling, samples, seed) for seed in self.seeds]
+        self._fits = [fit(samples, seed) for seed in self.seeds]
         self.seconds = time.monotonic() - start
 
     def __call__(self, frame: Frame) -> np.ndarray:
         """Waypoints [SEEDS, F, 2] in meters by each fit. frame: with a batch axis of 1; its images are not read."""
-        inputs = self._scaling.inputs(_concatenate(frame.can_bus, frame.command))
-        return np.stack([self._scaling.waypoints(_forward(layers, inputs))[0] for layers in self._fits])
+        inputs = _concatenate(frame.can_bus, frame.command)
+        return np.stack([fitted(inputs)[0] for fitted in self._fits])
 
 
 def name(config: ConfigDict) -> str:
@@ -104,46 +104,53 @@ def _concatenate(can_bus, command) -> np.ndarray:
     return np.concatenate([np.asarray(can_bus), np.asarray(command)], axis=1).astype(np.float32)
 
 
-class _Scaling:
-    """Mean and deviation of the inputs and of the waypoints of some samples."""
+class Fit(NamedTuple):
+    """One fit; call it with inputs [n, 21] for waypoints [n, F, 2] in meters.
 
-    def __init__(self, samples: Samples):
-        self._mean, deviation = samples.inputs.mean(0), samples.inputs.std(0)
-        varies = deviation > CONSTANT * np.maximum(np.abs(self._mean), 1.0)
-        self._factor = np.where(varies, 1 / np.where(varies, deviation, 1.0), 0.0).astype(np.float32)
-        real = samples.mask.any(1)
-        self.offset, self.scale = samples.waypoints[real].mean(0), samples.waypoints[real].std(0)
+    layers: (kernel, bias) of each. mean, factor: of the inputs, to standard deviations; factor 0 for what never varied.
+    offset, scale: of the waypoints [F, 2], meters.
+    """
 
-    def inputs(self, inputs: np.ndarray) -> np.ndarray:
-        """Inputs [n, 21] in standard deviations; what is constant becomes 0."""
-        return np.clip((inputs - self._mean) * self._factor, -CLIP, CLIP)
+    layers: list[tuple[np.ndarray, np.ndarray]]
+    mean: np.ndarray
+    factor: np.ndarray
+    offset: np.ndarray
+    scale: np.ndarray
 
-    def waypoints(self, out):
-        """Outputs [n, F * 2] of the MLP to meters [n, F, 2]."""
-        return out.reshape(-1, *self.scale.shape) * self.scale + self.offset
+    def __call__(self, inputs):
+        x = ((inputs - self.mean) * self.factor).clip(-CLIP, CLIP)
+        for kernel, bias in self.layers[:-1]:
+            x = x @ kernel + bias
+            x = x * (x > 0)
+        kernel, bias = self.layers[-1]
+        return (x @ kernel + bias).reshape(-1, *self.scale.shape) * self.scale + self.offset
 
 
-def fit(scaling: _Scaling, samples: Samples, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """(kernel, bias) of each layer after STEPS steps of AdamW, deterministic for a seed."""
+def fit(samples: Samples, seed: int) -> Fit:
+    """STEPS steps of AdamW on the distance to the recorded waypoints; the same for the same seed."""
     rng = np.random.default_rng(seed)
     sizes = (samples.inputs.shape[1], *HIDDEN, samples.waypoints[0].size)
     layers = [
         (rng.normal(size=(a, b), scale=np.sqrt(2 / a)).astype(np.float32), np.zeros(b, np.float32))
         for a, b in pairwise(sizes)
     ]
+    mean, deviation = samples.inputs.mean(0), samples.inputs.std(0)
+    varies = deviation > CONSTANT * np.maximum(np.abs(mean), 1.0)
+    factor = np.divide(1.0, deviation, where=varies, out=np.zeros_like(deviation))
+    real = samples.mask[..., None]
+    offset, scale = samples.waypoints.mean(0, where=real), samples.waypoints.std(0, where=real)
     batches = rng.integers(len(samples.inputs), size=(STEPS, BATCH))
-    data = samples._replace(inputs=scaling.inputs(samples.inputs))
-    fitted = _descend(layers, data, batches, scaling.offset, scaling.scale)
-    return jax.tree.map(np.asarray, fitted)
+    start = Fit(layers, mean, factor, offset, scale)
+    return start._replace(layers=jax.tree.map(np.asarray, _descend(start, samples, batches)))
 
 
 @jax.jit
-def _descend(layers, data: Samples, batches, offset, scale):
-    """Adam over the batches [STEPS, BATCH] of sample numbers."""
+def _descend(start: Fit, data: Samples, batches) -> list:
+    """The layers after a step on each row of sample numbers of batches [STEPS, BATCH]."""
     optimizer = optax.adamw(optax.cosine_decay_schedule(LEARNING_RATE, STEPS), weight_decay=WEIGHT_DECAY)
 
     def loss(layers, batch: Samples):
-        plan = _forward(layers, batch.inputs).reshape(batch.waypoints.shape) * scale + offset
+        plan = start._replace(layers=layers)(batch.inputs)
         error = jnp.sqrt(jnp.sum((plan - batch.waypoints) ** 2, axis=-1) + NEAR**2)  # [n, F] meters
         return jnp.sum(error * batch.mask) / jnp.maximum(jnp.sum(batch.mask), 1)
 
@@ -153,13 +160,4 @@ def _descend(layers, data: Samples, batches, offset, scale):
         updates, momenta = optimizer.update(gradient, momenta, layers)
         return (optax.apply_updates(layers, updates), momenta), None
 
-    return jax.lax.scan(step, (layers, optimizer.init(layers)), batches)[0][0]
-
-
-def _forward(layers, x):
-    """[n, 21] to [n, F * 2], in numpy or JAX."""
-    for kernel, bias in layers[:-1]:
-        x = x @ kernel + bias
-        x = x * (x > 0)
-    kernel, bias = layers[-1]
-    return x @ kernel + bias
+    return jax.lax.scan(step, (start.layers, optimizer.init(start.layers)), batches)[0][0]

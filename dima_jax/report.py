@@ -91,22 +91,22 @@ def _perception_table(result: dict, where: str) -> Table:
 def _planning_table(result: dict, protocol: str, where: str) -> Table:
     title = f"planning, protocol {protocol} ({result['protocols'][protocol]}), {where}"
     table = Table(title=title, title_justify="left")
-    table.add_column("frames")
     table.add_column("planner")
-    for unit in ("L2 m", "collision %"):
+    for unit in ("L2 m", "coll. %"):
         for column in COLUMNS:
             table.add_column(f"{unit}\n{column}", justify="right")
     with_intervals = protocol == INTERVALS_OF
     if with_intervals:
         table.add_column("L2 avg\n95 %", justify="right")
     for subset, planners in result["planning"].items():
-        found = result["intervals"]["planning"][subset]
-        for i, (name, protocols) in enumerate(planners.items()):
+        table.add_row(_subset(result, subset))
+        for name, protocols in planners.items():
             row = protocols[protocol]
             cells = [f"{row[f'l2_{key}']:.2f}" for key in KEYS]
             cells += [f"{100 * row[f'collision_{key}']:.2f}" for key in KEYS]
-            cells += [_interval(found["l2_avg"][name])] if with_intervals else []
-            table.add_row(_subset(subset, row, found) if i == 0 else "", name, *cells)
+            if with_intervals:
+                cells.append(_interval(result["intervals"]["planning"][subset]["l2_avg"][name]))
+            table.add_row(name, *cells)
         table.add_section()
     return table
 
@@ -114,16 +114,15 @@ def _planning_table(result: dict, protocol: str, where: str) -> Table:
 def _difference_table(result: dict, where: str) -> Table:
     title = f"student minus ..., L2 m, protocol {INTERVALS_OF}, {where}; 95 %, * = the interval excludes zero"
     table = Table(title=title, title_justify="left")
-    table.add_column("frames")
     table.add_column("student minus")
     for column in COLUMNS:
         table.add_column(column, justify="right")
     for subset, found in result["intervals"]["planning"].items():
-        row = result["planning"][subset]["student"][INTERVALS_OF]
-        if row["frames"]:
-            for i, (name, columns) in enumerate(found["student_minus"].items()):
-                cells = [_difference(columns[key]["difference"], columns[key]["interval"]) for key in KEYS]
-                table.add_row(_subset(subset, row, found) if i == 0 else "", name, *cells)
+        if found["scenes"]:
+            table.add_row(_subset(result, subset))
+            for name, columns in found["student_minus"].items():
+                if name != "recorded path":  # the difference to it is the student's L2
+                    table.add_row(name, *(_difference(**columns[key]) for key in KEYS))
             table.add_section()
     return table
 
@@ -142,15 +141,16 @@ def _motion_table(result: dict, where: str) -> Table:
     return table
 
 
-def _subset(name: str, row: dict, found: dict) -> str:
-    scenes = "1 scene" if found["scenes"] == 1 else f"{found['scenes']} scenes"
-    return f"{name} ({row['frames']}, {scenes})"
+def _subset(result: dict, subset: str) -> str:
+    frames = result["planning"][subset]["student"][INTERVALS_OF]["frames"]
+    scenes = result["intervals"]["planning"][subset]["scenes"]
+    return f"[bold]{subset}[/]\n{frames} frames, {scenes} {'scene' if scenes == 1 else 'scenes'}"
 
 
 def _interval(ends: list[float] | None) -> str:
     return "< 2 scenes" if ends is None else f"{ends[0]:.2f} .. {ends[1]:.2f}"
 
 
-def _difference(value: float, ends: list[float] | None) -> str:
-    excludes_zero = ends is not None and (ends[0] > 0 or ends[1] < 0)
-    return f"{value:+.2f} ({_interval(ends)}){'*' if excludes_zero else ' '}"
+def _difference(difference: float, interval: list[float] | None) -> str:
+    excludes_zero = interval is not None and (interval[0] > 0 or interval[1] < 0)
+    return f"{difference:+.2f} ({_interval(interval)}){'*' if excludes_zero else ' '}"

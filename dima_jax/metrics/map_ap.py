@@ -84,14 +84,29 @@ def _class_matches(predicted: Lines, recorded: Lines) -> FrameMatches:
 def _errors(
     predicted: Sequence[Float[np.ndarray, "_ 2"]], recorded: Sequence[Float[np.ndarray, "_ 2"]]
 ) -> Float[np.ndarray, "n m"]:
-    """Chamfer error in meters; NOT_COMPARED where the buffered lines do not touch."""
+    """Chamfer error in meters; NOT_COMPARED where it is above all thresholds or the buffered lines do not touch.
+
+    The error is at least the gap between bounding boxes, which spares most pairs; buffers cost most, so they come last.
+    """
     lines, truth = (np.stack([_resample(points) for points in group]) for group in (predicted, recorded))
-    near = shapely.intersects(_buffered(lines)[:, None], _buffered(truth)[None])
-    errors = np.full(near.shape, NOT_COMPARED)
-    for i, j in np.argwhere(near):
+    errors = np.full((len(lines), len(truth)), NOT_COMPARED)
+    for i, j in np.argwhere(_box_gaps(lines, truth) <= THRESHOLDS[-1]):
         distances = cdist(lines[i], truth[j])
         errors[i, j] = (distances.min(0).mean() + distances.min(1).mean()) / 2
+    errors[errors > THRESHOLDS[-1]] = NOT_COMPARED
+    near, met = (np.flatnonzero((errors < NOT_COMPARED).any(axis)) for axis in (1, 0))
+    touch = shapely.intersects(_buffered(lines[near])[:, None], _buffered(truth[met])[None])
+    errors[np.ix_(near, met)] = np.where(touch, errors[np.ix_(near, met)], NOT_COMPARED)
     return errors
+
+
+def _box_gaps(lines: Float[np.ndarray, "n P 2"], others: Float[np.ndarray, "m P 2"]) -> Float[np.ndarray, "n m"]:
+    """Meters between the bounding boxes of each pair; 0 where they overlap."""
+    apart = np.maximum(
+        lines.min(1)[:, None] - others.max(1)[None],
+        others.min(1)[None] - lines.max(1)[:, None],
+    )
+    return np.linalg.norm(np.maximum(apart, 0), axis=-1)
 
 
 def _resample(points: Float[np.ndarray, "P 2"]) -> Float[np.ndarray, "samples 2"]:

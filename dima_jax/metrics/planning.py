@@ -8,6 +8,7 @@ Distances in meters in the LiDAR frame of the current key frame (x right, y forw
 """
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import cv2
@@ -136,6 +137,7 @@ def _pixels(corners: Float[np.ndarray, "4 2"]) -> Int[np.ndarray, "4 2"]:
     return np.round(np.stack([corners[:, 0] + HALF, HALF - corners[:, 1]], -1) / CELL).astype(np.int32)
 
 
+@lru_cache(maxsize=1)
 def _ego_cells() -> tuple[Float[np.ndarray, " cells"], Float[np.ndarray, " cells"]]:
     """(rows, columns) offsets of the cells under the ego box, counted from the grid's lower left corner."""
     first = HALF - CELL / 2  # meters from the LiDAR to the center of cell 0

@@ -23,3 +23,11 @@ def test_motion_takes_the_best_mode_and_only_real_steps():
     recorded, predicted = agents([(0, 0)], [0], steps=3), agents([(0, 0)], [0], modes=3)
     row = motion.summarize([motion.frame_counts(predicted, recorded)])
     assert row["ADE_car"] == 0.0 and np.isnan(row["FDE_car"]) and np.isnan(row["EPA_car"])
+
+
+def test_the_zero_predictor_leaves_everybody_where_it_is():
+    recorded = agents([(0, 0), (3, 3)], [0, 8], speed=2.0)
+    still = motion.standing(agents([(0, 0), (3, 3)], [0, 8], speed=2.0, modes=3))
+    row = motion.summarize([motion.frame_counts(still, recorded)])
+    assert row["FDE_car"] == row["FDE_pedestrian"] == pytest.approx(12.0)
+    assert row["ADE_car"] == pytest.approx(7.0) and row["MR_car"] == 1.0

@@ -1,4 +1,4 @@
-"""The three perception tables together."""
+"""The perception tables together."""
 
 import numpy as np
 import pytest
@@ -17,3 +17,4 @@ def test_perception_tables_and_empty_frames():
     tables = perception.summarize([perception.score_frame(truth, lines(along(0)), truth, lines(along(0)), PC_RANGE)])
     assert tables["detection"]["mAP"] == pytest.approx(1)
     assert tables["map"]["mAP"] == tables["motion"]["EPA_car"] == 1.0
+    assert tables["zero motion"]["EPA_car"] == 0.0  # it drove 6 m
