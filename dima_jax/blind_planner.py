@@ -138,9 +138,11 @@ def fit(samples: Samples, seed: int) -> Fit:
     varies = deviation > CONSTANT * np.maximum(np.abs(mean), 1.0)
     factor = np.divide(1.0, deviation, where=varies, out=np.zeros_like(deviation))
     real = samples.mask[..., None]
-    offset, scale = samples.waypoints.mean(0, where=real), samples.waypoints.std(0, where=real)
+    count = np.maximum(real.sum(0), 1)
+    offset = (samples.waypoints * real).sum(0) / count
+    scale = np.sqrt(((samples.waypoints - offset) ** 2 * real).sum(0) / count)
     batches = rng.integers(len(samples.inputs), size=(STEPS, BATCH))
-    start = Fit(layers, mean, factor, offset, scale)
+    start = Fit(layers, mean, factor, offset.astype(np.float32), scale.astype(np.float32))
     return start._replace(layers=jax.tree.map(np.asarray, _descend(start, samples, batches)))
 
 
