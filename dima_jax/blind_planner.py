@@ -79,10 +79,9 @@ def read(config: ConfigDict, split: str) -> Samples:
     frames = [_numbers().deserialize_example_np(records.read(i)) for i in range(len(records))]
     inputs, waypoints, mask = [], [], []
     for i, frame in enumerate(frames):
-        before = frames[i - 1] if frame["frame_index"] else frame
-        can_bus = can_bus_input([before["can_bus"], frame["can_bus"]], data.ego_status, [i - (before is not frame), i])[
-            1
-        ]
+        first = i - 1 if frame["frame_index"] else i
+        absolute = [frames[first]["can_bus"], frame["can_bus"]]
+        can_bus = can_bus_input(absolute, data.ego_status, [first, i])[1]
         inputs.append(_concatenate(can_bus[None], command_input(frame["ego"]["command"], data.command)[None])[0])
         ego = targets.ego_targets(frame["ego"])
         waypoints.append(np.cumsum(ego.future_offsets, axis=0))

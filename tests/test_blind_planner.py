@@ -49,7 +49,8 @@ def test_it_learns_a_rule_of_speed_and_command():
     np.testing.assert_array_equal(np.linalg.norm(fitted(new.inputs) - new.waypoints, axis=-1), error)
 
 
-def test_a_fit_depends_on_its_seed_alone():
+def test_a_fit_depends_on_its_seed_alone(monkeypatch):
+    monkeypatch.setattr(blind_planner, "STEPS", 20)
     samples, inputs = made_up(np.random.default_rng(0), 50), made_up(np.random.default_rng(1), 5).inputs
     first, again, other = (blind_planner.fit(samples, seed)(inputs) for seed in (0, 0, 1))
     np.testing.assert_array_equal(first, again)
@@ -80,8 +81,9 @@ def test_it_reads_what_the_student_reads_of_the_ego(config, ego_status, command,
         assert not samples.inputs[:, :18].any() and samples.inputs[:, COMMANDS].tolist() == [[0, 0, 1]] * 11
 
 
-def test_it_plans_for_a_frame_with_each_seed(config):
-    arm = with_arm(config, "speed")
+def test_it_plans_for_a_frame_with_each_seed(config, monkeypatch):
+    monkeypatch.setattr(blind_planner, "STEPS", 20)
+    arm = with_arm(config, "full")
     blind = blind_planner.BlindPlanner(arm, "train")
     frame = sequences.Drives(arm, "val")[3].frame
     plans = blind(frame)
@@ -89,8 +91,7 @@ def test_it_plans_for_a_frame_with_each_seed(config):
     assert blind.num_frames == 11 and blind.seeds == [arm.seed + i for i in range(blind_planner.SEEDS)]
     black = frame.replace(images=np.zeros_like(frame.images), lidar2img=np.zeros_like(frame.lidar2img))
     np.testing.assert_array_equal(blind(black), plans)
-    faster = frame.replace(can_bus=frame.can_bus + 3.0 * np.eye(18, dtype=np.float32)[[SPEED]])
-    assert np.abs(blind(faster) - plans).max() > 0
+    assert np.abs(blind(frame.replace(can_bus=np.zeros_like(frame.can_bus))) - plans).max() > 0
 
 
 def test_without_records_it_says_so(config, tmp_path):

@@ -56,6 +56,7 @@ def importing(package: str, *forbidden: str) -> list[str]:
         ("data_prep/miniworld/render/", tuple(f"data_prep.miniworld.{name}" for name in ("traffic", *WRITING))),
         ("data_prep/miniworld/traffic/", tuple(f"data_prep.miniworld.{name}" for name in ("render", *WRITING))),
         ("dima_jax/evaluat", ("dima_jax.dima", "dima_jax.teacher", "dima_jax.losses", "dima_jax.train_step")),
+        ("dima_jax/driving.py", ("dima_jax.dima", "dima_jax.teacher", "dima_jax.losses", "dima_jax.train_step")),
         ("dima_jax/export.py", ("dima_jax.dima", "dima_jax.teacher", "dima_jax.losses", "dima_jax.data")),
         ("dima_jax/onnx_", ("dima_jax.dima", "dima_jax.teacher", "dima_jax.losses", "dima_jax.data")),
         ("dima_jax/jax_student.py", ("dima_jax.dima", "dima_jax.teacher", "dima_jax.losses", "dima_jax.data")),
