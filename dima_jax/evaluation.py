@@ -13,13 +13,11 @@ from ml_collections import ConfigDict
 from dima_jax import subsets, weights
 from dima_jax.blind_planner import BlindPlanner
 from dima_jax.data import sequences
-from dima_jax.driving import Drive, drive
+from dima_jax.driving import drive
 from dima_jax.errors import UserError
 from dima_jax.highlights import Highlights, Picture
 from dima_jax.metrics import bootstrap, perception, planning
 from dima_jax.policy import Policy
-
-__all__ = ["Drive", "Scores", "drive", "evaluate", "load_dual"]
 
 
 class Scores(NamedTuple):
