@@ -12,27 +12,15 @@ first step on; none of them is in the student, so what ships and what it costs s
 Losses: `losses/auxiliary.py`.
 """
 
-from flax import nnx, struct
+from flax import nnx
 from jaxtyping import Array, Float
 from ml_collections import ConfigDict
 
 from dima_jax.constants import AGENT_CLASSES, MAP_CLASSES
 from dima_jax.student.layers import PRIOR_BIAS, InitRngs, Mlp, Rngs, embedding, linear
-from dima_jax.types import QueryGroups
+from dima_jax.types import AuxiliaryOutput, QueryGroups
 
 NUM_CLASSES = len(AGENT_CLASSES) + len(MAP_CLASSES)  # of a cell: agents first
-
-
-@struct.dataclass
-class AuxiliaryOutput:
-    """Logits of every cell, by class; None for a head that is off.
-
-    image_logits, image_depths: by pyramid level; the depth is the natural logarithm of meters along the optical axis.
-    """
-
-    image_logits: list[Float[Array, "B N _ _ 13"]] | None
-    image_depths: list[Float[Array, "B N _ _"]] | None
-    bev_logits: Float[Array, "B YX 13"] | None
 
 
 class AuxiliaryHeads(nnx.Module):

@@ -18,12 +18,12 @@ from jax import lax
 from jaxtyping import Array, Bool, Float
 from ml_collections import ConfigDict
 
-from dima_jax.auxiliary import AuxiliaryHeads, AuxiliaryOutput, build_auxiliary
+from dima_jax.auxiliary import AuxiliaryHeads, build_auxiliary
 from dima_jax.student import student as student_lib
 from dima_jax.student.student import Student, training_keys
 from dima_jax.teacher.build import build_teacher
 from dima_jax.teacher.teacher import Teacher
-from dima_jax.types import Batch, Frame, StudentOutput, TeacherOutput
+from dima_jax.types import AuxiliaryOutput, Batch, Frame, StudentOutput, TeacherOutput
 
 
 class DiMAOutput(NamedTuple):

@@ -55,6 +55,14 @@ def decode_boxes(codes: Float[AnyArray, "*n 10"]) -> Float[Array, "*n 9"]:
     return jnp.stack(parts, axis=-1)
 
 
+def cell_centers(bev_shape: tuple[int, int]) -> np.ndarray:
+    """(x, y) of the cell centers in [0, 1]: [YX, 2]."""
+    rows, columns = bev_shape
+    y = np.linspace(0.5, rows - 0.5, rows, dtype=np.float32) / np.float32(rows)
+    x = np.linspace(0.5, columns - 0.5, columns, dtype=np.float32) / np.float32(columns)
+    return np.stack([np.tile(x, rows), np.repeat(y, columns)], axis=-1)
+
+
 def box_corners(boxes: Float[AnyArray, "*n 9"]) -> Float[Array, "*n 8 3"]:
     """The corners of boxes (cx, cy, cz, w, l, h, yaw_box, vx, vy), center of gravity, in meters: lower four first."""
     signs = np.array([(x, y, z) for z in (-1, 1) for x, y in ((1, 1), (1, -1), (-1, -1), (-1, 1))], np.float32) / 2

@@ -161,6 +161,18 @@ class GroupOutput:
 
 
 @struct.dataclass
+class AuxiliaryOutput:
+    """Logits of every cell by class, agents first, then map lines (`auxiliary.py`); None for a head that is off.
+
+    image_logits, image_depths: by pyramid level; the depth is the natural logarithm of meters along the optical axis.
+    """
+
+    image_logits: list[Float[Array, "B N _ _ 13"]] | None
+    image_depths: list[Float[Array, "B N _ _"]] | None
+    bev_logits: Float[Array, "B YX 13"] | None
+
+
+@struct.dataclass
 class StudentOutput:
     """Everything the student predicts for the current frame (raw: logits, codes, normalized points).
 

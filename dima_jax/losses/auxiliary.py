@@ -12,13 +12,11 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from dima_jax import geometry
-from dima_jax.auxiliary import AuxiliaryOutput
 from dima_jax.constants import AGENT_CLASSES, LIDAR_HEIGHT, MAP_CLASSES
 from dima_jax.losses import agents, focal
 from dima_jax.losses import map as map_losses
 from dima_jax.losses.l1 import absolute
-from dima_jax.student.bev_geometry import cell_centers
-from dima_jax.types import AgentTargets, Batch, MapTargets, StudentOutput, Term
+from dima_jax.types import AgentTargets, AuxiliaryOutput, Batch, MapTargets, StudentOutput, Term
 
 NEAR = 0.5  # meters; a box or a line point less deep is in no image
 STEPS = 8  # points by which a segment of a map line is filled up
@@ -143,7 +141,7 @@ def bev_targets(
     rows, columns = bev_shape
     extent = np.array([pc_range[3] - pc_range[0], pc_range[4] - pc_range[1]], np.float32)
     low, size = np.array(pc_range[:2], np.float32), extent / np.array([columns, rows], np.float32)
-    centers = cell_centers(tuple(bev_shape)) * extent + low
+    centers = geometry.cell_centers(tuple(bev_shape)) * extent + low
     heading = -(agents.boxes[..., 6] + np.pi / 2)
     cos, sin = jnp.cos(heading)[:, None], jnp.sin(heading)[:, None]
     gap = centers[:, None] - agents.boxes[:, None, :, :2]  # B YX G 2

@@ -14,10 +14,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from dima_jax import geometry
-from dima_jax.auxiliary import AuxiliaryOutput
 from dima_jax.losses import agents, auxiliary, distill, language, plan, surrogate
 from dima_jax.losses import map as map_losses
-from dima_jax.types import Batch, StudentOutput, TeacherOutput, Term, edited_samples
+from dima_jax.types import AuxiliaryOutput, Batch, StudentOutput, TeacherOutput, Term, edited_samples
 
 
 def total(terms: dict[str, Term], weights: dict[str, float]) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:

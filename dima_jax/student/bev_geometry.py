@@ -12,15 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from dima_jax.geometry import project
-
-
-def cell_centers(bev_shape: tuple[int, int]) -> np.ndarray:
-    """(x, y) of the cell centers in [0, 1]: [YX, 2]."""
-    rows, columns = bev_shape
-    y = np.linspace(0.5, rows - 0.5, rows, dtype=np.float32) / np.float32(rows)
-    x = np.linspace(0.5, columns - 0.5, columns, dtype=np.float32) / np.float32(columns)
-    return np.stack([np.tile(x, rows), np.repeat(y, columns)], axis=-1)
+from dima_jax.geometry import cell_centers, project
 
 
 def pillars(bev_shape: tuple[int, int], pc_range, count: int) -> np.ndarray:

@@ -4,10 +4,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dima_jax.auxiliary import AuxiliaryOutput
 from dima_jax.constants import AGENT_CLASSES, LIDAR_HEIGHT, MAP_CLASSES
 from dima_jax.losses import auxiliary
-from dima_jax.types import AgentTargets, MapTargets
+from dima_jax.types import AgentTargets, AuxiliaryOutput, MapTargets
 
 CAR, PEDESTRIAN = AGENT_CLASSES.index("car"), AGENT_CLASSES.index("pedestrian")
 BOUNDARY = len(AGENT_CLASSES) + MAP_CLASSES.index("boundary")
