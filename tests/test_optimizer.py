@@ -8,9 +8,16 @@ import optax
 import pytest
 
 from dima_jax import optimizer
+from dima_jax.errors import UserError
 
 SCHEDULE = optimizer.learning_rate(
-    base=2e-4, warmup_steps=500, warmup_from=1 / 3, final_scale=1e-3, steps_per_epoch=1000, epochs=60
+    base=2e-4,
+    warmup_steps=500,
+    warmup_from=1 / 3,
+    final_scale=1e-3,
+    steps_per_epoch=1000,
+    epochs=60,
+    cosine_per="epoch",
 )
 GROUPS = (("frozen/.*", 0.0), ("slow/.*", 0.1), (".*", 1.0))
 
@@ -71,3 +78,13 @@ def test_accumulated_steps_make_one_update_of_the_mean_gradient():
     updates, _ = several.update(gradients[2], state, params)
     expected, _ = once.update({"c": jnp.array([1.0, -2.0])}, once.init(params), params)
     np.testing.assert_allclose(updates["c"], expected["c"], rtol=1e-5)
+
+
+def test_cosine_per_step_anneals_a_run_of_one_epoch():
+    options = dict(base=1.0, warmup_steps=0, warmup_from=1.0, final_scale=0.0, steps_per_epoch=10, epochs=1)
+    per_step = optimizer.learning_rate(**options, cosine_per="step")
+    assert [float(per_step(step)) for step in (0, 5, 10, 11)] == pytest.approx([1.0, 0.5, 0.0, 0.0], abs=1e-6)
+    per_epoch = optimizer.learning_rate(**options, cosine_per="epoch")
+    assert [float(per_epoch(step)) for step in (0, 5, 9)] == pytest.approx([1.0, 1.0, 1.0])
+    with pytest.raises(UserError, match="optim.cosine_per='batch'"):
+        optimizer.learning_rate(**options, cosine_per="batch")

@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 
 from dima_jax.constants import AGENT_CLASSES, LIDAR_HEIGHT, MAP_CLASSES
+from dima_jax.data import fake_batch
 from dima_jax.losses import auxiliary
 from dima_jax.types import AgentTargets, AuxiliaryOutput, MapTargets
+from tests.mini import mini_config
 
 CAR, PEDESTRIAN = AGENT_CLASSES.index("car"), AGENT_CLASSES.index("pedestrian")
 BOUNDARY = len(AGENT_CLASSES) + MAP_CLASSES.index("boundary")
@@ -93,7 +95,7 @@ def test_bev_cells_of_a_car_and_of_a_line():
     assert grid[0, :, BOUNDARY].all()
 
 
-def test_certain_right_cells_cost_nothing_and_a_shift_costs(monkeypatch):
+def test_certain_right_cells_cost_nothing_and_a_shift_costs():
     targets = auxiliary.bev_targets(agents((1.5, 4.5, CAR, True)), NO_LINE, BEV, PC_RANGE)
     certain = jnp.where(targets, 20.0, -20.0)
     right, wrong = (auxiliary._class_term(logits, targets) for logits in (certain, jnp.roll(certain, 1, axis=1)))
@@ -103,7 +105,7 @@ def test_certain_right_cells_cost_nothing_and_a_shift_costs(monkeypatch):
 
 
 def test_heads_that_are_off_have_no_terms():
-    terms = auxiliary.auxiliary_terms(
-        AuxiliaryOutput(None, None, None), None, history=0, image_shape=IMAGE, bev_shape=BEV, pc_range=PC_RANGE
-    )
-    assert terms == {}
+    config = mini_config()
+    none = AuxiliaryOutput(None, None, None)
+    shapes = dict(history=1, image_shape=IMAGE, bev_shape=BEV, pc_range=PC_RANGE)
+    assert auxiliary.auxiliary_terms(none, fake_batch.example(config), **shapes) == {}

@@ -1,0 +1,68 @@
+"""Can the student learn one scene by heart? Trains on a single scene and scores the student on that scene's own frames.
+
+    python -m data_prep.miniworld --out=data/one_scene --scenes=1 --val_scenes=1
+    python -m data_prep.build --dataroot=data/one_scene --version=v1.0-miniworld --out=data/one_scene/records
+    python -m benchmarks.memorize --config.data.path=data/one_scene/records --epochs=300
+
+What cannot be memorized cannot be learned: a fault in targets, matching or frames shows here first. Without
+augmentation, since each frame is to be seen as it is. Prints JSON: the curve of the losses, and AP and L2 at the end.
+"""
+
+from pathlib import Path
+
+from absl import flags
+
+from benchmarks import measure
+from dima_jax import cli
+
+CONFIG = cli.define_config("configs/demo_student.py")
+WORKDIR = flags.DEFINE_string("workdir", "runs/memorize", "Folder of the run.")
+EPOCHS = flags.DEFINE_integer("epochs", 300, "Epochs of the one scene.", lower_bound=1)
+SPLIT = flags.DEFINE_string("split", "train", "Split with the scene.")
+POINTS = 20  # of the curve
+
+
+def main() -> None:
+    config = CONFIG.value
+    cli.prepare_jax(config.mesh.data * config.mesh.fsdp * config.mesh.model)
+    from dima_jax import evaluation, train_loop
+    from dima_jax.policy import Policy
+
+    config.data.update(train_split=SPLIT.value, flip=0.0, color=0.0)
+    config.train.epochs = EPOCHS.value
+    train_loop.train(config, WORKDIR.value)
+    result = evaluation.evaluate(Policy.load(WORKDIR.value, config), config, SPLIT.value).result
+    plan = result["planning"]["all frames"]["student"]["stp3-vad"]
+    measure.print_json(
+        benchmark="memorize",
+        epochs=EPOCHS.value,
+        frames=plan["frames"],
+        detection=result["perception"]["detection"],
+        map=result["perception"]["map"],
+        l2_avg=plan["l2_avg"],
+        losses=curve(Path(WORKDIR.value)),
+    )
+
+
+def curve(folder: Path) -> dict[str, list[float]]:
+    """{loss term: its logged values, thinned out to POINTS}, from the run's TensorBoard events."""
+    from tensorboardX.proto.event_pb2 import Event
+
+    from dima_jax.data import records
+
+    logged: dict[str, list[float]] = {}
+    for file in sorted((folder / "events").iterdir()):
+        content = file.read_bytes()
+        for place in records.walk(file):
+            event = Event.FromString(content[place.offset : place.offset + place.bytes])
+            for value in event.summary.value:
+                logged.setdefault(value.tag, []).append(value.simple_value)
+    return {
+        name.removeprefix("loss/"): values[:: max(1, len(values) // POINTS)]
+        for name, values in logged.items()
+        if name.startswith("loss/")
+    }
+
+
+if __name__ == "__main__":
+    cli.run(main)
