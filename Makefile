@@ -23,12 +23,14 @@ demo: export GLIBC_TUNABLES := glibc.malloc.hugetlb=1:glibc.malloc.mmap_max=0:gl
 demo: export JAX_COMPILATION_CACHE_DIR := .cache/jax
 demo: export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS := 0
 demo: venv
-	$(BIN)/python -m data_prep.miniworld --out=$(DEMO) --scenes=16 --val_scenes=10
+	$(BIN)/python -m data_prep.miniworld --out=$(DEMO) --scenes=64 --val_scenes=30
 	$(BIN)/python -m data_prep.build --dataroot=$(DEMO) --version=v1.0-miniworld --drivelm=$(DEMO)/drivelm.json --out=$(DEMO)/records
 	$(BIN)/python -m data_prep.validate --data=$(DEMO)/records
+	mkdir -p runs && cp -r dima_jax/pretrained/miniworld runs/shipped
+	$(BIN)/python -m dima_jax.evaluate --checkpoint=runs/shipped --blank_images --other_images --figures=4
 	$(BIN)/python -m dima_jax.train --config=configs/demo_student.py --workdir=runs/demo_student
+	$(BIN)/python -m dima_jax.evaluate --checkpoint=runs/demo_student --blank_images
 	$(BIN)/python -m dima_jax.train --config=configs/demo.py --workdir=runs/demo
-	$(BIN)/python -m dima_jax.evaluate --checkpoint=runs/demo --blank_images --figures=4
 	$(BIN)/python -m dima_jax.export --checkpoint=runs/demo --out=runs/demo/student.onnx
 
 # The working loop: about a minute.

@@ -86,5 +86,5 @@ def test_cosine_per_step_anneals_a_run_of_one_epoch():
     assert [float(per_step(step)) for step in (0, 5, 10, 11)] == pytest.approx([1.0, 0.5, 0.0, 0.0], abs=1e-6)
     per_epoch = optimizer.learning_rate(**options, cosine_per="epoch")
     assert [float(per_epoch(step)) for step in (0, 5, 9)] == pytest.approx([1.0, 1.0, 1.0])
-    with pytest.raises(UserError, match="optim.cosine_per='batch'"):
+    with pytest.raises(UserError, match=r"optim\.cosine_per=.batch."):
         optimizer.learning_rate(**options, cosine_per="batch")
