@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 from ml_collections import ConfigDict
 
@@ -186,7 +187,7 @@ def load_trainable(directory: str | Path) -> weights.Params:
 
 
 def load_weights(folder: str | Path) -> weights.Params:
-    """{path: array} of one Orbax item, e.g. a `student/` folder that was copied alone."""
+    """{path: numpy array} of one Orbax item, e.g. a `student/` folder that was copied alone; saved on any devices."""
     folder = Path(folder).resolve()
     if not (folder / "_METADATA").exists():
         raise UserError(
@@ -194,7 +195,7 @@ def load_weights(folder: str | Path) -> weights.Params:
         )
     abstract = ocp.StandardCheckpointHandler().metadata(folder)
     with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as reader:
-        target = {path: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for path, leaf in abstract.items()}
+        target = {path: np.empty(leaf.shape, leaf.dtype) for path, leaf in abstract.items()}
         return reader.restore(folder, args=ocp.args.StandardRestore(target))
 
 

@@ -1,5 +1,6 @@
 """How a command starts: help at once, one line for a mistake, a log file beside the run."""
 
+import os
 import re
 import subprocess
 import sys
@@ -109,3 +110,26 @@ def test_what_is_printed_is_logged(tmp_path, capsys, monkeypatch):
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="file/sub"):
         cli.log_to(tmp_path / "file" / "sub", "train")
+
+
+@pytest.mark.parametrize(
+    ("devices", "given", "expected"),
+    [
+        (1, "", ""),
+        (2, "", "--xla_force_host_platform_device_count=2 --xla_cpu_multi_thread_eigen=false"),
+        (8, "", ""),  # more than there are cores: the mesh reports it
+        (2, "--xla_force_host_platform_device_count=4", "--xla_force_host_platform_device_count=4"),
+        (
+            2,
+            "--xla_dump_to=x",
+            "--xla_dump_to=x --xla_force_host_platform_device_count=2 --xla_cpu_multi_thread_eigen=false",
+        ),
+    ],
+)
+def test_the_cpu_becomes_the_devices_of_the_mesh(monkeypatch, devices, given, expected):
+    monkeypatch.setattr(cli.os, "cpu_count", lambda: 4)
+    monkeypatch.setenv("XLA_FLAGS", given)
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "kept")
+    cli.prepare_jax(devices)
+    assert os.environ["XLA_FLAGS"] == expected
+    assert os.environ["JAX_COMPILATION_CACHE_DIR"] == "kept"

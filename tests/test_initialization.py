@@ -49,7 +49,7 @@ def test_features_no_longer_fade():
     config.init.norm_frames = 2
     prepared = initialization.prepare(config, params, images)
     before, after = (np.asarray(features(config, p, images)[-1]).std() for p in (params, prepared))
-    assert after > 2 * before
+    assert after > 1.5 * before
 
 
 def test_embedding_scale():

@@ -32,3 +32,14 @@ def test_rules_place_and_refuse():
         sharding.shard_params(mesh, rules, {"big/w": jax.ShapeDtypeStruct((6, 6), np.float32)})
     with pytest.raises(KeyError, match="'b'"):
         sharding.shard_params(mesh, rules[:1], params)
+
+
+def test_platform_is_that_of_the_mesh_unless_another_runtime_is_traced_for():
+    mesh = sharding.make_mesh(1, 1, 1)
+    seen = []
+    jax.eval_shape(sharding.on_mesh(lambda: seen.append(sharding.platform()), mesh))
+    assert seen == ["cpu"]
+    with sharding.tracing_for("onnx"):
+        jax.eval_shape(sharding.on_mesh(lambda: seen.append(sharding.platform()), mesh))
+    assert seen == ["cpu", "onnx"]
+    assert sharding.platform() == jax.default_backend()

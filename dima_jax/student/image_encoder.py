@@ -60,7 +60,8 @@ def conv_norm(layer: nnx.Conv, norm: FrozenNorm, x: Float[Array, "n H W C"]) -> 
     stride, kernel = layer.strides, layer.kernel[...] * factor
     if layer.kernel_size == (1, 1):
         return x[:, ::stride, ::stride] @ kernel[0, 0] + addend
-    if layer.kernel_size == (7, 7) and sharding.platform() == "cpu":
+    is_even = x.shape[1] % 2 == x.shape[2] % 2 == 0
+    if layer.kernel_size == (7, 7) and is_even and sharding.platform() == "cpu":
         return stem_conv(x, kernel) + addend
     y = jax.lax.conv_general_dilated(
         x, kernel, (stride, stride), layer.padding, dimension_numbers=("NHWC", "HWIO", "NHWC")

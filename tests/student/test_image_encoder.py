@@ -1,10 +1,12 @@
 """Pooling, upsampling and the folded norm, each against its plain definition."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
 
+from dima_jax import sharding, weights
 from dima_jax.student import image_encoder
 
 
@@ -29,3 +31,40 @@ def test_norm_is_folded_exactly():
     x = jnp.asarray(rng.normal(size=(1, 8, 8, 3)), jnp.float32)
     expected = (layer(x) - norm.mean[...]) / jnp.sqrt(norm.var[...] + 1e-5) * norm.scale[...] + norm.bias[...]
     np.testing.assert_allclose(image_encoder.conv_norm(layer, norm, x), expected, atol=1e-5)
+
+
+def test_the_stem_on_blocks_of_pixels_is_the_7x7_convolution():
+    rng = np.random.default_rng(0)
+    x = jnp.asarray(rng.normal(size=(2, 12, 20, 3)), jnp.float32)
+    kernel = jnp.asarray(rng.normal(size=(7, 7, 3, 5)), jnp.float32)
+    gradient = jnp.asarray(rng.normal(size=(2, 6, 10, 5)), jnp.float32)
+
+    def direct(x, kernel):
+        return jax.lax.conv_general_dilated(
+            x, kernel, (2, 2), ((3, 3), (3, 3)), dimension_numbers=("NHWC", "HWIO", "NHWC")
+        )
+
+    got, pull = jax.vjp(image_encoder.stem_conv, x, kernel)
+    expected, pull_direct = jax.vjp(direct, x, kernel)
+    np.testing.assert_allclose(got, expected, atol=1e-4)
+    for ours, theirs in zip(pull(gradient), pull_direct(gradient), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-4)
+
+
+def test_blocks_are_not_scanned_on_cpus_with_the_same_features():
+    encoder = image_encoder.ImageEncoder(
+        stage_blocks=(3, 2), stage_width=4, out_stages=(1,), width=8, extra_levels=0, rngs=nnx.Rngs(0)
+    )
+    graph, params = weights.split(encoder)
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(2, 16, 24, 3)), jnp.float32)
+
+    def features(params):
+        return weights.bind(graph, params)(x)[0]
+
+    def in_loop(params):
+        with sharding.tracing_for("tpu"):
+            return features(params)
+
+    assert "scan" not in str(jax.make_jaxpr(features)(params))
+    assert "scan" in str(jax.make_jaxpr(in_loop)(params))
+    np.testing.assert_allclose(jax.jit(features)(params), jax.jit(in_loop)(params), atol=1e-4)
