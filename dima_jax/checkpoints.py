@@ -27,7 +27,7 @@ ITEMS = ("student", "trainable", "opt_state", "meta")
 # Config keys that say which model a checkpoint holds: for the student alone, and for a run that is resumed.
 IMAGE_KEYS = ("image_scale", "image_shape", "valid_shape", "color_order", "mean", "std")
 STUDENT_KEYS = ("student", *(f"data.{key}" for key in IMAGE_KEYS))
-RUN_KEYS = (*STUDENT_KEYS, "teacher", "optim.groups", "data.batch_size", "seed")
+RUN_KEYS = (*STUDENT_KEYS, "teacher", "auxiliary", "optim.groups", "data.batch_size", "seed")
 
 
 def open_manager(workdir: str, keep: int) -> ocp.CheckpointManager:
