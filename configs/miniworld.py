@@ -46,7 +46,7 @@ def get_config():
         (".*", 1.0),
     )
     config.mesh.update(data=2, fsdp=1)
-    config.train.epochs = 4
+    config.train.epochs = 3
     config.train.init_from = "runs/miniworld_perception"
     config.train.backbone = ""
     config.train.log_every = 20

@@ -178,10 +178,15 @@ def load_student(directory: str | Path) -> tuple[ConfigDict, weights.Params, dic
     return config, student, meta
 
 
+def is_whole_run(directory: str | Path) -> bool:
+    """Whether the folder holds more than a student: what else was trained beside it."""
+    return (step_folder(directory) / "trainable").is_dir()
+
+
 def load_trainable(directory: str | Path) -> weights.Params:
-    """{path: array} of the teacher's trained weights. UserError if the folder holds a student alone."""
+    """{path: array} of what was trained beside the student. UserError if the folder holds a student alone."""
     folder = step_folder(directory) / "trainable"
-    if not folder.is_dir():
+    if not is_whole_run(directory):
         raise UserError(f"{folder.parent} holds a student alone; give the folder of a whole run")
     return {path: value for path, value in load_weights(folder).items() if path != "none"}
 

@@ -95,6 +95,7 @@ def start(model: ShardedModel, optim: Optimizer, manager) -> tuple[TrainState, w
         params |= model.place(fresh_student(config, params))
         for source, student in pretrained(config).items():
             params = replace_weights(model, params, student, source)
+        params |= model.place(earlier_heads(config, params))
         return *init_train_state(model, optim, params), 0
     state, frozen = abstract_train_state(model, optim)
     student = weights.with_prefix(state.params | frozen, "student/")
@@ -134,6 +135,15 @@ def pretrained(config: ConfigDict) -> dict[str, weights.Params]:
             )
         return {f"train.backbone={source}": checkpoints.load_weights(source)}
     return {}
+
+
+def earlier_heads(config: ConfigDict, params: weights.Params) -> weights.Params:
+    """The auxiliary heads of the run in `train.init_from` that this config has too; none from a student alone."""
+    heads = weights.with_prefix(params, "auxiliary/")
+    if not config.train.init_from or not heads or not checkpoints.is_whole_run(config.train.init_from):
+        return {}
+    saved = checkpoints.load_trainable(config.train.init_from)
+    return {path: saved[path] for path in heads if path in saved and saved[path].shape == heads[path].shape}
 
 
 def replace_weights(

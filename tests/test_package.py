@@ -60,6 +60,10 @@ def test_the_wheel_holds_the_packages_and_their_data(wheel):
     assert {f"dima_jax/{name}" for name in modules("dima_jax") if not name.startswith("configs/")} <= names
     towns = (ROOT / "data_prep" / "miniworld" / "world").glob("*.xml")
     assert {f"data_prep/miniworld/world/{path.name}" for path in towns} | {"dima_jax/py.typed"} <= names
+    trained = [
+        path for path in (ROOT / "dima_jax" / "pretrained").rglob("*") if path.suffix != ".pyc" and path.is_file()
+    ]
+    assert {path.relative_to(ROOT).as_posix() for path in trained} <= names
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
 
