@@ -175,3 +175,17 @@ def test_a_finished_run_goes_on_when_it_gets_more_epochs(config, straight, monke
     monkeypatch.setattr(train_loop, "ShardedModel", build)
     with pytest.raises(ModelBuilt):
         train_loop.train(longer, straight[0])
+
+
+def test_auxiliary_heads_of_the_stage_before_go_on_where_they_fit(config, tmp_path):
+    config = config.copy_and_resolve_references()
+    params = {"auxiliary/fits": np.zeros(2), "auxiliary/other_shape": np.zeros(4), "student/weight": np.zeros(3)}
+    assert train_loop.earlier_heads(config, params) == {}
+    config.train.init_from = str(tmp_path / "run")
+    checkpoints.save_student(tmp_path / "run", {"student/weight": np.ones(3)}, config)
+    assert train_loop.earlier_heads(config, params) == {}  # a student alone
+    saved = {"auxiliary/fits": np.ones(2), "auxiliary/other_shape": np.ones(3), "auxiliary/gone": np.ones(1)}
+    checkpoints.save_weights(tmp_path / "run" / "checkpoints" / "0" / "trainable", saved)
+    found = train_loop.earlier_heads(config, params)
+    assert list(found) == ["auxiliary/fits"]
+    np.testing.assert_array_equal(found["auxiliary/fits"], np.ones(2))
