@@ -26,7 +26,7 @@ demo: venv
 	$(BIN)/python -m data_prep.miniworld --out=$(DEMO) --scenes=64 --val_scenes=30
 	$(BIN)/python -m data_prep.build --dataroot=$(DEMO) --version=v1.0-miniworld --drivelm=$(DEMO)/drivelm.json --out=$(DEMO)/records
 	$(BIN)/python -m data_prep.validate --data=$(DEMO)/records
-	mkdir -p runs && cp -r dima_jax/pretrained/miniworld runs/shipped
+	mkdir -p runs/shipped && cp -r dima_jax/pretrained/miniworld/. runs/shipped
 	$(BIN)/python -m dima_jax.evaluate --checkpoint=runs/shipped --blank_images --other_images --figures=4
 	$(BIN)/python -m dima_jax.train --config=configs/demo_student.py --workdir=runs/demo_student
 	$(BIN)/python -m dima_jax.evaluate --checkpoint=runs/demo_student --blank_images

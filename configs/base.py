@@ -237,6 +237,7 @@ def train() -> ConfigDict:
     return ConfigDict(
         dict(
             epochs=30,  # joint stage of the paper
+            max_steps=0,  # the run ends after so many steps, if its epochs have more; 0 = after its epochs
             init_from="",  # workdir of an earlier stage: its student is the start
             backbone="weights/resnet50",  # without it: folder written by `python -m dima_jax.convert resnet`; "" = random
             log_every=50,  # steps

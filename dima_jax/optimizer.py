@@ -26,13 +26,14 @@ class Optimizer(NamedTuple):
 def build(config: ConfigDict, steps_per_epoch: int) -> Optimizer:
     """The optimizer of a whole config (groups `optim` and `train`). steps_per_epoch: train steps, not updates."""
     optim = config.optim
+    total_steps = num_steps(config, steps_per_epoch)
     updates = learning_rate(
         base=optim.learning_rate,
         warmup_steps=optim.warmup_steps,
         warmup_from=optim.warmup_from,
         final_scale=optim.final_scale,
         steps_per_epoch=max(1, steps_per_epoch // optim.accumulate),
-        epochs=config.train.epochs,
+        epochs=total_steps / steps_per_epoch,
         cosine_per=optim.cosine_per,
     )
     update = adamw(
@@ -45,6 +46,12 @@ def build(config: ConfigDict, steps_per_epoch: int) -> Optimizer:
     return Optimizer(update, lambda step: updates(step // optim.accumulate))
 
 
+def num_steps(config: ConfigDict, steps_per_epoch: int) -> int:
+    """Train steps of a whole run: those of its epochs, `train.max_steps` at most."""
+    steps = steps_per_epoch * config.train.epochs
+    return min(steps, config.train.max_steps or steps)
+
+
 def learning_rate(
     *,
     base: float,
@@ -52,7 +59,7 @@ def learning_rate(
     warmup_from: float,
     final_scale: float,
     steps_per_epoch: int,
-    epochs: int,
+    epochs: float,
     cosine_per: str,
 ) -> optax.Schedule:
     """step -> learning rate: a cosine over all epochs and a linear warm-up on top of it.

@@ -31,7 +31,7 @@ def main(config: ConfigDict, workdir: str) -> None:
 
 
 def train(config: ConfigDict, workdir: str) -> TrainState | None:
-    """Runs `config.train.epochs` epochs into `workdir`, from its latest checkpoint if it has one.
+    """Trains for `config.train.epochs` epochs, `max_steps` steps at most, from the latest checkpoint of `workdir` if any.
 
     Returns the last state, None if the run was finished before. Exits with status 0 after SIGTERM.
     """
@@ -41,7 +41,7 @@ def train(config: ConfigDict, workdir: str) -> TrainState | None:
         raise UserError(
             f"{config.data.path} has {windows} training windows, fewer than data.batch_size={config.data.batch_size}"
         )
-    total_steps = steps_per_epoch * config.train.epochs
+    total_steps = optimizer.num_steps(config, steps_per_epoch)
     manager = checkpoints.open_manager(workdir, config.train.keep)
     latest = manager.latest_step()
     if latest is not None:
@@ -163,7 +163,7 @@ def replace_weights(
 
 
 def save(manager, state: TrainState, frozen: weights.Params, position: int, config: ConfigDict) -> None:
-    """Starts saving the state under its step; the LLM's base is never saved."""
+    """Starts saving the state under its step; a frozen LLM base is never saved."""
     student = weights.with_prefix(state.params, "student/") | weights.with_prefix(frozen, "student/")
     trainable = {path: value for path, value in state.params.items() if path not in student}
     checkpoints.save(manager, int(state.step), student, trainable, state.opt_state, position, config)

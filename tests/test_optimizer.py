@@ -8,6 +8,7 @@ import optax
 import pytest
 
 from dima_jax import optimizer
+from dima_jax.configs import base
 from dima_jax.errors import UserError
 
 SCHEDULE = optimizer.learning_rate(
@@ -78,6 +79,20 @@ def test_accumulated_steps_make_one_update_of_the_mean_gradient():
     updates, _ = several.update(gradients[2], state, params)
     expected, _ = once.update({"c": jnp.array([1.0, -2.0])}, once.init(params), params)
     np.testing.assert_allclose(updates["c"], expected["c"], rtol=1e-5)
+
+
+def test_max_steps_ends_a_run_and_its_cosine():
+    config = base.get_config()
+    config.optim.update(cosine_per="step", warmup_steps=0)
+    config.train.update(epochs=3, max_steps=0)
+    assert optimizer.num_steps(config, steps_per_epoch=10) == 30
+    config.train.max_steps = 5
+    assert optimizer.num_steps(config, steps_per_epoch=10) == 5
+    schedule = optimizer.build(config, steps_per_epoch=10).schedule
+    last = config.optim.learning_rate * config.optim.final_scale
+    assert float(schedule(5)) == pytest.approx(last)
+    config.train.max_steps = 100
+    assert optimizer.num_steps(config, steps_per_epoch=10) == 30
 
 
 def test_cosine_per_step_anneals_a_run_of_one_epoch():
