@@ -1,8 +1,8 @@
 """Heads that exist in training only, so that a student learns to see from few images (config group `auxiliary`).
 
 A planner's queries learn slowly: until the features tell a car from the road, the matching of queries to agents is
-arbitrary, and nothing else supervises the features. Three additions give every cell, and every agent, a signal from the
-first step on; none of them is in the student, so what ships and what it costs stay the same:
+arbitrary, and nothing else supervises the features. These heads give every cell and every agent a signal from the first
+step on. None of them is in the student, so what ships and what it costs stay the same:
 
     image                     classes and depth of every cell of the image features
     bev                       occupancy by class, and a raster of the map, of every BEV cell
@@ -21,6 +21,7 @@ from dima_jax.student.layers import PRIOR_BIAS, InitRngs, Mlp, Rngs, embedding, 
 from dima_jax.types import AuxiliaryOutput, QueryGroups
 
 NUM_CLASSES = len(AGENT_CLASSES) + len(MAP_CLASSES)  # of a cell: agents first
+MEAN_LOG_DEPTH = 2.5  # 12 m, where the depth of a cell starts
 
 
 class AuxiliaryHeads(nnx.Module):
@@ -59,9 +60,6 @@ class AuxiliaryHeads(nnx.Module):
             image_depths=[self.depth(level)[..., 0] + MEAN_LOG_DEPTH for level in features] if self.depth else None,
             bev_logits=self.bev(bev) if self.bev else None,
         )
-
-
-MEAN_LOG_DEPTH = 2.5  # 12 m, where the depth of a cell starts
 
 
 def build_auxiliary(config: ConfigDict, rngs: nnx.Rngs) -> AuxiliaryHeads | None:

@@ -108,8 +108,13 @@ def start(model: ShardedModel, optim: Optimizer, manager) -> tuple[TrainState, w
 
 
 def fresh_student(config: ConfigDict, params: weights.Params) -> weights.Params:
-    """The student's random weights as the group `init` wants them; the images are the first ones of the training order."""
+    """The student's random weights as the group `init` wants them; {} where it changes nothing, or they are replaced.
+
+    The images are the first ones of the training order.
+    """
     frames, images = config.init.norm_frames, None
+    if config.train.init_from or (not frames and config.init.embed_scale == 1.0):
+        return {}
     if frames:
         windows = loader.TrainWindows(config)
         images = np.stack([windows.sample(i).images[config.data.history] for i in range(frames)])
