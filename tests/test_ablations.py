@@ -24,6 +24,8 @@ PLAN = {f"teacher_{name}" for name in ("imitation", "boundary", "collision", "di
 EDIT = {f"edit_{name}" for name in ("imitation", "boundary", "collision", "direction", "language")}
 SURROGATES = {"reconstruction", "future"} | EDIT
 ALL = STUDENT | PLAN | SURROGATES | {"language", "distill"}
+DENSE = {"image_class", "image_depth", "bev_class"}
+MAP_GROUPS = {"group_map_class", "group_map_points", "group_map_direction"}
 
 
 def off(*names):
@@ -43,6 +45,9 @@ ROWS = {  # {row: (config lines, terms that are left)}
     "speed only": ({"data.ego_status": "speed"}, ALL),
     "command off": ({"data.command": False}, ALL),
     "BEV tokens only": ({"teacher.tokens": ("bev",)}, ALL),
+    "dense heads": ({"auxiliary.image": True, "auxiliary.bev": True}, ALL | DENSE),
+    "groups of agent queries": ({"auxiliary.agent_groups": 2}, ALL | {"group_agent_class", "group_agent_box"}),
+    "groups of map queries": ({"auxiliary.map_groups": 1}, ALL | MAP_GROUPS),
 }
 
 

@@ -22,7 +22,7 @@ def test_a_notebook_runs(notebook, joint_run, monkeypatch):
 
 def test_the_example_of_the_readme_runs(joint_run, tmp_path, monkeypatch, capsys):
     (tmp_path / "runs").mkdir()
-    (tmp_path / "runs" / "demo").symlink_to(joint_run.folder)
+    (tmp_path / "runs" / "shipped").symlink_to(joint_run.folder)
     monkeypatch.chdir(tmp_path)
     (code,) = re.findall(r"(?ms)^```python\n(.*?)^```", (ROOT / "README.md").read_text())
     exec(compile(code, "README.md", "exec"), {})

@@ -4,7 +4,7 @@ Targets are made here, on the device, from the targets that a batch holds anyway
 projection in a camera and of its footprint in the BEV, a map line the cells that it crosses on flat ground.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -84,7 +84,7 @@ def _mean_of_groups(terms: dict[str, Term], count: int) -> dict[str, Term]:
     return {f"group_{name}": Term(term.sum / count, term.count) for name, term in terms.items()}
 
 
-def sum_terms(terms) -> Term:
+def sum_terms(terms: Iterable[Term]) -> Term:
     """Sums and counts of several terms added up."""
     return Term(*(sum(parts) for parts in zip(*terms, strict=True)))
 
@@ -180,7 +180,7 @@ def raster(
     x, y = jnp.moveaxis(cell.astype(jnp.int32), -1, 0)
     index = jnp.where(inside, (y * columns + x) * classes + labels, rows * columns * classes)
 
-    def one(index):
+    def one(index: Int[Array, " K"]) -> Bool[Array, " cells"]:
         return jnp.zeros(rows * columns * classes, bool).at[index].set(True, mode="drop")
 
     for _ in index.shape[:-1]:

@@ -79,7 +79,7 @@ def _nearest_order(
     layers, batch, queries = map_points.shape[:3]
     shape = (layers, batch, orders.shape[1], queries)
 
-    def compare(i, best):
+    def compare(i: Int[Array, ""], best: tuple[Array, Array]) -> tuple[Array, Array]:
         distance, order = best
         target = jax.lax.dynamic_index_in_dim(flat_targets, i, axis=2)  # [B, L, 1, 2P]
         has_order = jax.lax.dynamic_index_in_dim(targets.order_mask, i, axis=2)  # [B, L, 1]

@@ -231,5 +231,5 @@ def test_a_bev_without_mirror_image_is_named(config):
     config.data.flip = 0.5
     augment.check(config)
     config.student.rotate_center = (10, 10)
-    with pytest.raises(UserError, match=r"rotate_center\[0\] \(it is 10\) to 5"):
+    with pytest.raises(UserError, match=r"rotate_center\[0\] \(it is 10\) to 6"):
         augment.check(config)
