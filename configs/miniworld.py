@@ -1,12 +1,13 @@
-"""A student that sees, from random weights: the recipe of the student in `dima_jax/pretrained/miniworld`.
+"""A student that sees, from random weights: the second stage of the student in `dima_jax/pretrained/miniworld`.
 
     python -m data_prep.miniworld --out=data/miniworld --scenes=192 --val_scenes=30
     python -m data_prep.build --dataroot=data/miniworld --version=v1.0-miniworld --drivelm=data/miniworld/drivelm.json --out=data/miniworld/records
     python -m dima_jax.train --config=configs/miniworld_perception.py --workdir=runs/miniworld_perception
     python -m dima_jax.train --config=configs/miniworld.py --workdir=runs/miniworld
+    python -m dima_jax.train --config=configs/miniworld_planning.py --workdir=runs/miniworld_planning
 
-Hardware: 2 CPU cores. Perception first (`miniworld_perception.py`), then everything, planning included, which is this
-config. What each ingredient brings: docs/recipe.md.
+Hardware: 2 CPU cores. Perception first (`miniworld_perception.py`), then everything, which is this config, then planning
+above all (`miniworld_planning.py`). Ingredients and results: docs/recipe.md.
 """
 
 from dima_jax.configs import base
