@@ -1,6 +1,6 @@
 """Do the teacher's tasks work, beyond running? A teacher that learns from a trained student's scenes, on unseen ones.
 
-    python -m benchmarks.surrogates --config=configs/demo.py --config.loss.edit_collision=10 --student=runs/demo_student
+    python -m benchmarks.surrogates --config=configs/demo.py --config.loss.edit_collision=10 --student=runs/shipped
 
 The student is frozen, so its BEVs are computed once and the steps cost only the teacher. On the val split: masked
 reconstruction against predicting the mean of all cells, future prediction against copying the present BEV, and the
@@ -44,7 +44,7 @@ def main() -> None:
 
 if __name__ == "__main__":
     CONFIG = cli.define_config()
-    STUDENT = flags.DEFINE_string("student", "runs/demo_student", "Run whose student makes the scenes.")
+    STUDENT = flags.DEFINE_string("student", "runs/shipped", "Run whose student makes the scenes.")
     STEPS = flags.DEFINE_integer("steps", 3500, "Training steps of the teacher.")
     WINDOWS = flags.DEFINE_integer("windows", 400, "Windows of the val split; a multiple of the batch.")
     cli.run(main)
