@@ -24,7 +24,7 @@ def main() -> None:
     from dima_jax.sharded_model import ShardedModel
 
     config, _, _ = checkpoints.load_student(RUNS.value[0])
-    model = ShardedModel(config)
+    model = ShardedModel.for_evaluation(config)
     sides = {run: model.load(run) for run in RUNS.value}
     sides["start"] = model.init_params() | checkpoints.load_student(config.train.init_from)[1]
     found = {name: [] for name in sides}

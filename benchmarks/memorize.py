@@ -24,7 +24,7 @@ POINTS = 20  # of the curve
 
 def main() -> None:
     config = CONFIG.value
-    cli.prepare_jax(config.mesh.data * config.mesh.fsdp * config.mesh.model)
+    cli.prepare_jax(config.mesh)
     from dima_jax import evaluation, train_loop
     from dima_jax.policy import Policy
 

@@ -1,7 +1,7 @@
 """What each ingredient of the recipe brings: short runs from random weights, each without one of them, scored on val.
 
     python -m benchmarks.recipe --epochs=2 --seeds=0,1
-    python -m benchmarks.recipe --variants=whole,no_dense_heads --seeds=0,1,2 --workdir=runs/recipe
+    python -m benchmarks.recipe --variants=whole,no_image_heads --seeds=0,1,2 --workdir=runs/recipe
 
 Each run is `configs/demo_student.py` with the lines of one variant; a finished run is not trained again, so the command
 may be stopped and started. Prints JSON: per variant and seed the scores of val (AP of car, pedestrian and the map's
@@ -17,6 +17,7 @@ from absl import flags
 
 from benchmarks import measure
 from dima_jax import cli
+from dima_jax.errors import UserError
 
 CONFIG = cli.define_config("configs/demo_student.py")
 WORKDIR = flags.DEFINE_string("workdir", "runs/recipe", "Folder of the runs.")
@@ -39,10 +40,10 @@ WITHOUT = {  # variant: config lines
 
 
 def main() -> None:
-    cli.prepare_jax(CONFIG.value.mesh.data * CONFIG.value.mesh.fsdp * CONFIG.value.mesh.model)
+    cli.prepare_jax(CONFIG.value.mesh)
     chosen = VARIANTS.value or list(WITHOUT)
     if unknown := sorted(set(chosen) - set(WITHOUT)):
-        raise SystemExit(f"--variants: unknown {', '.join(unknown)}; there are {', '.join(WITHOUT)}")
+        raise UserError(f"--variants: unknown {', '.join(unknown)}; there are {', '.join(WITHOUT)}")
     results: dict[str, dict[str, dict]] = {}
     for name in chosen:
         for seed in SEEDS.value:

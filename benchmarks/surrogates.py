@@ -24,7 +24,7 @@ def main() -> None:
     config.teacher.edit_share = 1.0
     config.optim.groups = (("student/.*", 0.0), *config.optim.groups)
     config.train.epochs = 10  # in which the learning rate decays
-    model = ShardedModel(config)
+    model = ShardedModel.for_evaluation(config)
     optim = optimizer.build(config, steps_per_epoch=max(1, steps // config.train.epochs))
     params = model.init_params() | checkpoints.load_student(STUDENT.value)[1]
     lessons = scenes(model, params, config.data.train_split, loader.num_train_windows(config))

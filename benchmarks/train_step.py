@@ -17,6 +17,7 @@ RUNS = flags.DEFINE_integer("runs", 20, "Timed steps.")
 
 
 def main() -> None:
+    cli.prepare_jax(CONFIG.value.mesh)
     import jax
 
     from dima_jax import optimizer, sharding

@@ -48,7 +48,7 @@ class Asker:
             "max_tokens": max_new_tokens,
         }
         self.tokenizer = load_tokenizer(config.teacher.tokenizer)
-        model = ShardedModel(config)
+        model = ShardedModel.for_evaluation(config)
         self.params = model.load(run)
         self.policy = Policy(JaxStudent(config, without_prefix(self.params)))
 

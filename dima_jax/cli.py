@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TextIO
 
 from absl import app, flags, logging
-from ml_collections import config_flags
+from ml_collections import ConfigDict, config_flags
 
 from dima_jax.errors import UserError
 
@@ -73,13 +73,14 @@ def log_to(folder: str | Path, name: str) -> None:
     sys.stdout = _Tee(sys.stdout, file)
 
 
-def prepare_jax(mesh_devices: int = 1) -> None:
+def prepare_jax(mesh: ConfigDict | None = None) -> None:
     """Sets what JAX reads when it is imported: call it before. What the environment says already stays.
 
     Compiled programs are kept for the next command. Where a mesh of several devices fits the CPU's cores, the CPU is
     that many devices of one thread each: a step of many small operations then uses every core, which threads within
-    an operation cannot. Accelerators are not affected.
+    an operation cannot. Accelerators are not affected. mesh: that group of a config; None is a single device.
     """
+    mesh_devices = mesh.data * mesh.fsdp * mesh.model if mesh else 1
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path.home() / ".cache" / "dima_jax" / "programs"))
     flags_given = os.environ.get("XLA_FLAGS", "")
     if 1 < mesh_devices <= (os.cpu_count() or 1) and "host_platform_device_count" not in flags_given:

@@ -35,7 +35,7 @@ class Dual:
                 "give the --checkpoint of a joint run (configs/demo.py, configs/base.py)"
             )
         checkpoints.check_model(meta["config"], config, str(run), ("teacher",))
-        model = ShardedModel(config)
+        model = ShardedModel.for_evaluation(config)
         self.params = model.load(run)
         self.teacher_weights = weights.count(weights.with_prefix(self.params, "teacher/"))
         self._plan = jax.jit(lambda params, output: plan(weights.bind(model.graph, params), output))

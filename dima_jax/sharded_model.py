@@ -29,6 +29,13 @@ class ShardedModel:
             for path, leaf in shapes.items()
         }
 
+    @classmethod
+    def for_evaluation(cls, config: ConfigDict) -> "ShardedModel":
+        """The model without the mesh's data axis, along which weights are only repeated: fewer devices hold a run."""
+        config = config.copy_and_resolve_references()
+        config.mesh.data = 1
+        return cls(config)
+
     def init_params(self) -> weights.Params:
         """Initial weights of `config.seed` on their shards; the LLM's base from `teacher.weights` where given.
 

@@ -20,8 +20,7 @@ def main() -> None:
         raise UserError("--config is missing; e.g. --config=configs/demo.py (runs on a laptop) or configs/base.py")
     workdir = WORKDIR.value or f"runs/{Path(flags.FLAGS['config'].config_filename).stem}"
     cli.log_to(workdir, "train")
-    mesh = CONFIG.value.mesh
-    cli.prepare_jax(mesh.data * mesh.fsdp * mesh.model)
+    cli.prepare_jax(CONFIG.value.mesh)
     from dima_jax import train_loop
 
     train_loop.main(CONFIG.value, workdir)

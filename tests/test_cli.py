@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from ml_collections import ConfigDict
 
 from dima_jax import cli
 from dima_jax.errors import UserError
@@ -130,6 +131,6 @@ def test_the_cpu_becomes_the_devices_of_the_mesh(monkeypatch, devices, given, ex
     monkeypatch.setattr(cli.os, "cpu_count", lambda: 4)
     monkeypatch.setenv("XLA_FLAGS", given)
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "kept")
-    cli.prepare_jax(devices)
+    cli.prepare_jax(ConfigDict(dict(data=devices, fsdp=1, model=1)))
     assert os.environ["XLA_FLAGS"] == expected
     assert os.environ["JAX_COMPILATION_CACHE_DIR"] == "kept"

@@ -7,6 +7,8 @@ from jax.sharding import PartitionSpec
 
 from dima_jax import sharding
 from dima_jax.errors import UserError
+from dima_jax.sharded_model import ShardedModel
+from tests.mini import mini_config
 
 
 def test_mesh_and_batch_cover_the_devices():
@@ -43,3 +45,12 @@ def test_platform_is_that_of_the_mesh_unless_another_runtime_is_traced_for():
         jax.eval_shape(sharding.on_mesh(lambda: seen.append(sharding.platform()), mesh))
     assert seen == ["cpu", "onnx"]
     assert sharding.platform() == jax.default_backend()
+
+
+def test_a_run_of_many_replicas_is_evaluated_on_one_device():
+    config = mini_config()
+    config.mesh.data = 1000
+    assert dict(ShardedModel.for_evaluation(config).mesh.shape) == {"data": 1, "fsdp": 1, "model": 1}
+    assert config.mesh.data == 1000
+    with pytest.raises(UserError, match="needs 1000 devices"):
+        ShardedModel(config)
