@@ -42,7 +42,7 @@ def teach(model: ShardedModel, params: weights.Params, scene, key: jax.Array, is
     output = dima.student.decode(bev)
     texts = (batch.text, batch.edit_text)
     taught = dima.teacher(output.tokens, output, *texts, batch.command, batch.ego, key=key, is_training=is_training)
-    return DiMAOutput(output, taught, future_bevs)
+    return DiMAOutput(output, taught, future_bevs, None)
 
 
 def train_teacher(model: ShardedModel, optim: Optimizer, params: weights.Params, scene, steps: int) -> weights.Params:
