@@ -227,6 +227,7 @@ def init() -> ConfigDict:
     return ConfigDict(
         dict(
             norm_frames=0,  # key frames whose images set the frozen norms' statistics; 0 = they stay 0 and 1
+            can_bus_frames=0,  # key frames whose CAN bus sets the scale and the biases of its first layer; 0 = as VAD's
             embed_scale=1.0,  # factor of the start of BEV queries, camera and level embeddings
         )
     )

@@ -7,7 +7,6 @@ as on the student.
 """
 
 import time
-from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -18,9 +17,7 @@ import optax
 from ml_collections import ConfigDict
 
 from dima_jax.constants import COMMANDS
-from dima_jax.data import features, targets
-from dima_jax.data.loader import can_bus_input, command_input
-from dima_jax.data.records import Records
+from dima_jax.data import ego_inputs
 from dima_jax.types import Frame
 
 HIDDEN = (64, 64)
@@ -70,31 +67,12 @@ def name(config: ConfigDict) -> str:
 
 
 def read(config: ConfigDict, split: str) -> Samples:
-    """The student's ego inputs at evaluation (`sequences.Drives`) and the recorded path, of all frames of a split.
+    """The student's ego inputs at evaluation and the recorded path, of all frames of a split.
 
-    Images are not decoded. UserError if the records are missing or damaged.
+    UserError if the records are missing or damaged.
     """
-    data = config.data
-    records = Records(data.path, split)
-    frames = [_numbers().deserialize_example_np(records.read(i)) for i in range(len(records))]
-    inputs, waypoints, mask = [], [], []
-    for i, frame in enumerate(frames):
-        first = i - 1 if frame["frame_index"] else i
-        absolute = [frames[first]["can_bus"], frame["can_bus"]]
-        can_bus = can_bus_input(absolute, data.ego_status, [first, i])[1]
-        inputs.append(_concatenate(can_bus[None], command_input(frame["ego"]["command"], data.command)[None])[0])
-        ego = targets.ego_targets(frame["ego"])
-        waypoints.append(np.cumsum(ego.future_offsets, axis=0))
-        mask.append(ego.future_mask)
-    return Samples(np.stack(inputs), np.stack(waypoints), np.stack(mask))
-
-
-@lru_cache(maxsize=1)
-def _numbers():
-    """The features of a record that are wanted here: an eighth of the time of decoding it whole."""
-    from tensorflow_datasets import features as f
-
-    return f.FeaturesDict({name: features.features()[name] for name in ("frame_index", "can_bus", "ego")})
+    ego = ego_inputs.read(config, split)
+    return Samples(_concatenate(ego.can_bus, ego.command), ego.waypoints, ego.mask)
 
 
 def _concatenate(can_bus, command) -> np.ndarray:

@@ -1,8 +1,9 @@
 """What a run does to its fresh random weights before the first step (config group `init`).
 
-VAD starts from a trained backbone. From nothing, its initializers drown the images: frozen batch norms of mean 0 and
-variance 1 do not normalize, so the features fade from stage to stage, and embeddings drawn from N(0, 1) are added to
-them. Two remedies, both of the start alone; the architecture and what is exported stay the same.
+VAD starts from a trained backbone and trains for weeks. From nothing, its initializers drown the images and the speed:
+frozen batch norms of mean 0 and variance 1 do not normalize, so the features fade from stage to stage; embeddings drawn
+from N(0, 1) are added to them; and the CAN bus is read in its own units by layers without biases, behind which a layer
+norm takes the size of the speed away. Remedies of the start alone; the architecture and what is exported stay the same.
 """
 
 import jax
@@ -14,21 +15,44 @@ from dima_jax import weights
 from dima_jax.student import student as student_lib
 from dima_jax.student.image_encoder import FrozenNorm, conv_norm
 
+CONSTANT = 1e-3  # a CAN bus number that varies by less is none
 EMBEDDINGS = ("queries", "camera_embeds", "level_embeds")  # of the BEV encoder
 
 
-def prepare(config: ConfigDict, student: weights.Params, images: np.ndarray | None) -> weights.Params:
+def prepare(
+    config: ConfigDict, student: weights.Params, images: np.ndarray | None, can_bus: np.ndarray | None
+) -> weights.Params:
     """The student's fresh weights {"student/...": array} as the group `init` wants them.
 
     images: [B, N, H, W, 3] uint8, prepared as in training; read only where `init.norm_frames` is above 0.
+    can_bus: [n, 18], the student's input; read only where `init.can_bus_frames` is above 0.
     """
     student = dict(student)
     if config.init.norm_frames:
         student |= norm_statistics(config, student, images)
+    if config.init.can_bus_frames:
+        student |= can_bus_layer(config.seed, student, can_bus)
     for name in EMBEDDINGS:
         path = f"student/bev_encoder/{name}"
         student[path] = student[path] * np.float32(config.init.embed_scale)
     return student
+
+
+def can_bus_layer(seed: int, student: weights.Params, can_bus: np.ndarray) -> weights.Params:
+    """The first CAN bus layer for inputs of deviation 1, each of its units switching at one of these frames.
+
+    Without biases, relu layers turn a speed v into v times a fixed vector, and a layer norm into the same vector for
+    every v. A number that does not vary starts without weight.
+    """
+    kernel, bias = (f"student/bev_encoder/can_bus1/{name}" for name in ("kernel", "bias"))
+    deviation = can_bus.std(0)
+    varies = deviation > CONSTANT
+    scaled = student[kernel] * np.divide(1.0, deviation, where=varies, out=np.zeros_like(deviation))[:, None]
+    switches = can_bus[np.random.default_rng(seed).integers(len(can_bus), size=scaled.shape[1])]
+    return {
+        kernel: scaled.astype(np.float32),
+        bias: -np.einsum("ui,iu->u", switches, scaled).astype(np.float32),
+    }
 
 
 def norm_statistics(config: ConfigDict, student: weights.Params, images: np.ndarray) -> weights.Params:

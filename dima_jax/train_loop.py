@@ -16,7 +16,7 @@ from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
 from dima_jax import checkpoints, initialization, optimizer, sharding, weights
-from dima_jax.data import loader
+from dima_jax.data import ego_inputs, loader
 from dima_jax.errors import UserError
 from dima_jax.optimizer import Optimizer
 from dima_jax.sharded_model import ShardedModel
@@ -110,16 +110,18 @@ def start(model: ShardedModel, optim: Optimizer, manager) -> tuple[TrainState, w
 def fresh_student(config: ConfigDict, params: weights.Params) -> weights.Params:
     """The student's random weights as the group `init` wants them; {} where it changes nothing, or they are replaced.
 
-    The images are the first ones of the training order.
+    The images are the first ones of the training order, the CAN bus is of frames all over the training split.
     """
-    frames, images = config.init.norm_frames, None
-    if config.train.init_from or (not frames and config.init.embed_scale == 1.0):
+    init, images, can_bus = config.init, None, None
+    if config.train.init_from or not (init.norm_frames or init.can_bus_frames or init.embed_scale != 1.0):
         return {}
-    if frames:
+    if init.norm_frames:
         windows = loader.TrainWindows(config)
-        images = np.stack([windows.sample(i).images[config.data.history] for i in range(frames)])
+        images = np.stack([windows.sample(i).images[config.data.history] for i in range(init.norm_frames)])
+    if init.can_bus_frames:
+        can_bus = ego_inputs.read(config, config.data.train_split, init.can_bus_frames).can_bus
     student = {path: np.asarray(value) for path, value in weights.with_prefix(params, "student/").items()}
-    return initialization.prepare(config, student, images)
+    return initialization.prepare(config, student, images, can_bus)
 
 
 def pretrained(config: ConfigDict) -> dict[str, weights.Params]:

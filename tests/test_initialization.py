@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from flax import nnx
 
 from dima_jax import initialization, weights
@@ -31,7 +32,7 @@ def test_norm_statistics_make_the_first_norm_normalize_and_leave_every_other_wei
     config = mini_config()
     config.init.norm_frames = 2
     params, images = fresh(config), random_images(config)
-    prepared = initialization.prepare(config, params, images)
+    prepared = initialization.prepare(config, params, images, None)
     changed = {path for path in params if not np.array_equal(params[path], prepared[path])}
     assert changed == {path for path in params if path.endswith(("/mean", "/var"))}
 
@@ -47,7 +48,7 @@ def test_features_no_longer_fade():
     config = mini_config()
     params, images = fresh(config), random_images(config)
     config.init.norm_frames = 2
-    prepared = initialization.prepare(config, params, images)
+    prepared = initialization.prepare(config, params, images, None)
     before, after = (np.asarray(features(config, p, images)[-1]).std() for p in (params, prepared))
     assert after > 1.5 * before
 
@@ -55,12 +56,47 @@ def test_features_no_longer_fade():
 def test_embedding_scale():
     config = mini_config()
     params = fresh(config)
-    same = initialization.prepare(config, params, None)
+    same = initialization.prepare(config, params, None, None)
     assert all(np.array_equal(params[path], same[path]) for path in params)
     config.init.embed_scale = 0.25
-    scaled = initialization.prepare(config, params, None)
+    scaled = initialization.prepare(config, params, None, None)
     for name in initialization.EMBEDDINGS:
         path = f"student/bev_encoder/{name}"
         np.testing.assert_array_equal(scaled[path], params[path] * np.float32(0.25))
     path = "student/bev_encoder/row_embeds"
     np.testing.assert_array_equal(scaled[path], params[path])
+
+
+@pytest.mark.parametrize("status", ["full", "speed"])
+def test_the_speed_survives_the_can_bus_layers(status):
+    """As VAD starts, the BEV is told nothing of how fast; a line through the prepared embedding tells it."""
+    config = mini_config()
+    params = fresh(config)
+    rng = np.random.default_rng(0)
+    can_bus = np.zeros((300, 18), np.float32)
+    speed = can_bus[:, 13] = rng.uniform(2, 15, 300)
+    can_bus[:, 0] = 0.5 * speed
+    if status == "full":
+        can_bus[:, [3, 7, 12, 17]] = rng.normal(size=(300, 4)) * [0.3, 1.0, 0.05, 2.0]
+    config.init.can_bus_frames = 300
+    prepared = initialization.prepare(config, params, None, can_bus)
+    changed = {path for path in params if not np.array_equal(params[path], prepared[path])}
+    assert changed == {f"student/bev_encoder/can_bus1/{name}" for name in ("kernel", "bias")}
+
+    before, after = (embedded(config, weights_, can_bus) for weights_ in (params, prepared))
+    if status == "speed":
+        np.testing.assert_allclose(before.std(0), 0.0, atol=1e-3)
+    assert unexplained(after, speed) < 0.1 < unexplained(before, speed)
+
+
+def embedded(config, params, can_bus):
+    graph, _ = student_lib.abstract(config)
+    student = weights.bind(graph, {path.removeprefix("student/"): value for path, value in params.items()})
+    return np.asarray(student.bev_encoder.embed_can_bus(jnp.asarray(can_bus)))
+
+
+def unexplained(features, target):
+    """Share of the target's variance that ridge regression from the features leaves."""
+    x = np.c_[features - features.mean(0), np.ones(len(features))]
+    fit = np.linalg.solve(x.T @ x + 1e-3 * np.eye(x.shape[1]), x.T @ target)
+    return np.var(target - x @ fit) / np.var(target)

@@ -14,8 +14,8 @@ import jax
 import numpy as np
 from absl import logging
 
-from dima_jax.constants import COMMANDS, STEP_SECONDS
 from dima_jax.data import augment, questions, targets, transforms, windows
+from dima_jax.data.ego_inputs import can_bus_input, command_input
 from dima_jax.data.fake_batch import example, spec
 from dima_jax.data.frames import Frames, KeyFrame
 from dima_jax.data.prompts import edit_texts, load_tokenizer
@@ -25,9 +25,6 @@ from dima_jax.types import AgentTargets, Batch, EditText, MapTargets, Text
 
 __all__ = ["TrainWindows", "example", "num_train_windows", "spec", "train_batches"]
 
-STRAIGHT = COMMANDS.index("straight")
-FORWARD_SPEED = 13  # index in the CAN bus
-EGO_STATUS = ("full", "speed", "none")
 _END = 2**62  # of the endless order
 
 
@@ -151,32 +148,6 @@ class TrainWindows:
             if number and not self.cut[key]:
                 logging.warning("config.data.%s=%d cuts what a frame holds (here %d)", key, self.config[key], number)
             self.cut[key] += number
-
-
-def can_bus_input(can_bus: list[np.ndarray], ego_status: str, records) -> np.ndarray:
-    """Absolute CAN bus of frames in a row, each [18], to [T, 18] float32 as the student reads it.
-
-    ego_status, of config.data: "full", VAD's input (docs/vad.md#can-bus); "speed", the forward speed alone, and straight
-    ahead along global x the way it makes since the frame before, so that the previous BEV is moved by it; "none", all
-    zeros. With full status a planner that sees nothing is good already, so only the others show what images bring.
-    records [T]: the frames' record numbers, consecutive every STEP_SECONDS. Raises UserError for another ego_status.
-    """
-    if ego_status not in EGO_STATUS:
-        raise UserError(f"config.data.ego_status={ego_status!r}: set it to one of {', '.join(map(repr, EGO_STATUS))}")
-    absolute = np.stack(can_bus)
-    if ego_status == "full":
-        return windows.can_bus_deltas(absolute).astype(np.float32)
-    result = np.zeros(absolute.shape, np.float32)
-    if ego_status == "speed":
-        speed = absolute[:, FORWARD_SPEED]
-        result[:, FORWARD_SPEED] = speed
-        result[:, 0] = speed * STEP_SECONDS * np.diff(records, prepend=records[0])
-    return result
-
-
-def command_input(command: int, given: bool) -> np.ndarray:
-    """One-hot [3] float32; always "straight" for the control without commands."""
-    return np.eye(len(COMMANDS), dtype=np.float32)[command if given else STRAIGHT]
 
 
 def _to_current(frames: list[KeyFrame], current: KeyFrame) -> np.ndarray:

@@ -13,9 +13,9 @@ import jax
 import numpy as np
 
 from dima_jax.data import targets, transforms
+from dima_jax.data.ego_inputs import can_bus_input, command_input
 from dima_jax.data.features import NUM_FUTURE
 from dima_jax.data.frames import Frames
-from dima_jax.data.loader import can_bus_input, command_input
 from dima_jax.data.records import Records
 from dima_jax.types import AgentTargets, EgoTargets, Frame, MapTargets
 

@@ -4,7 +4,6 @@ import itertools
 import shutil
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -12,7 +11,6 @@ from dima_jax.data import augment, loader, sequences
 from dima_jax.data.prompts import ByteTokenizer
 from dima_jax.data.records import Records, shard_name, walk
 from dima_jax.errors import UserError
-from dima_jax.student import bev_geometry
 
 
 def take(config, position, count):
@@ -76,25 +74,6 @@ def test_controls_hide_status_and_command(config):
     (batch,) = take(config, 0, 1)
     assert not batch.can_bus.any()
     assert (batch.command == (0, 0, 1)).all()
-
-
-def test_speed_arm_moves_the_bev_straight_ahead():
-    """By the way made since the frame before: none in the first frame, none in a repeated one, twice over a gap."""
-    can_bus = np.random.default_rng(0).normal(size=(4, 18))
-    can_bus[:, 13] = 3.0, 3.0, 4.0, 5.0
-    seen = loader.can_bus_input(list(can_bus), "speed", [7, 7, 8, 10])
-    np.testing.assert_array_equal(seen[:, 13], can_bus[:, 13])
-    shift = np.asarray(bev_geometry.ego_shift(jnp.asarray(seen), (-15, -30, -2, 15, 30, 2)))
-    np.testing.assert_allclose(shift * (30, 60), [(0, 0), (0, 0), (0, 2), (0, 5)], atol=1e-6)
-
-
-def test_forward_speed_is_where_the_record_has_it(config):
-    """The recorded drives are nearly straight, so it is the way made in half a second."""
-    config.data.ego_status = "speed"
-    for frame in itertools.islice(sequences.iterate_scenes(config, "val"), 1, None):
-        can_bus = frame.frame.can_bus[0]
-        np.testing.assert_allclose(can_bus[13], frame.speed, atol=0.3)
-        np.testing.assert_allclose(can_bus[0], 0.5 * can_bus[13], rtol=1e-6)
 
 
 @pytest.mark.parametrize("value", [True, False, "all"])
