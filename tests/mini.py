@@ -34,5 +34,5 @@ def mini_config(records="absent"):
     config.init.update(norm_frames=0, can_bus_frames=0, embed_scale=1.0)
     config.optim.update(learning_rate=1e-3, warmup_steps=2)
     config.optim.groups = (("teacher/llm/.*", 0.0), *config.optim.groups)
-    config.train.update(epochs=1, init_from="", log_every=1, save_every=2)
+    config.train.update(epochs=1, max_steps=0, init_from="", log_every=1, save_every=2)
     return config
