@@ -8,12 +8,10 @@ What cannot be memorized cannot be learned: a fault in targets, matching or fram
 augmentation, since each frame is to be seen as it is. Prints JSON: the curve of the losses, and AP and L2 at the end.
 """
 
-from pathlib import Path
-
 from absl import flags
 
 from benchmarks import measure
-from dima_jax import cli
+from dima_jax import cli, loss_curves
 
 CONFIG = cli.define_config("configs/demo_student.py")
 WORKDIR = flags.DEFINE_string("workdir", "runs/memorize", "Folder of the run.")
@@ -40,27 +38,14 @@ def main() -> None:
         detection=result["perception"]["detection"],
         map=result["perception"]["map"],
         l2_avg=plan["l2_avg"],
-        losses=curve(Path(WORKDIR.value)),
+        losses=curve(WORKDIR.value),
     )
 
 
-def curve(folder: Path) -> dict[str, list[float]]:
-    """{loss term: its logged values, thinned out to POINTS}, from the run's TensorBoard events."""
-    from tensorboardX.proto.event_pb2 import Event
-
-    from dima_jax.data import records
-
-    logged: dict[str, list[float]] = {}
-    for file in sorted((folder / "events").iterdir()):
-        content = file.read_bytes()
-        for place in records.walk(file):
-            event = Event.FromString(content[place.offset : place.offset + place.bytes])
-            for value in event.summary.value:
-                logged.setdefault(value.tag, []).append(value.simple_value)
+def curve(folder: str) -> dict[str, list[float]]:
+    """{loss term: POINTS means of its logged values, in order}."""
     return {
-        name.removeprefix("loss/"): values[:: max(1, len(values) // POINTS)]
-        for name, values in logged.items()
-        if name.startswith("loss/")
+        term: loss_curves.thinned(values, POINTS).tolist() for term, (_, values) in loss_curves.read(folder).items()
     }
 
 

@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
-from dima_jax import checkpoints, initialization, optimizer, sharding, weights
+from dima_jax import checkpoints, initialization, loss_curves, optimizer, sharding, weights
 from dima_jax.data import ego_inputs, loader
 from dima_jax.errors import UserError
 from dima_jax.optimizer import Optimizer
@@ -84,6 +84,8 @@ def train(config: ConfigDict, workdir: str) -> TrainState | None:
     if stop.requested:
         print(f"stopped by a signal; saved step {int(state.step)}. The same command goes on from there.")
         sys.exit(0)
+    if jax.process_index() == 0 and (picture := loss_curves.draw(workdir)):
+        print(f"the losses, step by step: {picture}")
     return state
 
 
