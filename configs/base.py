@@ -223,12 +223,12 @@ def mesh() -> ConfigDict:
 
 
 def init() -> ConfigDict:
-    """What happens to fresh random weights (`initialization.py`); nothing where the student starts from trained ones."""
+    """What happens to weights before the first step (`initialization.py`); VAD changes nothing."""
     return ConfigDict(
         dict(
-            norm_frames=0,  # key frames whose images set the frozen norms' statistics; 0 = they stay 0 and 1
-            can_bus_frames=0,  # key frames whose CAN bus sets the scale and the biases of its first layer; 0 = as VAD's
-            embed_scale=1.0,  # factor of the start of BEV queries, camera and level embeddings
+            norm_frames=0,  # key frames whose images set a fresh student's frozen norms; 0 = they stay 0 and 1
+            embed_scale=1.0,  # factor of the start of a fresh student's BEV queries, camera and level embeddings
+            can_bus_frames=0,  # key frames that the first CAN bus layer is scaled to, with `train.init_from` too; 0 = none
         )
     )
 

@@ -38,7 +38,7 @@ def get_config():
     config.data.cache_gib = 4.0
 
     config.auxiliary.update(image=True, bev=True, agent_groups=2)
-    config.init.update(norm_frames=8, can_bus_frames=512, embed_scale=0.3)
+    config.init.update(norm_frames=8, embed_scale=0.3)
     config.optim.learning_rate = 1.5e-3
     config.optim.warmup_steps = 100
     config.optim.cosine_per = "step"

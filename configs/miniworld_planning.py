@@ -12,8 +12,9 @@ from dima_jax.configs import miniworld
 def get_config():
     config = miniworld.get_config()
     config.auxiliary.update(image=False, bev=False, agent_groups=0)
+    config.init.can_bus_frames = 512
     config.loss.plan_imitation = 10.0
     config.optim.groups = (("student/image_encoder/.*", 0.0), (".*", 1.0))
-    config.train.epochs = 3
+    config.train.epochs = 12
     config.train.init_from = "runs/miniworld"
     return config

@@ -19,19 +19,14 @@ CONSTANT = 1e-3  # a CAN bus number that varies by less is none
 EMBEDDINGS = ("queries", "camera_embeds", "level_embeds")  # of the BEV encoder
 
 
-def prepare(
-    config: ConfigDict, student: weights.Params, images: np.ndarray | None, can_bus: np.ndarray | None
-) -> weights.Params:
-    """The student's fresh weights {"student/...": array} as the group `init` wants them.
+def prepare(config: ConfigDict, student: weights.Params, images: np.ndarray | None) -> weights.Params:
+    """The student's fresh weights {"student/...": array} as `init.norm_frames` and `init.embed_scale` want them.
 
     images: [B, N, H, W, 3] uint8, prepared as in training; read only where `init.norm_frames` is above 0.
-    can_bus: [n, 18], the student's input; read only where `init.can_bus_frames` is above 0.
     """
     student = dict(student)
     if config.init.norm_frames:
         student |= norm_statistics(config, student, images)
-    if config.init.can_bus_frames:
-        student |= can_bus_layer(config.seed, student, can_bus)
     for name in EMBEDDINGS:
         path = f"student/bev_encoder/{name}"
         student[path] = student[path] * np.float32(config.init.embed_scale)
@@ -39,15 +34,18 @@ def prepare(
 
 
 def can_bus_layer(seed: int, student: weights.Params, can_bus: np.ndarray) -> weights.Params:
-    """The first CAN bus layer for inputs of deviation 1, each of its units switching at one of these frames.
+    """The first CAN bus layer with its weights for inputs of deviation 1, each unit switching at one of these frames.
 
+    student: its weights, fresh or trained. can_bus: [n, 18], the student's input. Returns the layer's, {path: array}.
     Without biases, relu layers turn a speed v into v times a fixed vector, and a layer norm into the same vector for
     every v. A number that does not vary starts without weight.
     """
     kernel, bias = (f"student/bev_encoder/can_bus1/{name}" for name in ("kernel", "bias"))
     deviation = can_bus.std(0)
     varies = deviation > CONSTANT
-    scaled = student[kernel] * np.divide(1.0, deviation, where=varies, out=np.zeros_like(deviation))[:, None]
+    scaled = (
+        np.asarray(student[kernel]) * np.divide(1.0, deviation, where=varies, out=np.zeros_like(deviation))[:, None]
+    )
     switches = can_bus[np.random.default_rng(seed).integers(len(can_bus), size=scaled.shape[1])]
     return {
         kernel: scaled.astype(np.float32),

@@ -97,6 +97,7 @@ def start(model: ShardedModel, optim: Optimizer, manager) -> tuple[TrainState, w
         params |= model.place(fresh_student(config, params))
         for source, student in pretrained(config).items():
             params = replace_weights(model, params, student, source)
+        params |= model.place(can_bus_layer(config, params))
         params |= model.place(earlier_heads(config, params))
         return *init_train_state(model, optim, params), 0
     state, frozen = abstract_train_state(model, optim)
@@ -112,18 +113,24 @@ def start(model: ShardedModel, optim: Optimizer, manager) -> tuple[TrainState, w
 def fresh_student(config: ConfigDict, params: weights.Params) -> weights.Params:
     """The student's random weights as the group `init` wants them; {} where it changes nothing, or they are replaced.
 
-    The images are the first ones of the training order, the CAN bus is of frames all over the training split.
+    The images are the first ones of the training order.
     """
-    init, images, can_bus = config.init, None, None
-    if config.train.init_from or not (init.norm_frames or init.can_bus_frames or init.embed_scale != 1.0):
+    frames, images = config.init.norm_frames, None
+    if config.train.init_from or (not frames and config.init.embed_scale == 1.0):
         return {}
-    if init.norm_frames:
+    if frames:
         windows = loader.TrainWindows(config)
-        images = np.stack([windows.sample(i).images[config.data.history] for i in range(init.norm_frames)])
-    if init.can_bus_frames:
-        can_bus = ego_inputs.read(config, config.data.train_split, init.can_bus_frames).can_bus
+        images = np.stack([windows.sample(i).images[config.data.history] for i in range(frames)])
     student = {path: np.asarray(value) for path, value in weights.with_prefix(params, "student/").items()}
-    return initialization.prepare(config, student, images, can_bus)
+    return initialization.prepare(config, student, images)
+
+
+def can_bus_layer(config: ConfigDict, params: weights.Params) -> weights.Params:
+    """The student's first CAN bus layer as `init.can_bus_frames` wants it, from frames all over the training split."""
+    if not config.init.can_bus_frames:
+        return {}
+    can_bus = ego_inputs.read(config, config.data.train_split, config.init.can_bus_frames).can_bus
+    return initialization.can_bus_layer(config.seed, params, can_bus)
 
 
 def pretrained(config: ConfigDict) -> dict[str, weights.Params]:

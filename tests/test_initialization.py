@@ -32,7 +32,7 @@ def test_norm_statistics_make_the_first_norm_normalize_and_leave_every_other_wei
     config = mini_config()
     config.init.norm_frames = 2
     params, images = fresh(config), random_images(config)
-    prepared = initialization.prepare(config, params, images, None)
+    prepared = initialization.prepare(config, params, images)
     changed = {path for path in params if not np.array_equal(params[path], prepared[path])}
     assert changed == {path for path in params if path.endswith(("/mean", "/var"))}
 
@@ -48,7 +48,7 @@ def test_features_no_longer_fade():
     config = mini_config()
     params, images = fresh(config), random_images(config)
     config.init.norm_frames = 2
-    prepared = initialization.prepare(config, params, images, None)
+    prepared = initialization.prepare(config, params, images)
     before, after = (np.asarray(features(config, p, images)[-1]).std() for p in (params, prepared))
     assert after > 1.5 * before
 
@@ -56,10 +56,10 @@ def test_features_no_longer_fade():
 def test_embedding_scale():
     config = mini_config()
     params = fresh(config)
-    same = initialization.prepare(config, params, None, None)
+    same = initialization.prepare(config, params, None)
     assert all(np.array_equal(params[path], same[path]) for path in params)
     config.init.embed_scale = 0.25
-    scaled = initialization.prepare(config, params, None, None)
+    scaled = initialization.prepare(config, params, None)
     for name in initialization.EMBEDDINGS:
         path = f"student/bev_encoder/{name}"
         np.testing.assert_array_equal(scaled[path], params[path] * np.float32(0.25))
@@ -78,10 +78,9 @@ def test_the_speed_survives_the_can_bus_layers(status):
     can_bus[:, 0] = 0.5 * speed
     if status == "full":
         can_bus[:, [3, 7, 12, 17]] = rng.normal(size=(300, 4)) * [0.3, 1.0, 0.05, 2.0]
-    config.init.can_bus_frames = 300
-    prepared = initialization.prepare(config, params, None, can_bus)
-    changed = {path for path in params if not np.array_equal(params[path], prepared[path])}
-    assert changed == {f"student/bev_encoder/can_bus1/{name}" for name in ("kernel", "bias")}
+    layer = initialization.can_bus_layer(0, params, can_bus)
+    assert set(layer) == {f"student/bev_encoder/can_bus1/{name}" for name in ("kernel", "bias")}
+    prepared = params | layer
 
     before, after = (embedded(config, weights_, can_bus) for weights_ in (params, prepared))
     if status == "speed":
