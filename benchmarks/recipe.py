@@ -29,6 +29,8 @@ WITHOUT = {  # variant: config lines
     "whole": {},
     "norms_as_they_are": {"init.norm_frames": 0},
     "embeddings_as_they_are": {"init.embed_scale": 1.0},
+    "can_bus_as_it_is": {"init.can_bus_frames": 0},
+    "imitation_as_it_is": {"loss.plan_imitation": 1.0},
     "cosine_per_epoch": {"optim.cosine_per": "epoch"},
     "no_image_heads": {"auxiliary.image": False},
     "no_bev_heads": {"auxiliary.bev": False},

@@ -11,6 +11,7 @@ from dima_jax.configs import miniworld
 def get_config():
     config = miniworld.get_config()
     config.init.can_bus_frames = 512
+    config.loss.plan_imitation = 10.0
     config.optim.learning_rate = 3e-3
     config.optim.warmup_steps = 50
     config.train.epochs = 6
