@@ -17,6 +17,13 @@ from dima_jax.errors import UserError
 
 SOURCE = flags.DEFINE_string("source", None, "llama: folder of a Hugging Face LLaMA or LLaVA-v1.5, or a .gguf file.")
 CHECKPOINT = flags.DEFINE_string("checkpoint", None, "vad, resnet: the .pth file.")
+EMA = flags.DEFINE_boolean(
+    "ema",
+    False,
+    "vad, resnet: the averaged copy of the weights that the file holds beside them: mmcv's names with ema_, mmengine's "
+    "ema_state_dict, timm's state_dict_ema. OpenMMLab's epoch runners save with the two exchanged, the average under "
+    "the plain names: then this flag is not wanted.",
+)
 OUT = flags.DEFINE_string("out", None, "Folder to write.")
 DTYPE = flags.DEFINE_enum("dtype", "bfloat16", ["bfloat16", "float32"], "llama: dtype of the matrices on disk.")
 CONFIG = cli.define_config("configs/base.py")
@@ -33,7 +40,7 @@ def main(command: str | None) -> None:
     if command not in COMMANDS:
         raise UserError(f"python -m dima_jax.convert {command or '?'}: say one of {', '.join(COMMANDS)}")
     run, taken = COMMANDS[command]
-    for flag in (SOURCE, CHECKPOINT, DTYPE, IMAGES):
+    for flag in (SOURCE, CHECKPOINT, DTYPE, IMAGES, EMA):
         if flag.present and flag.name not in taken:
             raise UserError(f"python -m dima_jax.convert {command}: does not take --{flag.name}")
     if not flags.FLAGS[taken[0]].value or not OUT.value:
@@ -45,7 +52,8 @@ def vad() -> None:
     from dima_jax.convert.vad_command import convert_vad
 
     config = CONFIG.value
-    print_counts(convert_vad(CHECKPOINT.value, OUT.value, config, released=IMAGES.value == "released"))
+    released = IMAGES.value == "released"
+    print_counts(convert_vad(CHECKPOINT.value, OUT.value, config, released=released, averaged=EMA.value))
     order, mean, std = config.data.color_order, config.data.mean, config.data.std
     print(f"images must be {order}, mean {mean}, std {std}; `evaluate` and `export` take --checkpoint={OUT.value}")
 
@@ -53,7 +61,7 @@ def vad() -> None:
 def resnet() -> None:
     from dima_jax.convert.vad_command import convert_resnet
 
-    print_counts(convert_resnet(CHECKPOINT.value, OUT.value, CONFIG.value))
+    print_counts(convert_resnet(CHECKPOINT.value, OUT.value, CONFIG.value, averaged=EMA.value))
     print(f'in the config set config.train.backbone = "{OUT.value}"')
 
 
@@ -74,8 +82,8 @@ def print_counts(assignments) -> None:
 
 
 COMMANDS = {  # name: (function, the flags it takes beside --out and --config; the first is required)
-    "vad": (vad, ("checkpoint", "images")),
-    "resnet": (resnet, ("checkpoint",)),
+    "vad": (vad, ("checkpoint", "images", "ema")),
+    "resnet": (resnet, ("checkpoint", "ema")),
     "llama": (llama, ("source", "dtype")),
 }
 

@@ -19,7 +19,8 @@ CONSTANTS = {  # stored by VAD as weights that never train; ours live in the los
 }
 COUNTER = "num_batches_tracked"  # of every batch norm; without meaning for frozen ones
 COUNTERS = rf".*\.{COUNTER}"
-IGNORED = (r"pts_bbox_head\.(map_)?code_weights", COUNTERS)
+AVERAGED = r"ema_\w+"  # mmcv's copies of the weights, beside them (`torch_file.read_state_dict` can take them instead)
+IGNORED = (r"pts_bbox_head\.(map_)?code_weights", COUNTERS, AVERAGED)
 
 
 def _weight_and_bias(theirs: str, ours: str, name: str, axes: tuple[int, ...]) -> list[Rule]:
