@@ -6,7 +6,7 @@ import sys
 import types
 import zipfile
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -61,25 +61,36 @@ class _Pickler(pickle.Pickler):
     def persistent_id(self, value):
         if not isinstance(value, _Storage):
             return None
-        self.storages.append(value.array)
-        return "storage", KINDS[value.array.dtype], str(len(self.storages) - 1), "cpu", value.array.size
+        places = [i for i, known in enumerate(self.storages) if known is value.array]
+        if not places:
+            self.storages.append(value.array)
+        key = str(places[0] if places else len(self.storages) - 1)
+        return "storage", KINDS[value.array.dtype], key, "cpu", value.array.size
 
     def reducer_override(self, value):
         if not isinstance(value, np.ndarray):
             return NotImplemented
+        owner = value if value.base is None else value.base
+        whole = owner if isinstance(owner, np.ndarray) and owner.ndim == 1 else value.ravel()
+        offset = (value.ctypes.data - whole.ctypes.data) // value.itemsize if whole is owner else 0
         steps = tuple(step // value.itemsize for step in value.strides)
-        return _rebuild_tensor_v2, (_Storage(value.ravel()), 0, value.shape, steps, False, OrderedDict())
+        return _rebuild_tensor_v2, (_Storage(whole), offset, value.shape, steps, False, OrderedDict())
 
 
 def write(file: Path, checkpoint) -> Path:
-    """`checkpoint`: containers, strings, numbers and C-ordered arrays of float32 or int64."""
+    """`checkpoint`: containers, strings, numbers and C-ordered arrays of float32 or int64; views share their storage."""
     stream = io.BytesIO()
     with torch_names():
         pickler = _Pickler(stream)
         pickler.dump(checkpoint)
-    with zipfile.ZipFile(file, "w") as archive:
-        archive.writestr("archive/data.pkl", stream.getvalue())
+    return write_parts(file, stream.getvalue(), [array.tobytes() for array in pickler.storages])
+
+
+def write_parts(file: Path, pickled: bytes, storages: Sequence[bytes] = (), compression=zipfile.ZIP_STORED) -> Path:
+    """The zip of a pickle and of storages' bytes by number."""
+    with zipfile.ZipFile(file, "w", compression) as archive:
+        archive.writestr("archive/data.pkl", pickled)
         archive.writestr("archive/byteorder", "little")
-        for key, array in enumerate(pickler.storages):
-            archive.writestr(f"archive/data/{key}", array.tobytes())
+        for key, content in enumerate(storages):
+            archive.writestr(f"archive/data/{key}", content)
     return file

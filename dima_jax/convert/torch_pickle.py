@@ -12,17 +12,10 @@ import struct
 from collections.abc import Callable, Mapping
 from typing import Any
 
-MAX_STEPS = 2_000_000  # of one pickle: hundreds for a state dict's thousand tensors, and a second or two
+MAX_STEPS = 1_000_000  # of one pickle: some 200,000 for VAD with its optimizer's state
 PLAIN_KEYS = (str, bytes, bool, type(None))
 LONGEST_NAME = 100  # characters of a name that messages repeat
 LARGEST_KEY = 2**60  # of an int: above, different ints may hash alike
-INTS = {b"J": "<i", b"K": "<B", b"M": "<H", b"G": ">d"}
-TEXTS = {b"\x8c": "<B", b"X": "<I", b"\x8d": "<Q"}
-STRINGS = {b"U": "<B", b"T": "<i"}  # of Python 2: text or bytes
-BYTES = {b"C": "<B", b"B": "<I", b"\x8e": "<Q", b"\x96": "<Q"}
-CONSTANTS = {b"N": None, b"\x88": True, b"\x89": False}
-PUTS, GETS = {b"q": "<B", b"r": "<I"}, {b"h": "<B", b"j": "<I"}
-TUPLES = {b")": 0, b"\x85": 1, b"\x86": 2, b"\x87": 3}
 
 
 class Foreign:
@@ -34,9 +27,7 @@ class Foreign:
         self.name = "".join(c if c.isprintable() else "?" for c in name[:LONGEST_NAME])
 
 
-def load(
-    data, start: int, known: Mapping[tuple[str, str], Callable], persistent: Callable[[Any], Any]
-) -> tuple[Any, int]:
+def load(data, start: int, known: Mapping[tuple[str, str], Any], persistent: Callable[[Any], Any]) -> tuple[Any, int]:
     """(the object of the pickle at byte `start` of `data`, the byte behind it).
 
     data: bytes or a mapped file. known: {(module, name): what stands for it}; the functions among them are called with
@@ -59,26 +50,9 @@ class _Machine:
             opcode = self.take(1)
             if opcode == b".":
                 return self.stack.pop()
-            if opcode in GETS:
-                self.push(self.memo[self.number(GETS[opcode])])
-            elif opcode in PUTS:
-                self.memo[self.number(PUTS[opcode])] = self.stack[-1]
-            elif opcode in INTS:
-                self.push(self.number(INTS[opcode]))
-            elif opcode in TEXTS:
-                self.push(str(self.take(self.number(TEXTS[opcode])), "utf-8", "surrogatepass"))
-            elif opcode in BYTES:
-                self.push(self.take(self.number(BYTES[opcode])))
-            elif opcode in STRINGS:
-                self.push(_text_or_bytes(self.take(self.number(STRINGS[opcode]))))
-            elif opcode in CONSTANTS:
-                self.push(CONSTANTS[opcode])
-            elif opcode in TUPLES:
-                self.push(tuple(self.popped(TUPLES[opcode])))
-            elif opcode in OTHERS:
-                OTHERS[opcode](self)
-            else:
+            if opcode not in ACTIONS:
                 raise ValueError(f"opcode {opcode!r} of a pickle that torch.save does not write")
+            ACTIONS[opcode](self)
         raise ValueError(f"more than {MAX_STEPS:,} steps to unpickle it")
 
     def take(self, count: int) -> bytes:
@@ -158,11 +132,29 @@ def _is_plain(key) -> bool:
     return type(key) in PLAIN_KEYS or (type(key) is int and abs(key) < LARGEST_KEY)
 
 
-def _text_or_bytes(content: bytes) -> str | bytes:
+def _text(machine: _Machine, form: str) -> None:
+    machine.push(str(machine.take(machine.number(form)), "utf-8", "surrogatepass"))
+
+
+def _text_or_bytes(machine: _Machine, form: str) -> None:
+    """A string of Python 2."""
+    content = machine.take(machine.number(form))
     try:
-        return str(content, "utf-8")
+        machine.push(str(content, "utf-8"))
     except UnicodeDecodeError:
-        return content
+        machine.push(content)
+
+
+def _content(machine: _Machine, form: str) -> None:
+    machine.push(machine.take(machine.number(form)))
+
+
+def _get(machine: _Machine, form: str) -> None:
+    machine.push(machine.memo[machine.number(form)])
+
+
+def _put(machine: _Machine, form: str) -> None:
+    machine.memo[machine.number(form)] = machine.stack[-1]
 
 
 def _frozen(machine: _Machine) -> None:
@@ -170,7 +162,20 @@ def _frozen(machine: _Machine) -> None:
     machine.push(Foreign("frozenset"))
 
 
-OTHERS: dict[bytes, Callable[[_Machine], Any]] = {
+def _with(action: Callable, forms: dict[bytes, Any]) -> dict[bytes, Callable[[_Machine], Any]]:
+    """{opcode: action with what is the opcode's}."""
+    return {opcode: lambda machine, form=form: action(machine, form) for opcode, form in forms.items()}
+
+
+ACTIONS: dict[bytes, Callable[[_Machine], Any]] = {
+    **_with(lambda m, form: m.push(m.number(form)), {b"J": "<i", b"K": "<B", b"M": "<H", b"G": ">d"}),
+    **_with(_text, {b"\x8c": "<B", b"X": "<I", b"\x8d": "<Q"}),
+    **_with(_text_or_bytes, {b"U": "<B", b"T": "<i"}),
+    **_with(_content, {b"C": "<B", b"B": "<I", b"\x8e": "<Q", b"\x96": "<Q"}),
+    **_with(_Machine.push, {b"N": None, b"\x88": True, b"\x89": False}),
+    **_with(_put, {b"q": "<B", b"r": "<I"}),
+    **_with(_get, {b"h": "<B", b"j": "<I"}),
+    **_with(lambda m, count: m.push(tuple(m.popped(count))), {b")": 0, b"\x85": 1, b"\x86": 2, b"\x87": 3}),
     b"\x80": lambda m: m.take(1),  # protocol
     b"\x95": lambda m: m.take(8),  # frame
     b"(": _Machine.mark,

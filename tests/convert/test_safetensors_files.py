@@ -10,6 +10,7 @@ from safetensors.numpy import save_file
 
 from dima_jax.convert import safetensors_files
 from dima_jax.errors import UserError
+from tests import damage
 
 
 def test_every_dtype_is_read_as_written(tmp_path):
@@ -50,3 +51,61 @@ def test_a_quantized_tensor_is_refused_when_it_is_read(tmp_path):
     (tmp_path / "q.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + bytes(4))
     with pytest.raises(UserError, match="dtype I8 is not supported"):
         safetensors_files.index(tmp_path)["x"].read()
+
+
+def write(file, entries, data: bytes) -> None:
+    header = entries if isinstance(entries, bytes) else json.dumps(entries).encode()
+    file.write_bytes(struct.pack("<Q", len(header)) + header + data)
+
+
+def entry(shape, begin, end, dtype="F32") -> dict:
+    return {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
+
+
+@pytest.mark.parametrize(
+    ("entries", "size", "message"),
+    [
+        (b"<html>not the file you wanted</html>", 64, "its header is damaged"),
+        (b"[" * 100_000, 0, "its header is damaged"),
+        (b"[1]", 0, "its header is damaged"),
+        ({"x": entry([4], 0, 16), "y": entry([4], 8, 24)}, 24, "'y' begins at 8"),
+        ({"x": entry([4], 0, 16), "y": entry([4], 16, 32)}, 48, "fill 32 of 48"),
+        ({"x": entry([4], 0, 16), "y": entry([4], 20, 36)}, 36, "'y' begins at 20"),
+        ({"x": entry([8], 0, 16)}, 16, r"shape \[8\] of F32 in 16 bytes"),
+        ({"x": entry([-4], 0, 16)}, 16, "no shape"),
+        ({"x": entry([2**60, 2**60], 0, 16)}, 16, "in 16 bytes"),
+        ({"x": entry([4.0], 0, 16)}, 16, "no shape"),
+        ({"x": entry([4], -16, 0)}, 16, "no shape"),
+        ({"x": entry([4], 0, 2**62)}, 16, "cut short"),
+        ({"x": {"dtype": "F32"}}, 16, "data_offsets"),
+        ({"x": None}, 16, "its header is damaged"),
+        (b'{"x": {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}, "x": 1}', 0, "twice"),
+    ],
+)
+def test_headers_that_do_not_fit_their_file(tmp_path, entries, size, message):
+    write(tmp_path / "model.safetensors", entries, bytes(size))
+    with pytest.raises(UserError, match=rf"model\.safetensors: .*{message}"):
+        safetensors_files.index(tmp_path)
+
+
+def test_a_length_beyond_the_file_is_refused(tmp_path):
+    (tmp_path / "model.safetensors").write_bytes(struct.pack("<Q", 2**63) + bytes(64))
+    with pytest.raises(UserError, match="cut short"):
+        safetensors_files.index(tmp_path)
+
+
+def test_damaged_headers_are_refused_or_read_as_they_were(tmp_path):
+    """The format has no checksum: a name can change unseen, and is refused by the converter, which knows all names."""
+    rng = np.random.default_rng(0)
+    shapes = {"embed": (20, 16), "layer.0": (8, 16), "layer.1": (8, 24), "norm": (16,), "head": (20, 16)}
+    tensors = {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+    save_file(tensors, tmp_path / "model.safetensors")
+    whole = (tmp_path / "model.safetensors").read_bytes()
+
+    def read(content: bytes) -> bool:
+        (tmp_path / "model.safetensors").write_bytes(content)
+        found = {key: stored.read() for key, stored in safetensors_files.index(tmp_path).items()}
+        return found.keys() != tensors.keys() or damage.same_arrays(found, tensors)
+
+    header = 8 + struct.unpack("<Q", whole[:8])[0]
+    assert damage.survey(whole, read, 100, seed=1, region=header)["refused"] > 60

@@ -40,3 +40,54 @@ def test_a_torchvision_backbone_is_imported_without_its_classifier(config, state
     del backbone["layer1.0.conv1.weight"]
     with pytest.raises(UserError, match=r"layer1\.0\.conv1\.weight"):
         vad_command.convert_resnet(torch_writer.write(file, backbone), tmp_path / "again", config)
+
+
+@pytest.mark.parametrize(
+    ("prefix", "beside"),
+    [
+        ("module.encoder_q.", ("module.encoder_k.conv1.weight", "module.queue", "module.encoder_q.fc.0.weight")),
+        ("module.base_encoder.", ("module.momentum_encoder.conv1.weight", "module.predictor.0.weight")),
+        ("backbone.", ("neck.lateral_convs.0.conv.weight", "bbox_head.fc_cls.weight", "backbone.fc.weight")),
+    ],
+)
+def test_a_backbone_inside_a_larger_checkpoint(config, state_dict, tmp_path, prefix, beside):
+    own = "img_backbone."
+    backbone = {key.removeprefix(own): array for key, array in state_dict.items() if key.startswith(own)}
+    named = {f"{prefix}{key}": array for key, array in backbone.items()} | dict.fromkeys(
+        beside, np.zeros(2, np.float32)
+    )
+    file = torch_writer.write(tmp_path / "x.pth", {"state_dict": named, "arch": "resnet50"})
+    assignments = vad_command.convert_resnet(file, tmp_path / "resnet", config)
+    assert set(assignments.used) | set(assignments.ignored) == {key.removeprefix("module.") for key in named}
+    params = checkpoints.load_weights(tmp_path / "resnet")
+    np.testing.assert_array_equal(
+        params["student/image_encoder/stem/conv/kernel"], backbone["conv1.weight"].transpose(2, 3, 1, 0)
+    )
+
+
+def test_mmcvs_averaged_copies_are_left_or_taken(config, state_dict, shapes, tmp_path):
+    key = "pts_bbox_head.ego_query.weight"
+    copies = {f"ema_{key.replace('.', '_')}": state_dict[key] + 1}
+    file = torch_writer.write(tmp_path / "x.pth", {"state_dict": state_dict | copies})
+    for averaged in (False, True):
+        out = tmp_path / str(averaged)
+        vad_command.convert_vad(file, out, config.copy_and_resolve_references(), released=True, averaged=averaged)
+        _, params, _ = checkpoints.load_student(out)
+        np.testing.assert_array_equal(params["student/planner/ego_query"], state_dict[key] + averaged)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_weight_that_is_not_finite_is_named(config, state_dict, tmp_path, value):
+    key = "pts_bbox_head.ego_fut_decoder.0.weight"
+    state_dict[key] = state_dict[key].copy()
+    state_dict[key].flat[-1] = value
+    file = torch_writer.write(tmp_path / "x.pth", state_dict)
+    with pytest.raises(UserError, match=rf"{key}' holds NaN or infinite"):
+        vad_command.convert_vad(file, tmp_path / "run", config.copy_and_resolve_references(), released=True)
+    assert not (tmp_path / "run").exists()
+
+
+def test_another_file_is_no_backbone(config, tmp_path):
+    file = torch_writer.write(tmp_path / "x.pth", {"blocks.0.weight": np.zeros(2, np.float32)})
+    with pytest.raises(UserError, match=r"x\.pth holds no ResNet: none of 'conv1\.weight'.*'blocks\.0\.weight'"):
+        vad_command.convert_resnet(file, tmp_path / "resnet", config)
