@@ -38,6 +38,7 @@ def survey(content: bytes, read: Callable[[bytes], bool], count: int, seed: int,
     read: whether a content, once read, gives what the undamaged one gives. AssertionError, with the number of the copy,
     for one that gives something else, takes too long or raises anything but UserError.
     """
+    assert read(content), "the whole file is not read as it is"
     found, rng = Counter(), np.random.default_rng(seed)
     for number in range(count):
         copy = damaged(content, rng, region)
