@@ -6,7 +6,6 @@ both are complete, so a file with the final name is complete. A later build keep
 fingerprint of the input and whose records pass their CRCs.
 """
 
-import json
 import os
 from collections.abc import Callable, Iterable
 from functools import lru_cache
@@ -19,6 +18,7 @@ from data_prep import qa
 from data_prep.key_frames import KeyFrames
 from data_prep.scenes import Root
 from dima_jax.data import features, records
+from dima_jax.errors import UserError
 
 FRAMES_PER_SHARD = 200
 VERSION = "1.0.0"  # of the records; raise it when the same input makes other records
@@ -67,16 +67,14 @@ def is_complete(shard: Shard, mark: str) -> bool:
     """Whether the shard exists, was made from the same input (`mark`: its fingerprint), and passes all CRCs."""
     path = Path(shard.path)
     try:
-        content = json.loads(records.sidecar(path).read_text())
-        if content["fingerprint"] != mark or path.stat().st_size != content["bytes"]:
-            return False
+        content = records.read_sidecar(path)
         data = path.read_bytes()
-        return all(
-            records.masked_crc(data[row["offset"] : row["offset"] + row["bytes"]]) == row["crc"]
-            for row in content["records"]
-        )
-    except (OSError, ValueError, KeyError):
+    except (OSError, UserError):
         return False
+    return content["fingerprint"] == mark and all(
+        records.masked_crc(data[row["offset"] : row["offset"] + row["bytes"]]) == row["crc"]
+        for row in content["records"]
+    )
 
 
 @lru_cache(maxsize=1)
@@ -110,26 +108,29 @@ def write_frames(path: Path, frames: Iterable[dict], mark: str) -> None:
     frames: dicts of `data/features.py`; mark: the fingerprint of the input.
     """
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    rows = []
-    with open(temporary, "wb") as file:
-        for frame in frames:
-            payload = features.encode(frame)
-            rows.append(
-                {
-                    "scene": frame["scene"]["name"],
-                    "frame": frame["frame_index"],
-                    "length": frame["scene_length"],
-                    "sample": frame["sample_token"],
-                    "offset": file.tell() + records.HEADER,
-                    "bytes": len(payload),
-                    "crc": records.masked_crc(payload),
-                }
-            )
-            file.write(records.framed(payload))
-        size = file.tell()
-    sidecar = {"shard": path.name, "fingerprint": mark, "bytes": size, "records": rows}
     index = temporary.with_name(temporary.name + ".index.json")
-    index.write_text(json.dumps(sidecar, sort_keys=True))
-    records.sidecar(path).unlink(missing_ok=True)
-    os.replace(temporary, path)
-    os.replace(index, records.sidecar(path))
+    rows = []
+    try:
+        with open(temporary, "wb") as file:
+            for frame in frames:
+                payload = features.encode(frame)
+                rows.append(
+                    {
+                        "scene": frame["scene"]["name"],
+                        "frame": frame["frame_index"],
+                        "length": frame["scene_length"],
+                        "sample": frame["sample_token"],
+                        "offset": file.tell() + records.HEADER,
+                        "bytes": len(payload),
+                        "crc": records.masked_crc(payload),
+                    }
+                )
+                file.write(records.framed(payload))
+            size = file.tell()
+        index.write_text(records.sidecar_text(path, mark, size, rows))
+        records.sidecar(path).unlink(missing_ok=True)
+        os.replace(temporary, path)
+        os.replace(index, records.sidecar(path))
+    finally:
+        for left in (temporary, index):
+            left.unlink(missing_ok=True)

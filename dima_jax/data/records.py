@@ -4,10 +4,11 @@ A record in the file is `length (8 bytes), CRC of it, payload, CRC of it`; the C
 shard lies a sidecar, `<shard>.index.json`, with what is in it:
 
     {"shard": name, "bytes": size of the shard, "records": [{"scene", "frame", "length" (key frames of the scene),
-     "sample" (token), "offset", "bytes", "crc"}, ...]}
+     "sample" (token), "offset", "bytes", "crc"}, ...], "fingerprint": of the input, "crc": of all the above}
 
-`Records` reads any record of a split with one `pread` and checks its CRC, so every damage is found and named. The index
-part of a sidecar can be rebuilt from the shard alone: `walk`.
+`Records` reads any record of a split with one `pread` and checks its CRC, so every damage is found and named; how many
+records each shard has is compared with `dataset_info.json`, which tensorflow-datasets reads as well. The index part of a
+sidecar can be rebuilt from the shard alone: `walk`.
 """
 
 import json
@@ -20,9 +21,11 @@ from typing import NamedTuple
 import google_crc32c
 
 from dima_jax.errors import UserError
+from dima_jax.output_files import json_text
 
 HEADER, FOOTER = 12, 4
 DATASET = "nuscenes"
+INFO = "dataset_info.json"
 
 
 class Place(NamedTuple):
@@ -71,6 +74,54 @@ def sidecar(path: Path) -> Path:
     return path.with_name(path.name + ".index.json")
 
 
+def sidecar_text(path: Path, fingerprint: str, size: int, rows: list[dict]) -> str:
+    """The sidecar of a shard of `size` bytes, with its checksum; rows: as in the module's text, in order."""
+    content = {"shard": path.name, "fingerprint": fingerprint, "bytes": size, "records": rows}
+    return json_text(content | {"crc": _content_crc(content)}, sort_keys=True)
+
+
+def read_sidecar(path: Path) -> dict:
+    """The sidecar of the shard `path`. Raises UserError unless it is whole and fits the shard."""
+    index = sidecar(path)
+    if not index.is_file():
+        raise UserError(f"{index}: missing sidecar; {REBUILD}")
+    try:
+        content = json.loads(index.read_text())
+        if content.pop("crc") != _content_crc(content) or content["shard"] != path.name:
+            raise ValueError("its checksum or its name differs")
+        end = 0
+        for row in content["records"]:
+            if row["offset"] != end + HEADER or row["bytes"] < 0:
+                raise ValueError("its records do not follow each other")
+            end = row["offset"] + row["bytes"] + FOOTER
+        if end != content["bytes"]:
+            raise ValueError("its records do not fill the shard")
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        detail = f"no {error}" if isinstance(error, KeyError) else error
+        raise UserError(f"{index}: damaged sidecar, or of another version ({detail}); {REBUILD}") from None
+    if path.stat().st_size != content["bytes"]:
+        raise UserError(f"{path}: truncated, {path.stat().st_size} of {content['bytes']} bytes; {REBUILD}")
+    return content
+
+
+def _content_crc(content: dict) -> int:
+    return masked_crc(json_text(content, sort_keys=True).encode())
+
+
+def shard_lengths(folder: Path) -> dict[str, list[int]]:
+    """{split: number of records of each shard} by dataset_info.json. Raises UserError when it is missing or damaged."""
+    path = folder / INFO
+    try:
+        splits = json.loads(path.read_text())["splits"]
+        return {split["name"]: [int(length) for length in split["shardLengths"]] for split in splits}
+    except FileNotFoundError:
+        raise UserError(
+            f"{path}: missing; run `python -m data_prep.build` again, it writes only what is missing"
+        ) from None
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise UserError(f"{path}: damaged ({error}); run `python -m data_prep.build` again") from None
+
+
 def shard_name(split: str, shard: int, num_shards: int) -> str:
     """File name of a shard, as tensorflow-datasets writes it."""
     return f"{DATASET}-{split}.tfrecord-{shard:05d}-of-{num_shards:05d}"
@@ -80,7 +131,8 @@ class Records:
     """All records of one split, in order: scene by scene, frame by frame.
 
     scenes, frames, lengths: for each record its scene's name, its place in the scene, the scene's number of key frames.
-    Raises UserError when the folder, the split, a shard or a sidecar is missing or they disagree.
+    Raises UserError when the folder, the split, a shard, a sidecar or dataset_info.json is missing, damaged, or not of the
+    same build.
     """
 
     def __init__(self, folder: str | Path, split: str):
@@ -90,8 +142,15 @@ class Records:
         self._lock = threading.Lock()
         self._places: list[tuple[Path, Place]] = []
         self.scenes, self.frames, self.lengths, self.samples = [], [], [], []
-        for path in paths:
-            for row in _read_sidecar(path)["records"]:
+        expected = shard_lengths(self.folder).get(split)
+        found = [read_sidecar(path)["records"] for path in paths]
+        if expected != [len(rows) for rows in found]:
+            raise UserError(
+                f"{self.folder / INFO}: says that the shards of {split} hold {expected} records, their sidecars "
+                f"{[len(rows) for rows in found]}; run `python -m data_prep.build` again"
+            )
+        for path, rows in zip(paths, found, strict=True):
+            for row in rows:
                 self._places.append((path, Place(row["offset"], row["bytes"], row["crc"])))
                 self.scenes.append(row["scene"])
                 self.frames.append(row["frame"])
@@ -138,17 +197,3 @@ def _shards(folder: Path, split: str) -> list[Path]:
             f"{folder}: split {split!r} has {len(mine)} of {expected} shards; run `python -m data_prep.build` again"
         )
     return mine
-
-
-def _read_sidecar(path: Path) -> dict:
-    index = sidecar(path)
-    if not index.is_file():
-        raise UserError(f"{index}: missing sidecar; {REBUILD}")
-    try:
-        content = json.loads(index.read_text())
-        size = content["bytes"]
-    except (ValueError, KeyError):
-        raise UserError(f"{index}: damaged sidecar; {REBUILD}") from None
-    if path.stat().st_size != size:
-        raise UserError(f"{path}: truncated, {path.stat().st_size} of {size} bytes; {REBUILD}")
-    return content

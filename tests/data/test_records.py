@@ -8,6 +8,7 @@ import pytest
 
 from dima_jax.data import features, records
 from dima_jax.errors import UserError
+from tests import damage
 
 
 @pytest.fixture
@@ -81,7 +82,11 @@ def test_missing_things_name_the_remedy(copy, tmp_path):
         records.Records(tmp_path, "train")
     with pytest.raises(UserError, match=r"no split 'test', it has \['train', 'val'\]"):
         records.Records(copy, "test")
-    records.sidecar(shard(copy)).write_text("{")
+    for text in ("{", "[]", "[" * 100_000, '{"bytes": 1}'):
+        records.sidecar(shard(copy)).write_text(text)
+        with pytest.raises(UserError, match="damaged sidecar"):
+            records.Records(copy, "train")
+    records.sidecar(shard(copy)).write_bytes(b"\xff")
     with pytest.raises(UserError, match="damaged sidecar"):
         records.Records(copy, "train")
     records.sidecar(shard(copy)).unlink()
@@ -90,3 +95,53 @@ def test_missing_things_name_the_remedy(copy, tmp_path):
     shard(copy, "val").rename(copy / records.shard_name("val", 0, 2))
     with pytest.raises(UserError, match="has 1 of 2 shards"):
         records.Records(copy, "val")
+
+
+def test_a_sidecar_of_another_shard_or_build_is_refused(copy):
+    other = json.loads(records.sidecar(shard(copy, "val")).read_text())
+    records.sidecar(shard(copy)).write_text(json.dumps(other))
+    with pytest.raises(UserError, match="damaged sidecar"):
+        records.Records(copy, "train")
+    path = shard(copy)
+    path.write_bytes(records.framed(b"one record"))
+    row = {"scene": "a", "frame": 0, "length": 1, "sample": "b", "offset": records.HEADER, "bytes": 10, "crc": 0}
+    records.sidecar(path).write_text(records.sidecar_text(path, "mark", path.stat().st_size, [row]))
+    with pytest.raises(UserError, match=r"dataset_info\.json: .* train hold \[11\] records, their sidecars \[1\]"):
+        records.Records(copy, "train")
+
+
+@pytest.mark.parametrize(
+    "change", [{"offset": 2**60}, {"offset": -5}, {"bytes": 2**60}, {"bytes": -1}, {"bytes": None}]
+)
+def test_places_outside_the_shard_are_refused(copy, change):
+    path = shard(copy)
+    content = records.read_sidecar(path)
+    content["records"][3].update(change)
+    rows = [content["fingerprint"], content["bytes"], content["records"]]
+    records.sidecar(path).write_text(records.sidecar_text(path, *rows))
+    with pytest.raises(UserError, match="damaged sidecar"):
+        records.Records(copy, "train")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"splits": [{"name": "train", "shardLengths": "x"}]}'])
+def test_a_damaged_dataset_info_is_named(copy, text):
+    (copy / records.INFO).write_text(text)
+    with pytest.raises(UserError, match=r"dataset_info\.json: damaged .* run `python -m data_prep\.build` again"):
+        records.Records(copy, "train")
+    (copy / records.INFO).unlink()
+    with pytest.raises(UserError, match=r"dataset_info\.json: missing; run"):
+        records.Records(copy, "train")
+
+
+@pytest.mark.parametrize("part", ["sidecar", "shard"])
+def test_damaged_files_are_refused_or_read_as_they_were(copy, part):
+    path = shard(copy) if part == "shard" else records.sidecar(shard(copy))
+    whole = records.Records(copy, "train")
+    rows = [(whole.scenes[i], whole.frames[i], whole.samples[i], whole.read(i)) for i in range(len(whole))]
+
+    def read(content: bytes) -> bool:
+        path.write_bytes(content)
+        found = records.Records(copy, "train")
+        return rows == [(found.scenes[i], found.frames[i], found.samples[i], found.read(i)) for i in range(len(found))]
+
+    assert damage.survey(path.read_bytes(), read, 150, seed=3)["refused"] > 100
