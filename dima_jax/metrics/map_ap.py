@@ -118,9 +118,28 @@ def _resample(points: Float[np.ndarray, "P 2"]) -> Float[np.ndarray, "samples 2"
 
 
 def _buffered(lines: Float[np.ndarray, "n P 2"]) -> Shaped[np.ndarray, " n"]:
-    """The polygons around the lines. GEOS divides by zero, without harm, where a line folds back onto itself."""
+    """The polygons around the lines, corners mitred.
+
+    Where a line turns back onto itself the point of the mitre lies at infinity: GEOS divides by zero, without harm, or
+    refuses the line. Such a line's corners are beveled, as GEOS does with mitres that are too long; all others stay.
+    """
+    geometries = shapely.linestrings(lines)
+    try:
+        return _polygons(geometries, "mitre")
+    except shapely.errors.GEOSException:
+        return np.array([_polygon(line) for line in geometries], object)
+
+
+def _polygon(line: shapely.LineString) -> shapely.Geometry:
+    try:
+        return _polygons(line, "mitre")
+    except shapely.errors.GEOSException:
+        return _polygons(line, "bevel")
+
+
+def _polygons(lines, join_style: str):
     with np.errstate(divide="ignore", invalid="ignore"):
-        return shapely.buffer(shapely.linestrings(lines), BUFFER, cap_style="flat", join_style="mitre")
+        return shapely.buffer(lines, BUFFER, cap_style="flat", join_style=join_style)
 
 
 def area(recall: Float[np.ndarray, " n"], precision: Float[np.ndarray, " n"]) -> float:

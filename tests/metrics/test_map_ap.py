@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import shapely
 
 from dima_jax.metrics import map_ap
 from tests.metrics.metric_frames import along, lines
@@ -31,3 +32,31 @@ def test_lines_whose_buffers_do_not_touch_are_not_compared():
 def test_a_degenerate_line_is_wrong_but_no_crash():
     point = lines([[0, 0], [0, 0]])
     assert map_ap.summarize([map_ap.frame_matches(point, lines(along(0)))])["mAP"] == 0.0
+
+
+def test_a_line_that_turns_back_onto_itself():
+    """GEOS finds no mitre at the turn of this one. The line is compared all the same, and changes no other."""
+    there = [[14.800000190734863, 9.404292106628418], [14.293411254882812, 9.090075492858887]]
+    there += [[13.786821365356445, 8.775858879089355], [13.280232429504395, 8.461641311645508]]
+    there += [[12.773643493652344, 8.147424697875977]]
+    folded = np.array(there + there[::-1])
+    with pytest.raises(shapely.errors.GEOSException), np.errstate(invalid="ignore", divide="ignore"):
+        line = shapely.linestrings(map_ap._resample(folded))
+        shapely.buffer(line, map_ap.BUFFER, cap_style="flat", join_style="mitre")
+    corner = np.array([[-5.0, 0.0], [0.0, 0.0], [0.0, 5.0]])
+    alone = map_ap._buffered(np.stack([map_ap._resample(corner)]))
+    both = map_ap._buffered(np.stack([map_ap._resample(corner), map_ap._resample(folded)]))
+    assert shapely.equals_exact(alone[0], both[0]) and both[1].is_valid and both[1].area > 0
+    recorded, predicted = lines(folded, along(0)), lines(along(0), folded)
+    assert map_ap.average_precisions([map_ap.frame_matches(predicted, recorded)])[:, 0].tolist() == [1, 1, 1]
+
+
+def test_no_finite_line_is_a_crash():
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        there = rng.normal(size=(5, 2)).cumsum(axis=0).astype(np.float32)
+        straight = there[:1] + np.linspace(0, 1, 5, dtype=np.float32)[:, None] * (there[-1] - there[0])
+        kinds = [np.concatenate([way, way[::-1]]) for way in (there, straight)]
+        kinds += [np.repeat(there, 2, axis=0), np.concatenate([straight[::2], straight[1::2], straight[:1]])]
+        frame = lines(*kinds)
+        assert map_ap.frame_matches(frame, frame)[0].correct.any()
