@@ -1,6 +1,5 @@
 """What every benchmark needs: repeated timing, peak memory, the machine."""
 
-import json
 import os
 import platform
 import resource
@@ -8,6 +7,8 @@ import statistics
 import time
 from collections.abc import Callable
 from importlib.metadata import version
+
+from dima_jax.output_files import json_text
 
 ALLOCATOR = (
     "glibc.malloc.hugetlb=1:glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=8589934592"  # for GLIBC_TUNABLES
@@ -35,4 +36,4 @@ def machine() -> dict:
 
 
 def print_json(**result) -> None:
-    print(json.dumps({**result, "machine": machine()}, indent=2))
+    print(json_text({**result, "machine": machine()}, indent=2))

@@ -9,7 +9,6 @@ classes, L2 of the plan, with images and without) and the windows seen; per vari
 paired by seed.
 """
 
-import json
 import statistics
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from absl import flags
 from benchmarks import measure
 from dima_jax import cli
 from dima_jax.errors import UserError
+from dima_jax.output_files import json_text
 
 CONFIG = cli.define_config("configs/demo_student.py")
 WORKDIR = flags.DEFINE_string("workdir", "runs/recipe", "Folder of the runs.")
@@ -50,7 +50,7 @@ def main() -> None:
     for name in chosen:
         for seed in SEEDS.value:
             results.setdefault(name, {})[seed] = run(name, int(seed))
-            print(json.dumps({name: {seed: results[name][seed]}}), flush=True)
+            print(json_text({name: {seed: results[name][seed]}}), flush=True)
     measure.print_json(
         benchmark="recipe",
         epochs=EPOCHS.value,

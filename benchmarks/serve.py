@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from dima_jax.output_files import json_text
+
 
 def read_task() -> tuple[dict, dict[str, np.ndarray]]:
     """(what the driver asked for, {path: array} of its folder)."""
@@ -30,6 +32,6 @@ def serve(call: Callable[[], object], outcome: Callable[[object], list[float]]) 
             result = call()
         seconds = (time.perf_counter() - start) / int(line)
         cpu_seconds = (time.process_time() - start_cpu) / int(line)
-        print(json.dumps({"seconds": seconds, "cpu_seconds": cpu_seconds, "result": outcome(result)}), flush=True)
+        print(json_text({"seconds": seconds, "cpu_seconds": cpu_seconds, "result": outcome(result)}), flush=True)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(json.dumps({"peak_memory_gib": peak}))
+    print(json_text({"peak_memory_gib": peak}))

@@ -19,6 +19,7 @@ from absl import flags
 
 from benchmarks import measure
 from dima_jax import cli
+from dima_jax.output_files import json_text
 
 CONFIG = cli.define_config("configs/vad_tiny.py")
 RUNS = flags.DEFINE_integer("runs", 5, "Timed runs.")
@@ -30,7 +31,7 @@ ALONE = flags.DEFINE_string("alone", None, "Internal: the one part this process 
 def main() -> None:
     if ALONE.value:
         os.sched_setaffinity(0, set(range(int(THREADS.value[0]))))
-        print(json.dumps(MEASURES[ALONE.value](CONFIG.value) | {"peak_memory_gib": measure.peak_memory_gib()}))
+        print(json_text(MEASURES[ALONE.value](CONFIG.value) | {"peak_memory_gib": measure.peak_memory_gib()}))
         return
     results = {}
     for part in PARTS.value:

@@ -33,6 +33,7 @@ from absl import flags
 from benchmarks import measure
 from dima_jax import cli
 from dima_jax.configs import base, demo, demo_smollm2
+from dima_jax.output_files import json_text
 
 LLM = flags.DEFINE_enum("llm", "smollm2_135m", ["tiny", "smollm2_135m"], "Size: configs/demo.py's or SmolLM2-135M.")
 WEIGHTS = flags.DEFINE_string("weights", "", "Folder of `dima_jax.convert llama`; empty = random.")
@@ -50,7 +51,7 @@ class Side:
 
     def __init__(self, python: str, module: str, task: dict):
         self.process = subprocess.Popen(
-            [python, "-m", f"tests.bench.{module}", json.dumps(task)],
+            [python, "-m", f"tests.bench.{module}", json_text(task)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -6,7 +6,7 @@
 import logging
 from pathlib import Path
 
-from data_prep import shards
+from data_prep import qa, shards
 from dima_jax.data import features, records
 
 
@@ -27,6 +27,7 @@ def build(dataroot: str, version: str, drivelm: str, out: str, workers: int) -> 
     print(f"{dataroot} {version}: {_summary(planned)}; {len(every) - len(missing)} of {len(every)} shards are there")
     _report_questions(root, planned, answers)
     if missing:
+        _open_maps(root, missing)
         logging.getLogger().setLevel(logging.ERROR)  # importing Beam warns of unused Google libraries
         from data_prep import pipeline
 
@@ -43,16 +44,31 @@ def _summary(planned: dict[str, list[shards.Shard]]) -> str:
     )
 
 
+def _open_maps(root, missing: list[shards.Shard]) -> None:
+    """Opens the maps of all scenes to be written: a bad one is found now, before anything is written."""
+    scenes = [root.tables.get("scene", token) for shard in missing for token in shard.scenes]
+    for location in dict.fromkeys(root.tables.get("log", scene["log_token"])["location"] for scene in scenes):
+        root.map_layers(location)
+
+
 def _report_questions(root, planned: dict, answers: dict) -> None:
     """Prints how many key frames have questions, and how many questions are of key frames that the root lacks."""
     scenes = {token for group in planned.values() for shard in group for token in shard.scenes}
     here = {sample["token"] for sample in root.tables.sample if sample["scene_token"] in scenes}
-    used = here & set(answers)
+    used = sorted(here & set(answers))
     pairs = sum(len(answers[token]["kinds"]) for token in used)
     print(
         f"questions: {pairs} on {len(used)} of {len(here)} key frames; "
         f"{len(answers) - len(used)} annotated key frames are not in this data set"
     )
+    texts = [
+        text
+        for token in used
+        for pair in zip(answers[token]["questions"], answers[token]["answers"], strict=True)
+        for text in pair
+    ]
+    if outside := [tag for text in texts for tag in qa.outside_image(text)]:
+        print(f"{len(outside)} tags are outside of the image, such as {outside[0]}; `validate` names each")
 
 
 def _remove_leftovers(folder: Path, planned: list[shards.Shard]) -> None:

@@ -14,13 +14,15 @@ from dima_jax.constants import CAMERAS
 from dima_jax.errors import UserError
 
 KINDS = ("perception", "prediction", "planning", "behavior")
+IMAGE_SIZE = (1600, 900)  # pixels: width, height that the tags refer to, whatever the size of the files
 TAG = re.compile(r"<\s*c\d+\b([^<>]*)>")
 
 
 def read(path: str) -> dict[str, dict]:
     """{sample token: {"kinds", "questions", "answers"}}, tuples of equal length in file order; {} for no path.
 
-    Raises UserError when the file is missing or not DriveLM's format, and for a tag that names no camera or no pixel.
+    Raises UserError when the file is missing or not DriveLM's format, for a question without an answer, and for a tag
+    that names no camera or no pixel. A pixel outside the image is accepted (`outside_image`): older files hold some.
     """
     if not path:
         return {}
@@ -29,36 +31,66 @@ def read(path: str) -> dict[str, dict]:
     try:
         scenes = json.loads(Path(path).read_text())
         frames = [(s, token, f) for s, scene in scenes.items() for token, f in scene["key_frames"].items()]
-        return {token: _pairs(path, scene, token, frame) for scene, token, frame in frames}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        found: dict[str, dict] = {}
+        for scene, token, frame in frames:
+            if token in found:
+                raise UserError(f"{path}: sample {token} is in scene {scene} and in another one; remove one of the two")
+            found[token] = _pairs(path, scene, token, frame)
+        return found
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(
             f"{path}: not in DriveLM's v1.1 format ({type(error).__name__}: {error}); check the file"
         ) from None
 
 
 def _pairs(path: str, scene: str, sample: str, frame: dict) -> dict:
+    where = f"{path}: scene {scene}, sample {sample}"
     unknown = set(frame["QA"]) - set(KINDS)
     if unknown:
-        raise UserError(f"{path}: scene {scene}, sample {sample} has questions of unknown kind {sorted(unknown)}")
-    rows = [(kind, pair["Q"], _answer(pair["A"])) for kind in KINDS for pair in frame["QA"].get(kind, ())]
+        raise UserError(f"{where} has questions of unknown kind {sorted(unknown)}")
+    rows = [(kind, *_texts(pair, where, kind)) for kind in KINDS for pair in frame["QA"].get(kind, ())]
     for kind, question, answer in rows:
         for tag, problem in tag_problems(f"{question} {answer}"):
             raise UserError(
-                f"{path}: scene {scene}, sample {sample}: {tag} {problem} ({kind} question {question!r}); "
+                f"{where}: {tag} {problem} ({kind} question {question!r}); "
                 f"tags are <id,camera,x,y> with a camera of {', '.join(CAMERAS)}"
             )
     kinds, questions, answers = zip(*rows, strict=True) if rows else ((), (), ())
     return {"kinds": kinds, "questions": questions, "answers": answers}
 
 
-def _answer(answer) -> str:
-    """DriveLM answers a few questions with a list of sentences."""
-    return " ".join(answer) if isinstance(answer, list) else answer
+def _texts(pair: dict, where: str, kind: str) -> tuple[str, str]:
+    """(question, answer) of one entry; DriveLM answers a few questions with a list of sentences."""
+    question = pair["Q"]
+    if not isinstance(question, str):
+        raise UserError(f"{where}: a {kind} question is {question!r}, no text; correct or remove it")
+    if "A" not in pair:
+        raise UserError(
+            f"{where}: {kind} question {question!r} has no answer; a file of questions alone (DriveLM's validation file) "
+            "cannot be learned from: give v1_1_train_nus.json"
+        )
+    answer = pair["A"]
+    sentences = answer if isinstance(answer, list) else [answer]
+    if not all(isinstance(sentence, str) for sentence in sentences):
+        raise UserError(
+            f"{where}: the answer to {kind} question {question!r} is {answer!r}, no text; correct or remove it"
+        )
+    return question, " ".join(sentences)
 
 
 def tag_problems(text: str) -> list[tuple[str, str]]:
     """(tag, what is wrong with it) of every object tag in the text that is not <id,camera,x,y>."""
     return [(tag[0], problem) for tag in TAG.finditer(text) if (problem := _tag_problem(tag[1]))]
+
+
+def outside_image(text: str) -> list[str]:
+    """The object tags in the text whose pixel is outside of their camera's image."""
+    tags = [tag for tag in TAG.finditer(text) if not _tag_problem(tag[1])]
+    return [tag[0] for tag in tags if not _is_inside(*map(float, tag[1].split(",")[2:]))]
+
+
+def _is_inside(x: float, y: float) -> bool:
+    return 0 <= x <= IMAGE_SIZE[0] and 0 <= y <= IMAGE_SIZE[1]
 
 
 def _tag_problem(after_id: str) -> str:

@@ -81,6 +81,8 @@ def _frame_problems(frame: dict) -> Iterator[str]:
         yield "the CAN bus is not finite"
     for question, answer in zip(frame["qa"]["questions"], frame["qa"]["answers"], strict=True):
         yield from (f"tag {tag} {problem}" for tag, problem in qa.tag_problems(f"{question} {answer}"))
+        for tag in qa.outside_image(f"{question} {answer}"):
+            yield f"tag {tag} is outside of the image of {qa.IMAGE_SIZE[0]} x {qa.IMAGE_SIZE[1]}; remove the question"
 
 
 def _pose_problems(frame: dict) -> Iterator[str]:

@@ -22,6 +22,7 @@ from dima_jax.data import sequences
 from dima_jax.data.prompts import load_tokenizer, prompt_tokens
 from dima_jax.errors import UserError
 from dima_jax.jax_student import JaxStudent, without_prefix
+from dima_jax.output_files import json_text, write_json
 from dima_jax.policy import Frame, Policy
 from dima_jax.sharded_model import ShardedModel
 from dima_jax.teacher import generate
@@ -130,8 +131,12 @@ def answer_split(asker: Asker, frames: sequences.Drives, out: Path, limit: int |
 
     UserError if the split holds no questions, or if the answers that a stopped run left are not of this checkpoint.
     """
-    out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.with_name(out.name + ".partial")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        partial.touch()
+    except OSError as error:
+        raise UserError(f"--out={out}: {error.strerror}; give a file in a folder that can be written") from None
     rows = answered(partial, asker.source | {"split": frames.split})
     asked = []
     with partial.open("a") as file, tqdm(total=limit or len(frames), unit="frame", dynamic_ncols=True) as bar:
@@ -144,17 +149,17 @@ def answer_split(asker: Asker, frames: sequences.Drives, out: Path, limit: int |
                 asked.append(sample)
                 if sample not in rows:
                     rows[sample] = answer_frame(asker, frames, index, frame)
-                    file.write(json.dumps([sample, rows[sample]]) + "\n")
+                    file.write(json_text([sample, rows[sample]]) + "\n")
                     file.flush()
             bar.update(bool(frame.questions) or limit is None)
     answers = [one for sample in asked for one in rows[sample]]
     if not answers:
         partial.unlink()
         raise UserError(f"split {frames.split!r} of {asker.config.data.path} holds no questions")
-    out.write_text(json.dumps(answers, indent=1))
-    partial.unlink()
     equal = np.mean([one["answer"] == one["gt_answer"] for one in answers])
     print_answers(answers[:: max(1, len(answers) // max(show, 1))][:show])
+    write_json(out, answers)
+    partial.unlink()
     print(f"{out}: {len(answers)} answers, {equal:.1%} word for word as recorded; split {frames.split}")
 
 
@@ -176,13 +181,17 @@ def answered(partial: Path, source: dict) -> dict[str, list[dict]]:
     lines = partial.read_text().splitlines(keepends=True) if partial.is_file() else []
     whole = [line for line in lines if line.endswith("\n")]
     if not whole:
-        partial.write_text(json.dumps(source) + "\n")
+        partial.write_text(json_text(source) + "\n")
         return {}
-    left = json.loads(whole[0])
+    try:
+        left, *rows = map(json.loads, whole)
+        found = dict(rows)
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{partial}: damaged ({error}); delete it, or give another --out") from None
     if left != source:
         raise UserError(f"{partial} holds answers of {left}, not of {source}; delete it or give another --out")
     os.truncate(partial, sum(map(len, whole)))  # json writes ASCII
-    return dict(map(json.loads, whole[1:]))
+    return found
 
 
 def print_answers(answers: list[dict]) -> None:

@@ -11,12 +11,11 @@ images, or another scene's, and DiMA-Dual and the teacher alone, which need the 
 by resampling scenes. Writes the same as JSON (--out), pictures (--figures), and what is printed to `evaluate.log`.
 """
 
-import json
 from pathlib import Path
 
 from absl import flags
 
-from dima_jax import cli
+from dima_jax import cli, output_files
 from dima_jax.errors import UserError
 
 
@@ -40,13 +39,13 @@ def main() -> None:
         blind=fit_blind(config),
         num_pictures=FIGURES.value,
     )
+    result = scores.result | {"checkpoint": str(run), "step": policy.student.step, "seed": config.seed, "split": split}
+    report.print_tables(result)
+    out = Path(OUT.value) if OUT.value else run / "evaluation.json"
+    output_files.write_json(out, result, indent=2)
+    print(f"the same as JSON: {out}")
     for picture in scores.pictures:
         report.draw(picture.driven, policy.info.pc_range, run / "figures", picture.name, picture.note)
-    result = scores.result | {"checkpoint": str(run), "step": policy.student.step, "seed": config.seed, "split": split}
-    out = Path(OUT.value) if OUT.value else run / "evaluation.json"
-    out.write_text(json.dumps(result, indent=2))
-    report.print_tables(result)
-    print(f"the same as JSON: {out}")
     if FIGURES.value:
         print(f"pictures: {run / 'figures'}")
 
@@ -81,5 +80,9 @@ if __name__ == "__main__":  # flags belong to the command: several commands may 
     FIGURES = flags.DEFINE_integer(
         "figures", 0, "Draw one frame of each of the first N scenes, and of the median and the worst scene by L2."
     )
-    OUT = flags.DEFINE_string("out", None, "JSON of all tables; default: evaluation.json in the checkpoint's folder.")
+    OUT = flags.DEFINE_string(
+        "out",
+        None,
+        "JSON of all tables, null where nothing is defined; default: evaluation.json in the checkpoint's folder.",
+    )
     cli.run(main)

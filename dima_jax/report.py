@@ -1,5 +1,6 @@
 """What an evaluation shows: tables on the terminal, pictures of single frames."""
 
+import math
 from pathlib import Path
 
 import cv2
@@ -7,7 +8,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from dima_jax import figures
+from dima_jax import figures, output_files
 from dima_jax.constants import CAMERAS, COMMANDS
 from dima_jax.driving import Drive
 from dima_jax.metrics import bootstrap, planning
@@ -26,7 +27,7 @@ def draw(driven: Drive, pc_range: tuple[float, ...], folder: Path, name: str = "
     images = [cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)[..., ::-1] for jpeg in frame.jpegs]
     title = f"{frame.scene}, frame {frame.frame_index}, command {COMMANDS[frame.command]}"
     figures.draw_scene(
-        folder / f"{name or frame.scene}.png",
+        folder / f"{output_files.file_name(name or frame.scene)}.png",
         images=dict(zip(CAMERAS, images, strict=True)),
         lidar2img=dict(zip(CAMERAS, frame.camera_matrices, strict=True)),
         plans={name: plan for name, plan in driven.plans.items() if name.startswith("student")},
@@ -50,7 +51,7 @@ def print_tables(result: dict) -> None:
     console.print(_difference_table(result, where))
     console.print(_motion_table(result, where))
     for name, row in result["perception"].items():
-        values = ", ".join(f"{key} {value:.3g}" for key, value in row.items())
+        values = ", ".join(f"{key} {_number(value, '.3g')}" for key, value in row.items())
         console.print(f"{name}, protocol {result['protocols'][name]}, {where}: {values}", highlight=False)
     if "blind" in result:
         blind = result["blind"]
@@ -83,7 +84,7 @@ def _perception_table(result: dict, where: str) -> Table:
             key = f"AP_{name}"
             value, interval = result["perception"][task][key], _interval(intervals[task][key])
             title = f"{task}: {result['protocols'][task]}" if i == 0 else ""
-            table.add_row(title, name.replace("_", " "), f"{value:.3f}", interval)
+            table.add_row(title, name.replace("_", " "), _number(value, ".3f"), interval)
         table.add_section()
     return table
 
@@ -102,8 +103,8 @@ def _planning_table(result: dict, protocol: str, where: str) -> Table:
         table.add_row(_subset(result, subset))
         for name, protocols in planners.items():
             row = protocols[protocol]
-            cells = [f"{row[f'l2_{key}']:.2f}" for key in KEYS]
-            cells += [f"{100 * row[f'collision_{key}']:.2f}" for key in KEYS]
+            cells = [_number(row[f"l2_{key}"], ".2f") for key in KEYS]
+            cells += [_number(row[f"collision_{key}"], ".2f", 100) for key in KEYS]
             if with_intervals:
                 cells.append(_interval(result["intervals"]["planning"][subset]["l2_avg"][name]))
             table.add_row(name, *cells)
@@ -137,7 +138,7 @@ def _motion_table(result: dict, where: str) -> Table:
         metric, _, kind = column.partition("_")
         table.add_column(f"{kind}\n{metric}", justify="right")
     for title, row in (("student", rows["motion"]), ("zero motion", rows["zero motion"])):
-        table.add_row(title, *(f"{row[column]:.3f}" for column in columns))
+        table.add_row(title, *(_number(row[column], ".3f") for column in columns))
     return table
 
 
@@ -145,6 +146,11 @@ def _subset(result: dict, subset: str) -> str:
     frames = result["planning"][subset]["student"][INTERVALS_OF]["frames"]
     scenes = result["intervals"]["planning"][subset]["scenes"]
     return f"[bold]{subset}[/]\n{frames} frames, {scenes} {'scene' if scenes == 1 else 'scenes'}"
+
+
+def _number(value: float | None, form: str, scale: float = 1) -> str:
+    """A number times `scale`; "n/a" where it is not defined."""
+    return "n/a" if value is None or not math.isfinite(value) else format(scale * value, form)
 
 
 def _interval(ends: list[float] | None) -> str:

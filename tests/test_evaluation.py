@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from dima_jax import blind_planner, evaluation, report, subsets
+from dima_jax import blind_planner, evaluation, output_files, report, subsets
 from dima_jax.metrics import bootstrap
 from dima_jax.policy import Policy
 
@@ -43,8 +43,12 @@ def test_everything_at_once(joint_run, policy, capsys, monkeypatch, tmp_path):
         report.draw(picture.driven, policy.info.pc_range, tmp_path, picture.name, picture.note)
         assert cv2.imread(str(tmp_path / f"{picture.name}.png")).std() > 10
     command = {"split": "val", "seed": 0, "step": 0, "checkpoint": "run"}
-    report.print_tables(json.loads(json.dumps(result | command)))
+    text = output_files.json_text(result | command)
+    written = json.loads(text, parse_constant=pytest.fail)  # which NaN and Infinity would call
+    assert "null" in text
+    report.print_tables(written)
     printed = capsys.readouterr().out
+    assert " nan" not in printed and "n/a" in printed
     assert printed.index("AP") < printed.index("L2 m")
     for words in ("zero motion", "student minus", "1 scene", "< 2 scenes", blind.name, "standard deviation"):
         assert words in printed, words
@@ -55,3 +59,7 @@ def test_stars_mark_what_excludes_zero():
     assert report._difference(0.1, [-0.2, 0.3]) == "+0.10 (-0.20 .. 0.30) "
     assert report._difference(0.1, None) == "+0.10 (< 2 scenes) "
     assert set(report.KEYS) == set(bootstrap.COLUMNS)
+
+
+def test_what_is_not_defined_is_not_a_number():
+    assert [report._number(value, ".2f", 100) for value in (None, float("nan"), 0.5)] == ["n/a", "n/a", "50.00"]

@@ -1,5 +1,6 @@
 """The command of the build."""
 
+import json
 import subprocess
 import sys
 
@@ -11,3 +12,12 @@ def test_command_prints_one_line_and_exits_2(dataset, tmp_path):
     expected = f"error: {dataset}/v1.0-trainval: no such folder; --version should be one of ['v1.0-mini']\n"
     assert failed.stderr == expected
     assert expected in (tmp_path / "out" / "build.log").read_text()
+
+
+def test_an_old_map_is_one_line(copy, tmp_path):
+    for path in (copy / "maps" / "expansion").glob("*.json"):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"version": "1.2"}))
+    command = [sys.executable, "-m", "data_prep.build", f"--dataroot={copy}", "--version=v1.0-mini"]
+    failed = subprocess.run([*command, f"--out={tmp_path / 'out'}"], capture_output=True, text=True)
+    assert failed.returncode == 2 and len(failed.stderr.splitlines()) == 1, failed.stderr
+    assert "expansion/" in failed.stderr and "is of version '1.2'" in failed.stderr and "v1.3" in failed.stderr

@@ -1,5 +1,7 @@
 """DriveLM's question file: order, bad tags, other files."""
 
+import json
+
 import pytest
 
 from data_prep import qa
@@ -25,3 +27,35 @@ def test_questions_in_file_order_and_other_files_refused(tmp_path):
         qa.read(str(tmp_path / "other.json"))
     with pytest.raises(UserError, match="no such file"):
         qa.read(str(tmp_path / "none.json"))
+
+
+@pytest.mark.parametrize(
+    ("pair", "message"),
+    [
+        ({"Q": "What is ahead?", "A": None}, "the answer to perception question 'What is ahead?' is None, no text"),
+        ({"Q": "What is ahead?", "A": ["A car.", 3]}, "the answer to perception question 'What is ahead?' is"),
+        ({"Q": None, "A": "A car."}, "a perception question is None, no text"),
+        ({"Q": "What is ahead?"}, "perception question 'What is ahead?' has no answer; a file of questions alone"),
+    ],
+)
+def test_a_question_without_text_names_scene_sample_and_question(tmp_path, pair, message):
+    path = tmp_path / "drivelm.json"
+    frames = {"smp_0010": {"QA": {"perception": [pair]}, "key_object_infos": {}}}
+    path.write_text(json.dumps({"scn0": {"key_frames": frames}}))
+    with pytest.raises(UserError) as raised:
+        qa.read(str(path))
+    assert str(raised.value).startswith(f"{path}: scene scn0, sample smp_0010: {message}")
+    path.write_text(json.dumps({"scn0": {"key_frames": {"a": {"QA": {}}}}, "scn1": {"key_frames": {"a": {"QA": {}}}}}))
+    with pytest.raises(UserError, match="sample a is in scene scn1 and in another one"):
+        qa.read(str(path))
+
+
+def test_tags_outside_of_the_image():
+    inside = "<c1,CAM_FRONT,0.0,900> and <c2,CAM_BACK,1600,12.5> and <c3,CAM_UP,1,2>"
+    outside = [
+        "<c5,CAM_FRONT_RIGHT,2343.0,298.0>",
+        "<c6,CAM_BACK,-1.0,3>",
+        "<c7,CAM_BACK,nan,3>",
+        "<c8,CAM_BACK,3,inf>",
+    ]
+    assert qa.outside_image(inside + "".join(outside)) == outside

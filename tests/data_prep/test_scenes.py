@@ -39,3 +39,40 @@ def test_splits_of_a_set_of_ones_own(copy):
     path.write_text(json.dumps({"own_val": ["scene-9999"]}))
     with pytest.raises(UserError, match=r"splits\.json: scene scene-9999 is not in scene\.json"):
         Root(str(copy), tiny_root.VERSION).splits()
+
+
+@pytest.mark.parametrize(
+    "content", ["[]", '{"a_val": "scene-0061"}', '{"a_val": [1]}', '{"a_../x": ["scene-0061"]}', "{"]
+)
+def test_splits_that_are_none(copy, content):
+    path = copy / tiny_root.VERSION / "splits.json"
+    path.write_text(content)
+    with pytest.raises(UserError, match=r"splits\.json: "):
+        Root(str(copy), tiny_root.VERSION).splits()
+
+
+@pytest.mark.parametrize("kind", ["pose", "steeranglefeedback"])
+def test_can_bus_files(copy, kind):
+    root = Root(str(copy), tiny_root.VERSION)
+    scene = root.tables.scene[0]
+    path = copy / "can_bus" / f"{scene['name']}_{kind}.json"
+    text = path.read_text()
+    messages = json.loads(text)
+    assert root.can_messages(scene, kind) == messages
+    for content in (text[: len(text) // 2], "", "<html>"):
+        path.write_text(content)
+        with pytest.raises(UserError, match=rf"{path.name}: not valid JSON .*; unpack the nuScenes CAN bus"):
+            root.can_messages(scene, kind)
+    field = "vel" if kind == "pose" else "value"
+    for change in ({field: "x"}, {field: [1, 2]}, {field: float("nan")}, {"utime": None}, {"more": 1}):
+        path.write_text(json.dumps([*messages, messages[0] | change]))
+        with pytest.raises(
+            UserError, match=rf"{path.name}: message {len(messages)} is no whole {kind} message; unpack"
+        ):
+            root.can_messages(scene, kind)
+    path.write_text("{}")
+    with pytest.raises(UserError, match="no list of messages"):
+        root.can_messages(scene, kind)
+    path.unlink()
+    assert root.can_messages(scene, kind) is None
+    assert root.can_messages({"name": "a drive of mine"}, kind) is None

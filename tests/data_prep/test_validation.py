@@ -36,6 +36,10 @@ def test_validate_names_what_is_wrong(built, tmp_path):
         (lambda f: f["cameras"]["images"].__setitem__(2, b"\xff\xd8"), "not a JPEG file"),
         (lambda f: f["cameras"]["intrinsics"].__setitem__((1, 0, 2), 800.0), "intrinsics do not fit"),
         (lambda f: f["qa"].update(questions=["<c1,CAM_UP,1,2>?"], answers=["No."]), "CAM_UP,1,2> names no camera"),
+        (
+            lambda f: f["qa"].update(questions=["<c5,CAM_FRONT_RIGHT,2343.0,298.0>?"], answers=["No."]),
+            "<c5,CAM_FRONT_RIGHT,2343.0,298.0> is outside of the image of 1600 x 900",
+        ),
     ],
 )
 def test_validate_checks_each_frame(dataset, spoil, problem):
