@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 from data_prep import jpeg, map_lines, qa
 from dima_jax.constants import CAMERAS, MAP_CLASSES
-from dima_jax.data import features, records
+from dima_jax.data import frames, records
 from dima_jax.errors import UserError
 
 MAX_SPEED = 50.0  # meters per second
@@ -40,7 +40,7 @@ def _split_problems(reader: records.Records) -> Iterator[str]:
     for i in tqdm(range(len(reader)), desc=reader.split, unit="frame", disable=None, leave=False):
         where = f"{reader.scenes[i]}, sample {reader.samples[i]}"
         try:
-            frame = features.decode(reader.read(i))
+            frame = frames.decode(reader, i)
         except UserError as error:
             yield str(error)
             previous = None
