@@ -7,6 +7,7 @@ Source: https://github.com/huggingface/safetensors (README, "Format"); the packa
 
 import json
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,12 +35,12 @@ class Stored(NamedTuple):
         return np.fromfile(self.file, DTYPES[self.dtype], count, offset=self.offset).reshape(self.shape)
 
 
-def index(folder: Path) -> dict[str, Stored]:
-    """{key: where it is} of every *.safetensors in a folder.
+def index(folder: Path, files: Sequence[Path] | None = None) -> dict[str, Stored]:
+    """{key: where it is} of these files, by default of every *.safetensors in a folder.
 
     Raises UserError when there is none, a file is cut short, or two files hold the same key.
     """
-    files = sorted(folder.glob("*.safetensors"))
+    files = sorted(folder.glob("*.safetensors")) if files is None else files
     if not files:
         raise UserError(f"{folder}: holds no *.safetensors; give the folder of a Hugging Face model")
     found: dict[str, Stored] = {}

@@ -85,6 +85,28 @@ def read_state_dict(file: str | Path) -> dict[str, np.ndarray]:
         raise UserError(f"{file} is damaged, or was not written by torch.save ({error})") from error
 
 
+def index(file: str | Path) -> dict[str, Tensor]:
+    """{name: tensor} of a state dict, not read yet. Raises UserError as `read_state_dict` does."""
+    file = Path(file)
+    try:
+        found = _read(file)
+    except FileNotFoundError as error:
+        raise UserError(f"{file}: no such file") from error
+    except DAMAGED as error:
+        raise UserError(f"{file} is damaged, or was not written by torch.save ({error})") from error
+    if not isinstance(found, dict) or not found or not all(isinstance(x, Tensor) for x in found.values()):
+        raise UserError(f"{file} holds no state dict (names and tensors, or such under 'state_dict')")
+    return found
+
+
+def read(file: str | Path, name: str, tensor: Tensor) -> np.ndarray:
+    """A tensor of `index`. Raises UserError, naming it, where the file is damaged."""
+    try:
+        return tensor.numpy()
+    except DAMAGED as error:
+        raise UserError(f"{file} is damaged at {name!r} ({error}); fetch it again") from None
+
+
 def _read(file: Path):
     if zipfile.is_zipfile(file):
         with zipfile.ZipFile(file) as archive:
