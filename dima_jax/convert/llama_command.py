@@ -57,12 +57,13 @@ def _without_equal_head(llama: HuggingFaceLlama | GgufLlama, source: Path) -> di
     shapes = dict(llama.shapes)
     keys = {path: rule.key for rule in llama.rules for path in rule.paths}
     embedding, head = keys["embed/table"], keys["head/table"]
-    if llama.sizes["tied"] and head in shapes and embedding in shapes:
-        if shapes.pop(head) != shapes[embedding] or not _equal(llama.read(embedding), llama.read(head)):
-            raise UserError(
-                f"{source}: its config ties the output head to the embedding, but {head} is not {embedding}; "
-                "if the head was trained on its own, say tie_word_embeddings: false in config.json"
-            )
+    if not llama.sizes["tied"] or head not in shapes or embedding not in shapes:
+        return shapes
+    if shapes.pop(head) != shapes[embedding] or not _equal(llama.read(embedding), llama.read(head)):
+        raise UserError(
+            f"{source}: its config ties the output head to the embedding, but {head} is not {embedding}; "
+            "if the head was trained on its own, say tie_word_embeddings: false in config.json"
+        )
     return shapes
 
 
