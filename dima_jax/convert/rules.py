@@ -22,6 +22,7 @@ STACKED = "[{i}]"  # in a path pattern, which then has no other placeholder
 SAME = ()
 LINEAR = (1, 0)  # PyTorch [out, in] -> Flax [in, out]
 CONV = (2, 3, 1, 0)  # OIHW -> HWIO
+BLOCK = 2**20  # numbers that are checked at once
 
 Shape = tuple[int, ...]
 
@@ -99,13 +100,28 @@ def assign(
 def transfer(
     assignments: Assignments, read: Callable[[str], np.ndarray], write: Callable[[Target, np.ndarray], None]
 ) -> None:
-    """Calls `write(target, array)` for all targets, with `read(key)` called once per tensor and no tensor kept."""
+    """Calls `write(target, array)` for all targets, with `read(key)` called once per tensor and no tensor kept.
+
+    Raises UserError for a key whose numbers are not all finite in float32.
+    """
     for key, (targets, axes) in assignments.used.items():
         tensor = read(key)
+        _check_finite(key, tensor)
         parts = np.split(tensor, len(targets)) if len(targets) > 1 else [tensor]
         for target, part in zip(targets, parts, strict=True):
             write(target, part.transpose(axes) if axes else part)
         del tensor, parts, part  # before the next one is read
+
+
+def _check_finite(key: str, tensor: np.ndarray) -> None:
+    flat = tensor.reshape(-1)
+    for start in range(0, flat.size, BLOCK):
+        with np.errstate(over="ignore"):
+            numbers = flat[start : start + BLOCK].astype(np.float32)
+        if not np.isfinite(numbers).all():
+            raise UserError(
+                f"key {key!r} holds NaN or infinite numbers: that training diverged; take another checkpoint"
+            )
 
 
 def to_params(

@@ -58,7 +58,13 @@ def permute(rows: np.ndarray, heads: int) -> np.ndarray:
 
 
 def write_gguf(
-    path: Path, tensors: dict[str, np.ndarray], *, tokenizer: str = "smollm", scaling: str = "none", config: dict = HF, change=None
+    path: Path,
+    tensors: dict[str, np.ndarray],
+    *,
+    tokenizer: str = "smollm",
+    scaling: str = "none",
+    config: dict = HF,
+    change=None,
 ) -> Path:
     """Tensors by Hugging Face key, the ones without a GGUF name under their own, as a file of llama.cpp.
 

@@ -27,7 +27,9 @@ def test_damage_is_one_line(whole, tmp_path, seed):
         damaged = bytearray(whole)
         for _ in range(rng.integers(1, 4)):
             at = int(rng.integers(0, 3000))
-            damaged[at : at + 8] = rng.choice([rng.bytes(1), bytes(8), b"\xff" * 8, struct.pack("<Q", 2**60), rng.bytes(8)])
+            damaged[at : at + 8] = rng.choice(
+                [rng.bytes(1), bytes(8), b"\xff" * 8, struct.pack("<Q", 2**60), rng.bytes(8)]
+            )
         file.write_bytes(damaged[: int(rng.integers(1, len(damaged)))] if rng.random() < 0.3 else damaged)
         start = time.monotonic()
         try:

@@ -72,7 +72,8 @@ def test_the_rotary_scaling_of_llama_3_is_found(tmp_path):
     divisors = gguf_llama.llama_3_divisors(16, 500000.0, scaling).astype(np.float32)
     assert divisors[0] == 1 and divisors[-1] == 32 and 1 < divisors[4] < 32
     source = {
-        key: np.tile(value, (2, 1)) if "k_proj" in key or "v_proj" in key else value for key, value in checkpoint().items()
+        key: np.tile(value, (2, 1)) if "k_proj" in key or "v_proj" in key else value
+        for key, value in checkpoint().items()
     }
     file = write_gguf(tmp_path / "a.gguf", source | {"rope_freqs.weight": divisors}, config=config)
     assert convert_llama(file, tmp_path / "out", "float32")["rope_scaling"] == scaling
@@ -82,7 +83,8 @@ def test_llama_1_and_2_lack_fields(tmp_path):
     """No rope base, no kv heads, no padding token; the tokenizer is SentencePiece's."""
     config = dict(HF, num_key_value_heads=4)
     source = {
-        key: np.tile(value, (2, 1)) if "k_proj" in key or "v_proj" in key else value for key, value in checkpoint().items()
+        key: np.tile(value, (2, 1)) if "k_proj" in key or "v_proj" in key else value
+        for key, value in checkpoint().items()
     }
     file = write_gguf(tmp_path / "a.gguf", source, tokenizer="spm", config=config)
     sizes = convert_llama(file, tmp_path / "out", "float32")

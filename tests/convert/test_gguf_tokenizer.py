@@ -17,12 +17,16 @@ GGUF_TOKENS = ["<|end|>", *"abcdefghijklmnopq", "ab", "\u0120"]
 def convert(tmp_path, tokenizer):
     source = checkpoint() if tokenizer != "spm" else full_heads()
     config = HF if tokenizer != "spm" else {**HF, "num_key_value_heads": 4}
-    convert_llama(write_gguf(tmp_path / "x.gguf", source, tokenizer=tokenizer, config=config), tmp_path / "out", "float32")
+    convert_llama(
+        write_gguf(tmp_path / "x.gguf", source, tokenizer=tokenizer, config=config), tmp_path / "out", "float32"
+    )
     return FolderTokenizer(str(tmp_path / "out"))
 
 
 def full_heads():
-    return {key: value.repeat(2, 0) if "k_proj" in key or "v_proj" in key else value for key, value in checkpoint().items()}
+    return {
+        key: value.repeat(2, 0) if "k_proj" in key or "v_proj" in key else value for key, value in checkpoint().items()
+    }
 
 
 def test_sentence_pieces(tmp_path):
@@ -38,7 +42,9 @@ def test_words_of_llama_3(tmp_path):
 
 
 def test_another_tokenizer_is_refused_with_a_remedy(tmp_path):
-    with pytest.raises(UserError, match=r"tokenizer \(gpt2/qwen2\) cannot be converted; put the model's tokenizer.json beside"):
+    with pytest.raises(
+        UserError, match=r"tokenizer \(gpt2/qwen2\) cannot be converted; put the model's tokenizer.json beside"
+    ):
         convert(tmp_path, "qwen2")
     assert not (tmp_path / "out").exists()
 
