@@ -68,13 +68,11 @@ def _weight_files(folder: Path) -> tuple[list[Path], dict[str, str]]:
             return [folder / name for name in sorted(set(keys.values()))], keys
         if (folder / f"{stem}.{suffix}").is_file():
             return [folder / f"{stem}.{suffix}"], {}
-        # Shards without an index; for safetensors also any other name, if nothing tells which are the model's.
-        shards = sorted(folder.glob(f"{stem}-*.{suffix}")) or (
-            sorted(folder.glob("*.safetensors")) if stem == "model" else []
-        )
-        if shards:
+        if shards := sorted(folder.glob(f"{stem}-*.{suffix}")):
             _check_whole(shards)
             return shards, {}
+    if files := sorted(folder.glob("*.safetensors")):  # under a name of its own
+        return files, {}
     hint = " (adapter_config.json: an adapter alone; merge it into its base model first)"
     raise UserError(
         f"{folder}: holds no *.safetensors and no pytorch_model*.bin{hint if (folder / 'adapter_config.json').is_file() else ''}; "

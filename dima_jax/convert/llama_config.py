@@ -104,6 +104,7 @@ def llm_sizes(config: Mapping, name: str) -> dict:
             _positive(text, key, float if key == "rms_norm_eps" else int, prefix, name)
         elif not prefix:
             raise UserError(f"{name}: has no {key}; fetch the model's config.json again")
+    _check_rope_type(text, prefix, name)
     given = {key: text[key] for key in (*REQUIRED, *OPTIONAL) if key in text}
     given = {key: value for key, value in given.items() if value is not None or key in NULLABLE}
     whole = _filled(given, model_type, prefix, name)
@@ -209,14 +210,25 @@ def _positive(config: Mapping, key: str, kind: type, prefix: str, name: str):
     return value
 
 
+def _check_rope_type(text: Mapping, prefix: str, name: str) -> None:
+    for key in ("rope_scaling", "rope_parameters"):
+        rope = text.get(key)
+        if isinstance(rope, Mapping):
+            kind = rope.get("rope_type") or rope.get("type") or "default"
+            if kind not in ("default", "llama3"):
+                raise UserError(
+                    f"{name}: {prefix}{key}: rope type {kind} is not the LLaMA of teacher/llama.py; default and "
+                    "llama3 are"
+                )
+
+
 def _rope_scaling(rope: Mapping, prefix: str, name: str) -> tuple[float, ...] | None:
     """`teacher.llm.rope_scaling` of transformers' `rope_parameters`."""
-    kind = rope.get("rope_type", "default")
     if rope.get("partial_rotary_factor") not in (None, 1):
         raise UserError(
             f"{name}: {prefix}partial_rotary_factor {_short(rope['partial_rotary_factor'])} is not the LLaMA of teacher/llama.py"
         )
-    if kind == "default":
+    if rope.get("rope_type", "default") == "default":
         return None
     if kind != "llama3":
         raise UserError(

@@ -102,7 +102,8 @@ def read_index(folder: str | Path) -> dict:
     try:
         index = json.loads(path.read_text())
         sizes = {
-            name: math.prod(shape) * _dtype(name, index["dtype"]).itemsize for name, shape in index["shapes"].items()
+            name: int(math.prod(shape)) * _dtype(name, index["dtype"]).itemsize
+            for name, shape in index["shapes"].items()
         }
         dict(index["sizes"])
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:

@@ -126,7 +126,7 @@ def logits(folder: Path, sizes: dict, tokens: np.ndarray) -> np.ndarray:
     """[B, S, V] of a converted folder, attention causal."""
     graph, abstract = build(sizes)
     llm = weights.bind(graph, load(folder, abstract))
-    states = llm(llm.embed_tokens(jax.numpy.asarray(tokens)), np.ones(tokens.shape, bool), prefix=0, lora=None)
+    states = llm(llm.embed_tokens(jax.numpy.asarray(tokens)), jax.numpy.ones(tokens.shape, bool), prefix=0, lora=None)
     return np.asarray(llm.logits(states))
 
 
