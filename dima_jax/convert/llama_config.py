@@ -230,10 +230,6 @@ def _rope_scaling(rope: Mapping, prefix: str, name: str) -> tuple[float, ...] | 
         )
     if rope.get("rope_type", "default") == "default":
         return None
-    if kind != "llama3":
-        raise UserError(
-            f"{name}: {prefix}rope type {kind} is not the LLaMA of teacher/llama.py; default and llama3 are"
-        )
     keys = ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings")
     scaling = tuple(float(_positive(rope, key, float, f"{prefix}rope_scaling.", name)) for key in keys)
     if scaling[0] < 1 or scaling[1] >= scaling[2]:
