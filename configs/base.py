@@ -6,7 +6,7 @@ Hardware: a mesh of 8 x 80 GB cards or v5p chips. Expected numbers: not yet meas
 Derived configs change lines of this one; consumers never default a key. Units and sources in the comments.
 """
 
-from ml_collections import ConfigDict
+from ml_collections import ConfigDict, config_dict
 
 
 def get_config() -> ConfigDict:
@@ -69,6 +69,8 @@ def teacher() -> ConfigDict:
                 ffn_width=11008,
                 vocab=32000,
                 rope_theta=10000.0,
+                # None, or that of LLaMA 3.1 and later: (factor, low_freq_factor, high_freq_factor, original positions)
+                rope_scaling=config_dict.placeholder(tuple),
                 rms_eps=1e-5,
                 tied=False,
                 dtype="bfloat16",  # of the frozen base

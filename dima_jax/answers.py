@@ -19,7 +19,7 @@ from tqdm import tqdm, trange
 
 from dima_jax import checkpoints, weights
 from dima_jax.data import sequences
-from dima_jax.data.prompts import load_tokenizer, prompt_tokens
+from dima_jax.data.prompts import prompt_tokens, tokenizer_of
 from dima_jax.errors import UserError
 from dima_jax.jax_student import JaxStudent, without_prefix
 from dima_jax.output_files import json_text, write_json
@@ -48,7 +48,7 @@ class Asker:
             "data": config.data.path,
             "max_tokens": max_new_tokens,
         }
-        self.tokenizer = load_tokenizer(config.teacher.tokenizer)
+        self.tokenizer = tokenizer_of(config)
         model = ShardedModel.for_evaluation(config)
         self.params = model.load(run)
         self.policy = Policy(JaxStudent(config, without_prefix(self.params)))

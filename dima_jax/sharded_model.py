@@ -3,6 +3,7 @@
 What trains, evaluates with the teacher, or plans a run starts here; nothing here knows an optimizer.
 """
 
+import math
 from pathlib import Path
 
 import jax
@@ -41,7 +42,12 @@ class ShardedModel:
 
         Weight by weight, not as one jitted function: hundreds of random draws in one program compile for a minute.
         """
-        source = self.config.teacher.weights if self.config.teacher.enabled else ""
+        teacher = self.config.teacher
+        source = teacher.weights if teacher.enabled else ""
+        if source:
+            adapter = teacher.adapter
+            scene = math.prod(adapter.bev_grid) + adapter.agent_queries + adapter.map_queries + adapter.ego_queries
+            llm_folder.check_config(source, teacher.llm, scene + self.config.data.max_text)
         params = weights.split(dima.build(self.config, self.config.seed, init_llm=not source))[1]
         base = weights.with_prefix(params, "teacher/llm/") if source else {}  # shapes alone: it is read, not drawn
         drawn = self.place({path: value for path, value in params.items() if path not in base})

@@ -16,7 +16,7 @@ from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
 from dima_jax import checkpoints, initialization, loss_curves, optimizer, sharding, weights
-from dima_jax.data import ego_inputs, loader
+from dima_jax.data import ego_inputs, loader, prompts
 from dima_jax.errors import UserError
 from dima_jax.optimizer import Optimizer
 from dima_jax.sharded_model import ShardedModel
@@ -35,6 +35,7 @@ def train(config: ConfigDict, workdir: str) -> TrainState | None:
 
     Returns the last state, None if the run was finished before. Exits with status 0 after SIGTERM.
     """
+    prompts.tokenizer_of(config)  # one that does not fit is refused before anything is built
     windows = loader.num_train_windows(config)
     steps_per_epoch = windows // config.data.batch_size
     if steps_per_epoch == 0:

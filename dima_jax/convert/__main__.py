@@ -10,12 +10,16 @@ resnet  torchvision's ResNet-50 as the folder that config.train.backbone names
 llama   a LLaMA's weights and tokenizer as the folder that config.teacher.weights and config.teacher.tokenizer name
 """
 
+from pathlib import Path
+
 from absl import flags
 
 from dima_jax import cli
 from dima_jax.errors import UserError
 
-SOURCE = flags.DEFINE_string("source", None, "llama: folder of a Hugging Face LLaMA or LLaVA-v1.5, or a .gguf file.")
+SOURCE = flags.DEFINE_string(
+    "source", None, "llama: folder of a Hugging Face LLaMA, Mistral or LLaVA, or a .gguf file."
+)
 CHECKPOINT = flags.DEFINE_string("checkpoint", None, "vad, resnet: the .pth file.")
 EMA = flags.DEFINE_boolean(
     "ema",
@@ -66,13 +70,21 @@ def resnet() -> None:
 
 
 def llama() -> None:
+    from dima_jax.convert import hf_tokenizer
     from dima_jax.convert.llama_command import convert_llama
 
     sizes = convert_llama(SOURCE.value, OUT.value, DTYPE.value)
+    tokenizer = Path(OUT.value) / hf_tokenizer.TOKENIZER
     print(f"wrote {OUT.value}; in the config set")
     print(f'    config.teacher.weights = "{OUT.value}"')
-    print(f'    config.teacher.tokenizer = "{OUT.value}"')
+    if hf_tokenizer.is_tokenizer(tokenizer):
+        print(f'    config.teacher.tokenizer = "{OUT.value}"')
     print(f"    config.teacher.llm.update({', '.join(f'{name}={value}' for name, value in sizes.items())})")
+    if not hf_tokenizer.is_tokenizer(tokenizer):
+        print(
+            f"{SOURCE.value} holds no tokenizer that can be read: put the model's tokenizer.json and tokenizer_config.json "
+            f"into {SOURCE.value} and convert again, or its texts cannot be used"
+        )
 
 
 def print_counts(assignments) -> None:

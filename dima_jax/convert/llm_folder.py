@@ -1,6 +1,6 @@
 """The frozen LLM on disk: what `python -m dima_jax.convert llama` writes and `config.teacher.weights` names.
 
-    <folder>/llm.json           sizes for config.teacher.llm, dtype, and {path: shape}
+    <folder>/llm.json           sizes for config.teacher.llm, dtype, {path: shape}, and the sliding window if there is one
     <folder>/<path>.bin         one weight, raw, C order; "/" in the path is "." in the name
     <folder>/tokenizer.json     (and tokenizer_config.json) for config.teacher.tokenizer
 
@@ -9,7 +9,10 @@ whole stacked weight, in the host's memory, but less than twice the checkpoint's
 (`tests/convert/test_memory.py`). `llm.json` is written last, so a conversion that was killed is refused.
 """
 
+import contextlib
 import json
+import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -22,6 +25,9 @@ from dima_jax.convert.rules import Target
 from dima_jax.errors import UserError
 
 INDEX = "llm.json"
+OWN = re.compile(  # names of the files in such a folder
+    r"llm\.json|tokenizer(_config)?\.json|(layers\.\w+\.(kernel|scale)|(embed|head)\.table|norm\.scale)\.bin"
+)
 BLOCK = 2**22  # numbers that are cast and written at once
 
 
@@ -37,14 +43,33 @@ def shapes_of(sizes: Mapping) -> dict[str, tuple[int, ...]]:
     return shapes if sizes["tied"] else {**shapes, "head/table": (sizes["vocab"], width)}
 
 
+def check_out(folder: Path) -> None:
+    """UserError unless a conversion may write there: the folder is absent, empty, or holds nothing but a conversion."""
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"--out={folder}: is a file; give a folder of its own")
+    for file in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if not OWN.fullmatch(file.name) or not file.is_file():
+            raise UserError(f"--out={folder}: holds {file.name}, which is of something else; give a folder of its own")
+
+
+def clear(folder: Path) -> None:
+    """Removes an earlier conversion, whole or not, and the folder itself. Only for what passed `check_out`."""
+    if folder.is_dir():
+        for file in [*folder.glob(INDEX), *folder.iterdir()]:  # the index first: without it nothing is valid
+            file.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # a folder that somebody is in stays, empty
+            folder.rmdir()
+
+
 class Writer:
     """Fills the weights of a folder, tensor by tensor; `close` makes the folder valid.
 
     sizes: `config.teacher.llm`'s. dtype: of the matrices on disk, "bfloat16" or "float32"; norms stay float32.
+    window: how many positions the model's attention looks back, None for all.
     """
 
-    def __init__(self, folder: Path, sizes: Mapping, dtype: str):
-        self.folder, self.sizes, self.dtype = folder, dict(sizes), dtype
+    def __init__(self, folder: Path, sizes: Mapping, dtype: str, window: int | None = None):
+        self.folder, self.sizes, self.dtype, self.window = folder, dict(sizes), dtype, window
         self.shapes = shapes_of(sizes)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / INDEX).unlink(missing_ok=True)
@@ -64,7 +89,7 @@ class Writer:
                 file.write(block.view(np.uint8).data)
 
     def close(self) -> None:
-        index = {"sizes": self.sizes, "dtype": self.dtype, "shapes": self.shapes}
+        index = {"sizes": self.sizes, "dtype": self.dtype, "shapes": self.shapes, "window": self.window}
         (self.folder / INDEX).write_text(json.dumps(index, indent=1))
 
 
@@ -74,13 +99,40 @@ def read_index(folder: str | Path) -> dict:
     path = folder / INDEX
     if not path.is_file():
         raise UserError(f"{path}: no such file; `python -m dima_jax.convert llama` writes the folder")
-    index = json.loads(path.read_text())
-    for name, shape in index["shapes"].items():
+    try:
+        index = json.loads(path.read_text())
+        sizes = {
+            name: int(math.prod(shape)) * _dtype(name, index["dtype"]).itemsize
+            for name, shape in index["shapes"].items()
+        }
+        dict(index["sizes"])
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise UserError(f"{path}: is damaged ({error}); run `python -m dima_jax.convert llama` again") from error
+    for name, size in sizes.items():
         file = _file(folder, name)
-        size = int(np.prod(shape)) * _dtype(name, index["dtype"]).itemsize
         if not file.is_file() or file.stat().st_size != size:
             raise UserError(f"{file}: missing or cut short; run `python -m dima_jax.convert llama` again")
     return index
+
+
+def check_config(folder: str | Path, llm: Mapping, positions: int) -> None:
+    """UserError unless a config describes the LLM of the folder, also where its shapes would fit another one.
+
+    llm: the config group `teacher.llm`. positions: how many the LLM reads at once, scene and text.
+    """
+    index = read_index(folder)
+    needed = {"rope_scaling": None} | index["sizes"]
+    for key, value in needed.items():
+        given = list(llm[key]) if isinstance(llm.get(key), list | tuple) else llm.get(key)
+        if given != value:
+            sizes = ", ".join(f"{key}={value}" for key, value in index["sizes"].items())
+            raise UserError(f"config.teacher.llm.{key}={given} does not fit {folder}; this folder needs {sizes}")
+    window = index.get("window")
+    if window is not None and positions > window:
+        raise UserError(
+            f"{folder}: its model looks back {window} positions, which teacher/llama.py does not imitate, and scene and text "
+            f"are {positions}; lower config.data.max_text"
+        )
 
 
 def load(

@@ -10,7 +10,7 @@ import numpy as np
 from dima_jax import geometry
 from dima_jax.constants import AGENT_CLASSES, MAP_CLASSES
 from dima_jax.data.features import NUM_CAMERAS
-from dima_jax.data.prompts import EDIT_TEXTS, edit_texts, load_tokenizer, tokenize
+from dima_jax.data.prompts import EDIT_TEXTS, edit_texts, tokenize, tokenizer_of
 from dima_jax.fake_frames import camera_rig
 from dima_jax.types import AgentTargets, Batch, EditText, EgoTargets, MapTargets, Text
 
@@ -67,7 +67,7 @@ def example(config, seed: int = 0) -> Batch:
     can_bus = rng.normal(0, 0.5, (b, t, 18)).astype(np.float32)
     can_bus[..., 3:7] = (1, 0, 0, 0)
     can_bus[:, 0, [0, 1, 2, 17]] = 0
-    tokenizer = load_tokenizer(config.teacher.tokenizer)
+    tokenizer = tokenizer_of(config)
     text = tokenize(tokenizer, "What is ahead?", "Nothing.", config.data.max_text)
     edits = edit_texts(tokenizer, config.data.max_text)
     return Batch(

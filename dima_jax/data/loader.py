@@ -18,7 +18,7 @@ from dima_jax.data import augment, questions, targets, transforms, windows
 from dima_jax.data.ego_inputs import can_bus_input, command_input
 from dima_jax.data.fake_batch import example, spec
 from dima_jax.data.frames import Frames, KeyFrame
-from dima_jax.data.prompts import edit_texts, load_tokenizer
+from dima_jax.data.prompts import edit_texts, tokenizer_of
 from dima_jax.data.records import Records
 from dima_jax.errors import UserError
 from dima_jax.types import AgentTargets, Batch, EditText, MapTargets, Text
@@ -87,7 +87,7 @@ class TrainWindows:
             data.cache_gib,
             derive=self._derive,
         )
-        self.tokenizer = load_tokenizer(config.teacher.tokenizer)
+        self.tokenizer = tokenizer_of(config)
         self.edit_text = EditText(*edit_texts(self.tokenizer, data.max_text)[:3])
         self.cut: collections.Counter = collections.Counter()
         self._order = grain.MapDataset.range(len(records)).shuffle(seed=config.seed).repeat()

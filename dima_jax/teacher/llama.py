@@ -14,7 +14,8 @@ embedding on halves of a head, not on pairs; grouped key-value heads).
 """
 
 import functools
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -65,8 +66,9 @@ class Llama(nnx.Module):
     """A LLaMA decoder of any size. Arguments: the config group `teacher.llm`.
 
     Weight paths: `layers/{q,k,v,o,gate,up,down}/kernel`, `layers/{attn,ffn}_norm/scale`, `embed/table`, `norm/scale`
-    and, unless tied, `head/table`. shapes: {projection: (in, out)}, for `Lora`.
-    ValueError if `heads` does not divide `width`, `kv_heads` does not divide `heads`, or the head width is odd.
+    and, unless tied, `head/table`. shapes: {projection: (in, out)}, for `Lora`. rope_scaling: as in `rope_frequencies`.
+    ValueError if `heads` does not divide `width`, `kv_heads` does not divide `heads`, the head width is odd, or
+    `rope_scaling` is not LLaMA 3's four numbers.
     """
 
     def __init__(
@@ -84,12 +86,19 @@ class Llama(nnx.Module):
         dtype: str,
         remat: bool,
         rngs: nnx.Rngs,
+        rope_scaling: Sequence[float] | None = None,
     ):
         if width % heads or heads % kv_heads or (width // heads) % 2:
             raise ValueError(f"width {width}, heads {heads}, kv_heads {kv_heads}: heads must divide, head width even")
+        if rope_scaling is not None and not is_rope_scaling(rope_scaling):
+            raise ValueError(
+                f"rope_scaling {rope_scaling}: it is None or (factor, low_freq_factor, high_freq_factor, original "
+                "positions), with factor >= 1 and 0 < low_freq_factor < high_freq_factor"
+            )
         self.depth, self.width, self.heads, self.kv_heads = layers, width, heads, kv_heads
         self.head_width = width // heads
         self.rope_theta, self.rms_eps, self.remat = rope_theta, rms_eps, remat
+        self.rope_scaling = None if rope_scaling is None else tuple(map(float, rope_scaling))
         self.dtype = jnp.dtype(dtype)
         kv_width = kv_heads * self.head_width
         self.shapes = {
@@ -143,7 +152,7 @@ class Llama(nnx.Module):
         Training and generation share this loop and differ in `attend`. position: of the rotary embedding.
         cache: what `attend` gets of each layer. Without a cache, or when `attend` keeps nothing, it is None.
         """
-        angles = rope_angles(position, self.head_width, self.rope_theta)
+        angles = rope_angles(position, self.head_width, self.rope_theta, self.rope_scaling)
         rotation = jnp.cos(angles)[:, :, None], jnp.sin(angles)[:, :, None]
         weights = {name: getattr(self.layers, name).kernel[...] for name in PROJECTIONS}
         gains = (self.layers.attn_norm.scale[...], self.layers.ffn_norm.scale[...])
@@ -193,10 +202,36 @@ def rms_norm(x: Float[Array, "*n E"], scale: Float[Array, " E"], eps: float) -> 
     return (y * scale).astype(x.dtype)
 
 
-def rope_angles(position: Int[Array, "B S"], head_width: int, theta: float) -> Float[Array, "B S h2"]:
-    """Angles of the rotary embedding: position / theta^(2 i / head_width) for i < head_width / 2; radians, float32."""
-    inverse = theta ** (-jnp.arange(0, head_width, 2, dtype=jnp.float32) / head_width)
-    return position[..., None].astype(jnp.float32) * inverse
+def rope_angles(
+    position: Int[Array, "B S"], head_width: int, theta: float, scaling: Sequence[float] | None = None
+) -> Float[Array, "B S h2"]:
+    """Angles of the rotary embedding: position times `rope_frequencies`; radians, float32."""
+    return position[..., None].astype(jnp.float32) * rope_frequencies(head_width, theta, scaling)
+
+
+def rope_frequencies(head_width: int, theta: float, scaling: Sequence[float] | None = None) -> Float[Array, " h2"]:
+    """Radians per position: theta^(-2 i / head_width) for i < head_width / 2; float32.
+
+    scaling: that of LLaMA 3.1 and later (`rope_type` "llama3"), or None. (factor, low_freq_factor, high_freq_factor,
+    original): the model was first trained on texts of `original` positions. Frequencies with at least high_freq_factor
+    turns in them stay, those with at most low_freq_factor are divided by `factor`, between the two it is interpolated
+    linearly in the number of turns. Source: transformers `modeling_rope_utils.py`, `_compute_llama3_parameters`.
+    """
+    frequency = theta ** (-jnp.arange(0, head_width, 2, dtype=jnp.float32) / head_width)
+    if scaling is None:
+        return frequency
+    factor, low, high, original = scaling
+    turns = original * frequency / (2 * math.pi)
+    kept = jnp.clip((turns - low) / (high - low), 0.0, 1.0)
+    return (1 - kept) * frequency / factor + kept * frequency
+
+
+def is_rope_scaling(value: Sequence[float]) -> bool:
+    """Whether these are the four numbers of `rope_frequencies`."""
+    if len(value) != 4 or not all(isinstance(x, int | float) and math.isfinite(x) for x in value):
+        return False
+    factor, low, high, original = value
+    return factor >= 1 and 0 < low < high and original > 0
 
 
 def rotate(

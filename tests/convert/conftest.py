@@ -23,7 +23,7 @@ def llava(tmp_path):
     second["vision_tower.vision_model.embeddings.class_embedding"] = np.zeros(4, np.float32)
     second["multi_modal_projector.linear_1.weight"] = np.zeros((2, 2), np.float32)
     save_file(second, folder / "model-00002-of-00002.safetensors")
-    (folder / "config.json").write_text(json.dumps({"text_config": HF}))
+    (folder / "config.json").write_text(json.dumps({"model_type": "llava", "text_config": HF}))
     (folder / "tokenizer.json").write_text("{}")
     return folder
 

@@ -13,7 +13,7 @@ from dima_jax.convert import llm_folder
 from dima_jax.teacher.llama import Llama
 
 HF = dict(
-    hidden_size=16, intermediate_size=24, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=2,
+    model_type="llama", hidden_size=16, intermediate_size=24, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=2,
     vocab_size=20, rms_norm_eps=1e-5, rope_theta=10000.0, hidden_act="silu",
 )  # fmt: skip
 LAYER = {
@@ -57,30 +57,53 @@ def permute(rows: np.ndarray, heads: int) -> np.ndarray:
     return rows.reshape(heads, 2, rows.shape[0] // heads // 2, -1).swapaxes(1, 2).reshape(rows.shape)
 
 
-def write_gguf(path: Path, tensors: dict[str, np.ndarray], *, tokenizer: str = "smollm", scaling: str = "none") -> Path:
-    """Tensors by Hugging Face key, the ones without a GGUF name under their own, as a file of llama.cpp."""
+def write_gguf(
+    path: Path,
+    tensors: dict[str, np.ndarray],
+    *,
+    tokenizer: str = "smollm",
+    scaling: str = "none",
+    config: dict = HF,
+    change=None,
+) -> Path:
+    """Tensors by Hugging Face key, the ones without a GGUF name under their own, as a file of llama.cpp.
+
+    tokenizer: "spm" or the name of a byte-level one. change(writer): adds fields; LLaMA 1 and 2 have less by themselves.
+    """
     import gguf
 
     writer = gguf.GGUFWriter(str(path), "llama")
-    writer.add_block_count(3)
-    writer.add_embedding_length(16)
-    writer.add_feed_forward_length(24)
-    writer.add_head_count(4)
-    writer.add_head_count_kv(2)
-    writer.add_rope_freq_base(10000.0)
-    writer.add_rope_scaling_type(gguf.RopeScalingType(scaling))
-    writer.add_layer_norm_rms_eps(1e-5)
-    writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre(tokenizer)
-    writer.add_token_list(["<|end|>", *"abcdefghijklmnopq", "ab", "Ġ"])
-    writer.add_token_types([3] + [1] * 19)
-    writer.add_token_merges(["a b"])
-    for add in (writer.add_bos_token_id, writer.add_eos_token_id, writer.add_pad_token_id):
-        add(0)
+    writer.add_block_count(config["num_hidden_layers"])
+    writer.add_embedding_length(config["hidden_size"])
+    writer.add_feed_forward_length(config["intermediate_size"])
+    writer.add_head_count(config["num_attention_heads"])
+    writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
+    if tokenizer != "spm":  # fields that LLaMA 1 and 2 never had
+        writer.add_head_count_kv(config["num_key_value_heads"])
+        writer.add_rope_freq_base(config["rope_theta"])
+        writer.add_rope_scaling_type(gguf.RopeScalingType(scaling))
+    count = config["vocab_size"]
+    if tokenizer == "spm":
+        texts = ["<unk>", "<s>", "</s>", *"\u2581abcN", "\u2581a", "ab", "</", "s>", "<", "/", "s", ">"]
+        writer.add_tokenizer_model("llama")
+        writer.add_token_list([*texts, *(f"<{i}>" for i in range(len(texts), count))])
+        writer.add_token_types([2, 3, 3] + [1] * (count - 3))
+        writer.add_token_scores([-float(i) for i in range(count)])
+    else:
+        texts = ["<|end|>", *"abcdefghijklmnopq", "ab", "Ġ"]
+        writer.add_tokenizer_model("gpt2")
+        writer.add_tokenizer_pre(tokenizer)
+        writer.add_token_list([*texts, *(f"<{i}>" for i in range(len(texts), count))])
+        writer.add_token_types([3] + [1] * (count - 1))
+        writer.add_token_merges(["a b"])
+        for add in (writer.add_bos_token_id, writer.add_eos_token_id, writer.add_pad_token_id):
+            add(0)
+    if change is not None:
+        change(writer)
     for key, value in tensors.items():
-        heads = {"q_proj": 4, "k_proj": 2}.get(key.split(".")[-2])
-        name = gguf_name(key) if key in checkpoint() else key
-        writer.add_tensor(name, permute(value, heads) if heads else value)
+        heads = {"q_proj": "num_attention_heads", "k_proj": "num_key_value_heads"}.get(key.split(".")[-2])
+        name = next((gguf_name(key) for pattern in GGUF_NAMES if re.fullmatch(pattern[1], key)), key)
+        writer.add_tensor(name, permute(value, config[heads]) if heads else value)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -97,6 +120,14 @@ def load(folder: Path, abstract: dict) -> dict[str, jax.Array]:
     """A converted folder's weights on one device."""
     here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
     return llm_folder.load(folder, abstract, dict.fromkeys(abstract, here))
+
+
+def logits(folder: Path, sizes: dict, tokens: np.ndarray) -> np.ndarray:
+    """[B, S, V] of a converted folder, attention causal."""
+    graph, abstract = build(sizes)
+    llm = weights.bind(graph, load(folder, abstract))
+    states = llm(llm.embed_tokens(jax.numpy.asarray(tokens)), jax.numpy.ones(tokens.shape, bool), prefix=0, lora=None)
+    return np.asarray(llm.logits(states))
 
 
 def edit(file: Path, change) -> None:

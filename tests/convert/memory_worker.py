@@ -13,8 +13,12 @@ import jax
 
 from dima_jax import sharding
 from dima_jax.configs import base
-from dima_jax.convert import llm_folder
+from dima_jax.convert import llama_config, llm_folder
 from dima_jax.convert.llama_command import convert_llama
+
+LLAMA = dict(
+    hidden_size=2, intermediate_size=2, num_hidden_layers=1, num_attention_heads=1, vocab_size=2, rms_norm_eps=1e-5
+)
 
 
 def memory(field: str) -> int:
@@ -36,6 +40,7 @@ def load(folder: str) -> dict[str, jax.Array]:
 
 def main(command: str, source: str, *out: str) -> None:
     jax.block_until_ready(jax.numpy.zeros(()))
+    llama_config.llm_sizes(LLAMA, "")  # transformers is imported when it is first asked
     before = memory("VmRSS")
     if command == "convert":
         convert_llama(source, *out, "bfloat16")

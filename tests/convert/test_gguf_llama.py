@@ -6,7 +6,7 @@ import pytest
 from dima_jax.convert import gguf_llama
 from dima_jax.convert.llama_command import convert_llama
 from dima_jax.errors import UserError
-from tests.convert.llama_files import build, checkpoint, load, permute, write_gguf
+from tests.convert.llama_files import HF, build, checkpoint, load, permute, write_gguf
 
 pytest.importorskip("gguf")
 
@@ -55,9 +55,9 @@ def test_a_bias_is_refused(tmp_path):
         convert_llama(write_gguf(tmp_path / "x.gguf", source), tmp_path / "out", "float32")
 
 
-def test_a_scaled_rotary_embedding_is_refused(tmp_path):
-    """LLaMA 3.1's factors are a tensor, older scalings a field; without them the model would compute something else."""
-    source = checkpoint() | {"rope_freqs.weight": np.ones(2, np.float32)}
+def test_another_scaled_rotary_embedding_is_refused(tmp_path):
+    """A divisor for each frequency that is not LLaMA 3's, or a scaling by name."""
+    source = checkpoint() | {"rope_freqs.weight": np.float32([1, 8])}
     for file in (
         write_gguf(tmp_path / "a.gguf", source),
         write_gguf(tmp_path / "b.gguf", checkpoint(), scaling="linear"),
@@ -66,9 +66,45 @@ def test_a_scaled_rotary_embedding_is_refused(tmp_path):
             convert_llama(file, tmp_path / "out", "float32")
 
 
-def test_another_tokenizer_is_refused(tmp_path):
-    with pytest.raises(UserError, match=r"tokenizer \(gpt2/llama-bpe\) cannot be converted"):
-        convert_llama(write_gguf(tmp_path / "x.gguf", checkpoint(), tokenizer="llama-bpe"), tmp_path / "out", "float32")
+def test_the_rotary_scaling_of_llama_3_is_found(tmp_path):
+    config = dict(HF, num_attention_heads=1, num_key_value_heads=1, rope_theta=500000.0)
+    scaling = (32.0, 1.0, 4.0, 8192.0)
+    divisors = gguf_llama.llama_3_divisors(16, 500000.0, scaling).astype(np.float32)
+    assert divisors[0] == 1 and divisors[-1] == 32 and 1 < divisors[4] < 32
+    source = {
+        key: np.tile(value, (2, 1)) if "k_proj" in key or "v_proj" in key else value
+        for key, value in checkpoint().items()
+    }
+    file = write_gguf(tmp_path / "a.gguf", source | {"rope_freqs.weight": divisors}, config=config)
+    assert convert_llama(file, tmp_path / "out", "float32")["rope_scaling"] == scaling
+
+
+def test_llama_1_and_2_lack_fields(tmp_path):
+    """No rope base, no kv heads, no padding token; the tokenizer is SentencePiece's."""
+    config = dict(HF, num_key_value_heads=4)
+    source = {
+        key: np.tile(value, (2, 1)) if "k_proj" in key or "v_proj" in key else value
+        for key, value in checkpoint().items()
+    }
+    file = write_gguf(tmp_path / "a.gguf", source, tokenizer="spm", config=config)
+    sizes = convert_llama(file, tmp_path / "out", "float32")
+    assert (sizes["rope_theta"], sizes["kv_heads"]) == (10000.0, 4)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda w: w.add_expert_count(8), "llama.expert_count 8"),
+        (lambda w: w.add_key_length(8), "llama.attention.key_length 8"),
+        (lambda w: w.add_rope_dimension_count(2), "llama.rope.dimension_count 2"),
+        (lambda w: w.add_logit_scale(16.0), "llama.logit_scale 16"),
+        (lambda w: w.add_sliding_window(64), "sliding_window 64"),
+        (lambda w: w.add_uint16("split.count", 3), "split.count 3"),
+    ],
+)
+def test_other_models_are_refused_by_field(tmp_path, change, message):
+    with pytest.raises(UserError, match=rf"x\.gguf: .*{message}"):
+        convert_llama(write_gguf(tmp_path / "x.gguf", checkpoint(), change=change), tmp_path / "out", "float32")
 
 
 def test_bad_files_are_refused(tmp_path):

@@ -56,3 +56,38 @@ def test_a_conversion_that_was_stopped_is_refused(llava, tmp_path):
     writer.write(Target("norm/scale", None), np.ones(16, np.float32))
     with pytest.raises(UserError, match="convert llama"):
         load(tmp_path / "out", build(sizes)[1])
+
+
+def test_a_config_of_another_model_is_refused_where_shapes_fit(tmp_path):
+    """The number of heads, the rotary base and its scaling change what is computed, and no shape."""
+    sizes = dict(layers=1, width=8, heads=2, kv_heads=2, ffn_width=8, vocab=4, rope_theta=1e4, rms_eps=1e-5, tied=True)
+    sizes["rope_scaling"] = (8.0, 1.0, 4.0, 8192.0)
+    llm_folder.Writer(tmp_path, sizes, "float32", window=4096).close()
+    config = sizes | {"dtype": "float32", "remat": True}
+    llm_folder.check_config(tmp_path, config, 4096)
+    changes = {"heads": 4, "rope_theta": 5e5, "rms_eps": 1e-6, "rope_scaling": None, "kv_heads": 1, "tied": False}
+    for key, value in changes.items():
+        with pytest.raises(UserError, match=rf"config\.teacher\.llm\.{key}={value} does not fit .* needs layers=1, "):
+            llm_folder.check_config(tmp_path, config | {key: value}, 4096)
+    with pytest.raises(UserError, match="looks back 4096 positions"):
+        llm_folder.check_config(tmp_path, config, 4097)
+
+
+def test_a_damaged_index_is_refused(tmp_path):
+    for text in ("<html>", "[]", "{}", '{"shapes": {"norm/scale": ["x"]}, "dtype": "float32", "sizes": {}}'):
+        (tmp_path / "llm.json").write_text(text)
+        with pytest.raises(UserError, match=r"llm\.json: is damaged"):
+            llm_folder.read_index(tmp_path)
+
+
+def test_only_a_conversion_is_replaced(tmp_path):
+    sizes = dict(layers=1, width=8, heads=2, kv_heads=2, ffn_width=8, vocab=4, tied=False)
+    llm_folder.Writer(tmp_path / "out", sizes, "float32").close()
+    (tmp_path / "out" / "tokenizer.json").write_text("{}")
+    llm_folder.check_out(tmp_path / "out")
+    llm_folder.clear(tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    llm_folder.check_out(tmp_path / "out")
+    (tmp_path / "pytorch_model.bin").write_text("weights")
+    with pytest.raises(UserError, match=r"holds pytorch_model\.bin"):
+        llm_folder.check_out(tmp_path)

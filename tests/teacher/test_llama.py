@@ -55,6 +55,32 @@ def test_rotary_embedding_by_hand():
     np.testing.assert_allclose(turned[1], [np.cos(2), -np.sin(1), np.sin(2), np.cos(1)], rtol=1e-6)
 
 
+# transformers' ROPE_INIT_FUNCTIONS["llama3"]: head width 128, theta 500000, (factor, 1, 4, 8192); every seventh of 64
+LLAMA_3_FREQUENCIES = {
+    8.0: [1.00000000e00, 2.38053814e-01, 5.66696189e-02, 1.34904198e-02, 3.21144611e-03, 9.55621217e-05, 2.27489290e-05, 5.41546933e-06, 1.28917316e-06, 3.06892588e-07],
+    32.0: [1.00000000e00, 2.38053814e-01, 5.66696189e-02, 1.34904198e-02, 3.21144611e-03, 2.38905304e-05, 5.68723226e-06, 1.35386733e-06, 3.22293289e-07, 7.67231469e-08],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("factor", LLAMA_3_FREQUENCIES)
+def test_the_rotary_scaling_of_llama_3(factor):
+    frequencies = llama.rope_frequencies(128, 500000.0, (factor, 1.0, 4.0, 8192.0))
+    np.testing.assert_allclose(frequencies[::7], LLAMA_3_FREQUENCIES[factor], rtol=1e-5)
+    plain = llama.rope_frequencies(128, 500000.0)
+    between = (frequencies < plain * 0.999) & (frequencies > plain / factor * 1.001)
+    assert between.sum() == 6  # of transformers' as well: wavelengths between 2048 and 8192 positions
+    np.testing.assert_array_equal(frequencies[:29], plain[:29])
+
+
+@pytest.mark.parametrize("scaling", [(8.0,), (0.5, 1.0, 4.0, 64.0), (8.0, 4.0, 1.0, 64.0), (8.0, 1.0, 4.0, "x"), (8.0, 1.0, 4.0, 0.0)])  # fmt: skip
+def test_a_rotary_scaling_of_another_form_is_refused(scaling):
+    with pytest.raises(ValueError, match="rope_scaling"):
+        Llama(
+            layers=1, width=64, heads=4, kv_heads=1, ffn_width=8, vocab=8, rope_theta=1e4, rms_eps=1e-5, tied=True,
+            dtype="float32", remat=False, rope_scaling=scaling, rngs=nnx.Rngs(0),
+        )  # fmt: skip
+
+
 def test_rms_norm_by_hand():
     """The root mean square of 3, 4 and two zeros is 2.5."""
     y = llama.rms_norm(jnp.array([[3.0, 4.0, 0.0, 0.0]]), jnp.array([1.0, 2.0, 1.0, 1.0]), 0.0)
