@@ -17,7 +17,7 @@ from dima_jax.errors import UserError
 
 SOURCE = flags.DEFINE_string("source", None, "llama: folder of a Hugging Face LLaMA or LLaVA-v1.5, or a .gguf file.")
 CHECKPOINT = flags.DEFINE_string("checkpoint", None, "vad, resnet: the .pth file.")
-OUT = flags.DEFINE_string("out", None, "Folder to write.")
+OUT = flags.DEFINE_string("out", None, "Folder to write: a new one.")
 DTYPE = flags.DEFINE_enum("dtype", "bfloat16", ["bfloat16", "float32"], "llama: dtype of the matrices on disk.")
 CONFIG = cli.define_config("configs/base.py")
 IMAGES = flags.DEFINE_enum(
@@ -58,8 +58,10 @@ def resnet() -> None:
 
 
 def llama() -> None:
+    from dima_jax.convert import out_folder
     from dima_jax.convert.llama_command import convert_llama
 
+    out_folder.check_free(OUT.value)
     sizes = convert_llama(SOURCE.value, OUT.value, DTYPE.value)
     print(f"wrote {OUT.value}; in the config set")
     print(f'    config.teacher.weights = "{OUT.value}"')

@@ -12,7 +12,7 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from dima_jax import checkpoints
-from dima_jax.convert import rules, torch_file, torch_vad
+from dima_jax.convert import out_folder, rules, torch_file, torch_vad
 
 # What the released VAD weights were trained with (docs/vad.md#normalization; VAD's present configs differ).
 RELEASED = dict(color_order="bgr", mean=(103.53, 116.28, 123.675), std=(1.0, 1.0, 1.0))
@@ -24,26 +24,30 @@ def convert_vad(checkpoint: str | Path, out: str | Path, config: ConfigDict, *, 
 
     released: the images are prepared as for the public weights, whatever the config says; it is stored in `meta`, and a
     command whose config prepares them otherwise refuses. Returns where every key went. Raises UserError for a file that
-    is no state dict and for a key that is unknown, extra, missing or of a wrong shape.
+    is no state dict, for a key that is unknown, extra, missing or of a wrong shape, and if `out` holds anything.
     """
+    out_folder.check_free(out)  # before the file is read
     if released:
         config.data.update(RELEASED)
     state_dict = torch_file.read_state_dict(checkpoint)
     params, assignments = torch_vad.from_torch(state_dict, checkpoints.student_shapes(config))
-    checkpoints.save_student(out, {f"student/{path}": value for path, value in params.items()}, config)
-    write_report(Path(out), assignments)
+    with out_folder.new(out) as folder:
+        checkpoints.save_student(folder, {f"student/{path}": value for path, value in params.items()}, config)
+        write_report(folder, assignments)
     return assignments
 
 
 def convert_resnet(checkpoint: str | Path, out: str | Path, config: ConfigDict) -> rules.Assignments:
     """Writes the backbone's weights into `out`, the folder that `config.train.backbone` takes; otherwise `convert_vad`."""
+    out_folder.check_free(out)
     shapes = checkpoints.student_shapes(config)
     expected = {path: shape for path, shape in shapes.items() if f"student/{path}".startswith(checkpoints.BACKBONE)}
     ignored = (*CLASSIFIER, torch_vad.COUNTERS)
     state_dict = torch_file.read_state_dict(checkpoint)
     params, assignments = rules.to_params(torch_vad.resnet_rules(""), ignored, state_dict, expected)
-    checkpoints.save_weights(Path(out), {f"student/{path}": value for path, value in params.items()})
-    write_report(Path(out), assignments)
+    with out_folder.new(out) as folder:
+        checkpoints.save_weights(folder, {f"student/{path}": value for path, value in params.items()})
+        write_report(folder, assignments)
     return assignments
 
 
