@@ -8,7 +8,9 @@ import contextlib
 import json
 import logging
 import shutil
-from collections.abc import Iterator, Mapping
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import jax
@@ -23,6 +25,7 @@ from dima_jax.errors import UserError
 
 CHECKSUMS = "checksums.json"
 UNFINISHED = "*.orbax-checkpoint-tmp*"  # what Orbax writes before it renames
+ATTEMPTS = 50  # to remove what is unfinished, in 5 s
 REASON_LENGTH = 300  # characters of a library's message
 
 
@@ -98,9 +101,14 @@ def writing(folder: Path, needed: int) -> Iterator[None]:
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Deletes what a save that did not end has left: in a folder, or beside it."""
-    for path in [*folder.glob(UNFINISHED), *folder.parent.glob(folder.name + UNFINISHED)]:
-        shutil.rmtree(path, ignore_errors=True)
+    """Deletes what a save that failed has left: in a folder, or beside it. Its other threads may still write there."""
+    for _ in range(ATTEMPTS):
+        left = [*folder.glob(UNFINISHED), *folder.parent.glob(folder.name + UNFINISHED)]
+        if not left:
+            return
+        for path in left:
+            shutil.rmtree(path, ignore_errors=True)
+        time.sleep(0.1)
 
 
 def size_of(tree) -> int:
@@ -110,13 +118,28 @@ def size_of(tree) -> int:
 
 def reason(error: Exception) -> str:
     """A library's message as one line, not too long."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= REASON_LENGTH else f"{text[:REASON_LENGTH]}..."
+    text = " ".join(str(error).split()).partition(" [tensorstore_spec=")[0] or type(error).__name__
+    if len(text) <= REASON_LENGTH:
+        return text
+    return f"{text[: REASON_LENGTH // 4]} ... {text[-REASON_LENGTH * 3 // 4 :]}"  # the file and the cause come last
 
 
 def quiet_orbax() -> None:
-    """Orbax logs a traceback in every thread that an error passes; it is raised as well, and becomes our one line."""
+    """Orbax logs a traceback in every thread that an error passes, and Python one of each read that ends after Orbax
+    gave up; the error is raised as well, and becomes our one line.
+    """
     absl_logging.get_absl_logger().addFilter(_is_not_of_orbax)
+    if not getattr(sys.unraisablehook, "is_quiet", False):
+        sys.unraisablehook = _without_late_reads(sys.unraisablehook)
+
+
+def _without_late_reads(shown: Callable) -> Callable:
+    def hook(unraisable) -> None:
+        if str(unraisable.exc_value) != "Event loop is closed":
+            shown(unraisable)
+
+    hook.is_quiet = True
+    return hook
 
 
 def _is_not_of_orbax(record: logging.LogRecord) -> bool:

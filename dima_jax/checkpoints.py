@@ -158,15 +158,16 @@ def restore(manager: Manager, meta: Mapping, student: Mapping, trainable: Mappin
         needed = checksums.leaves_by_path(tree)
         check_weights(sums[item], needed, f"{step}/{item}")
         _check_shapes({path: saved for path, (saved, _) in sums[item].items()}, needed, f"{step}/{item}")
-    with reading(step):
-        args = {item: ocp.args.StandardRestore(tree) for item, tree in targets.items()}
-        restored = manager.restore(meta["step"], args=ocp.args.Composite(**args))
-    for item in targets if sums is not None else ():
+    restored = {}
+    for item, tree in targets.items():
         with reading(step / item):
-            unchecked = checksums.check(restored[item], sums[item])
+            args = ocp.args.Composite(**{item: ocp.args.StandardRestore(tree)})
+            restored[item] = manager.restore(meta["step"], args=args)[item]
+            unchecked = checksums.check(restored[item], sums[item]) if sums is not None else 0
         if unchecked:
             print(f"{step}/{item}: {unchecked} arrays lie on other devices than they were saved from: not compared")
-    return restored.student, {k: v for k, v in restored.trainable.items() if k in trainable}, restored.opt_state
+    trained = {path: value for path, value in restored["trainable"].items() if path in trainable}
+    return restored["student"], trained, restored["opt_state"]
 
 
 def read_meta(step: Path) -> dict:

@@ -13,12 +13,12 @@ from pathlib import Path
 import jax
 import numpy as np
 from ml_collections import ConfigDict
-from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
 from dima_jax import checkpoints, config_changes, initialization, locks, optimizer, resume, sharding, weights
 from dima_jax.data import ego_inputs, loader
 from dima_jax.errors import UserError
+from dima_jax.event_file import EventFile
 from dima_jax.optimizer import Optimizer
 from dima_jax.sharded_model import ShardedModel
 from dima_jax.train_step import TrainState, abstract_train_state, init_train_state, make_train_step
@@ -69,7 +69,7 @@ def _train(config: ConfigDict, workdir: str, allow_config_change: bool) -> Train
     batches = loader.train_batches(config, position)
     previous = None
     with (
-        SummaryWriter(str(Path(workdir) / "events")) as events,
+        EventFile(Path(workdir) / "events") as events,
         tqdm(total=total_steps, initial=int(state.step), unit="step", dynamic_ncols=True, mininterval=2.0) as bar,
     ):
         for step in range(int(state.step), total_steps):
@@ -188,7 +188,7 @@ def save(manager, state: TrainState, frozen: weights.Params, position: int, conf
     checkpoints.save(manager, int(state.step), student, trainable, state.opt_state, position, config, **record)
 
 
-def report(events: SummaryWriter, bar: tqdm, step: int, log: dict) -> None:
+def report(events: EventFile, bar: tqdm, step: int, log: dict) -> None:
     """Writes every number of a step for TensorBoard; the bar shows the loss and its four largest terms."""
     for name, value in log.items():
         events.add_scalar(name, float(value), step)

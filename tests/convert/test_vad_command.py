@@ -40,3 +40,13 @@ def test_a_torchvision_backbone_is_imported_without_its_classifier(config, state
     del backbone["layer1.0.conv1.weight"]
     with pytest.raises(UserError, match=r"layer1\.0\.conv1\.weight"):
         vad_command.convert_resnet(torch_writer.write(file, backbone), tmp_path / "again", config)
+
+
+def test_a_run_is_not_written_over(config, state_dict, tmp_path):
+    (tmp_path / "run" / "checkpoints" / "40").mkdir(parents=True)
+    for convert in (
+        lambda: vad_command.convert_vad("x.pth", tmp_path / "run", config, released=True),
+        lambda: vad_command.convert_resnet("x.pth", tmp_path / "run", config),
+    ):
+        with pytest.raises(UserError, match=r"run holds a run \(step 40\); give another --out"):
+            convert()
