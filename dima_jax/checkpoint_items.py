@@ -41,7 +41,8 @@ def save_weights(folder: str | Path, params: Mapping) -> None:
 def load_weights(folder: str | Path, sums: checksums.Sums | None = None) -> weights.Params:
     """{path: numpy array} of one Orbax item, e.g. a `student/` folder that was copied alone; saved on any devices.
 
-    sums: the item's checksums; by default those in its folder. Without any, a line says that nothing was compared.
+    sums: the item's checksums; by default those in its folder, else in the `meta` beside it. Without any, a line says that
+    nothing was compared.
     DamageError if it is not what was saved, UserError if it is no item.
     """
     folder = Path(folder).resolve()
@@ -50,8 +51,7 @@ def load_weights(folder: str | Path, sums: checksums.Sums | None = None) -> weig
             f"{folder} is not a checkpoint item; give a run's folder, a step's folder or its `student` folder"
         )
     with reading(folder):
-        if sums is None and (folder / CHECKSUMS).exists():
-            sums = checksums.unseal(json.loads((folder / CHECKSUMS).read_bytes()))["sums"]
+        sums = sums or _stored_sums(folder)
         abstract = dict(ocp.StandardCheckpointHandler().metadata(folder))
         if sums is not None:  # before memory is taken for them
             checksums.check_labels(abstract, sums)
@@ -61,8 +61,18 @@ def load_weights(folder: str | Path, sums: checksums.Sums | None = None) -> weig
         if sums is not None:
             checksums.check(params, sums)
     if sums is None:
-        print_once(f"{folder} has no checksums (an earlier version wrote it): nothing tells whether it is damaged")
+        print_once(
+            f"{folder} has no checksums (of an earlier version, or copied alone): nothing tells if it is damaged"
+        )
     return params
+
+
+def _stored_sums(folder: Path) -> checksums.Sums | None:
+    if (folder / CHECKSUMS).exists():
+        return checksums.unseal(json.loads((folder / CHECKSUMS).read_bytes()))["sums"]
+    meta = folder.parent / "meta" / "metadata"
+    content = json.loads(meta.read_bytes()) if meta.exists() else {}
+    return checksums.unseal(content)["sums"].get(folder.name) if "sums" in content else None
 
 
 @contextlib.contextmanager

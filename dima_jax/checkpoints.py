@@ -151,7 +151,7 @@ def restore(manager: Manager, meta: Mapping, student: Mapping, trainable: Mappin
     }
     sums = meta.get("sums")
     if sums is None:
-        print_once(f"{step} has no checksums (an earlier version wrote it): nothing tells whether it is damaged")
+        print_once(f"{step} has no checksums (an earlier version wrote it): nothing tells if it is damaged")
     if sums is not None and not targets.keys() <= sums.keys():
         raise UserError(f"{step} holds a student alone; name it in train.init_from, and give another --workdir")
     for item, tree in targets.items() if sums is not None else ():
@@ -177,6 +177,8 @@ def read_meta(step: Path) -> dict:
             meta = reader.restore(step / "meta")
         if set(meta) != UNSUMMED:
             meta = checksums.unseal(meta)
+        if step.parent.name == "checkpoints" and str(meta["step"]) != step.name:
+            raise DamageError(f"it is that of step {meta['step']}")
     try:
         return meta | {"config": with_new_keys(meta["config"], str(step))}
     except (AttributeError, KeyError, TypeError) as error:

@@ -26,7 +26,7 @@ def is_finished(config: ConfigDict, workdir: str, *, allow_config_change: bool) 
     if not steps_per_epoch or meta["step"] < total:
         return False
     try:
-        checkpoints.load_student(workdir)
+        checkpoints.load_student(workdir, meta["step"])
     except DamageError:  # training goes on from the step before
         return False
     print(

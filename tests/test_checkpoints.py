@@ -122,6 +122,9 @@ def test_a_step_without_checksums_is_said_and_read(parts, config, run, tmp_path,
     meta.write_text(json.dumps(old | {"sums": {}}))  # no version wrote this
     with pytest.raises(UserError, match="5/meta is damaged"):
         checkpoints.load_student(tmp_path / "old")
+    meta.write_text(json.dumps(old | {"step": 4}))
+    with pytest.raises(UserError, match="5/meta is damaged: it is that of step 4"):
+        checkpoints.load_student(tmp_path / "old")
 
 
 def test_a_damaged_item_alone_is_refused(parts, tmp_path):

@@ -58,7 +58,6 @@ def test_two_builds_do_not_share_a_folder(copy, tmp_path):
     left = tmp_path / "out" / f"{records.shard_name('val', 0, 1)}.1.tmp"
     left.parent.mkdir()
     left.write_bytes(b"being written")
-    with held_elsewhere(tmp_path / "out" / "build.lock") as first:
-        with pytest.raises(UserError, match=f"out is in use by process {first.pid} on"):
-            builder.build(str(copy), tiny_root.VERSION, "", str(tmp_path / "out"), workers=1)
+    with held_elsewhere(tmp_path / "out" / "build.lock"), pytest.raises(UserError, match="out is in use by process"):
+        builder.build(str(copy), tiny_root.VERSION, "", str(tmp_path / "out"), workers=1)
     assert left.exists()

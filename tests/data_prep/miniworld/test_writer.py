@@ -46,9 +46,8 @@ def test_folder_of_other_content_is_refused(root, tmp_path):
 
 
 def test_two_writers_do_not_share_a_folder(tmp_path):
-    with held_elsewhere(tmp_path / "out.lock") as first:
-        with pytest.raises(UserError, match=f"out is in use by process {first.pid} on"):
-            writer.write(tmp_path / "out", settings(), 1)
+    with held_elsewhere(tmp_path / "out.lock"), pytest.raises(UserError, match="out is in use by process"):
+        writer.write(tmp_path / "out", settings(), 1)
     assert not (tmp_path / "out").exists()
 
 
