@@ -7,18 +7,23 @@ import logging
 from pathlib import Path
 
 from data_prep import qa, shards
+from dima_jax import locks
 from dima_jax.data import features, records
 
 
 def build(dataroot: str, version: str, drivelm: str, out: str, workers: int) -> dict[str, list[shards.Shard]]:
-    """Writes the missing records below `out` and returns {split: shards}. Raises UserError on bad input.
+    """Writes the missing records below `out` and returns {split: shards}. Raises UserError on bad input, and where
+    another build is at work.
 
     dataroot, version: the nuScenes root and the folder of its tables; drivelm: DriveLM's question file, "" for none;
     workers: number of threads. The same input gives the same bytes for any number of workers.
     """
-    folder = Path(out)
+    with locks.held(Path(out) / "build.lock", out):
+        return _build(dataroot, version, drivelm, Path(out), workers)
+
+
+def _build(dataroot: str, version: str, drivelm: str, folder: Path, workers: int) -> dict[str, list[shards.Shard]]:
     root, answers = shards.opened(dataroot, version), shards.questions(drivelm)
-    folder.mkdir(parents=True, exist_ok=True)
     planned = shards.plan(root.splits(), folder)
     mark = shards.fingerprint(dataroot, version, drivelm)
     every = [shard for group in planned.values() for shard in group]

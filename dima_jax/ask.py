@@ -27,12 +27,12 @@ def main(question: str | None) -> None:
     from dima_jax.data import sequences
 
     run = Path(CHECKPOINT.value or checkpoints.latest_run())
-    saved, _, meta = checkpoints.load_student(run)
+    saved, _, meta = checkpoints.load_student(run, STEP.value)
     cli.log_to(run, "ask")
     config = CONFIG.value or saved
     checkpoints.check_model(meta["config"], config, str(run), (*checkpoints.STUDENT_KEYS, "teacher"))
     frames = sequences.Drives(config, SPLIT.value or config.data.val_split)
-    asker = answers.Asker(run, config, MAX_TOKENS.value)
+    asker = answers.Asker(checkpoints.step_folder(run, STEP.value), config, MAX_TOKENS.value)
     if OUT.value is not None:
         answers.answer_split(asker, frames, Path(OUT.value), LIMIT.value, SHOW.value)
     else:
@@ -42,6 +42,7 @@ def main(question: str | None) -> None:
 if __name__ == "__main__":  # flags belong to the command: several commands may be imported side by side
     CONFIG = cli.define_config()
     CHECKPOINT = flags.DEFINE_string("checkpoint", None, "Folder of a run with a teacher; default: the last run.")
+    STEP = flags.DEFINE_integer("step", None, "Step of the run; default: its latest.", lower_bound=0)
     SAMPLE = flags.DEFINE_string("sample", None, "Sample token of the key frame to ask about.")
     SPLIT = flags.DEFINE_string("split", None, "Split that holds it; default: the config's val split.")
     OUT = flags.DEFINE_string("out", None, "Answer all recorded questions of the split into this JSON file.")

@@ -4,8 +4,9 @@ A run's folder holds `checkpoints/<step>/` with four Orbax items:
     student     every weight under "student/": what ships; this folder can be copied alone
     trainable   the trained weights of the teacher (adapters, heads, LoRA)
     opt_state   the optimizer
-    meta        step, data position, full config, normalization, command source (JSON)
-`export` and `evaluate` read student and meta only. The frozen LLM base is never saved.
+    meta        step, data position, full config and its changes, normalization, command source, checksums (JSON)
+`export` and `evaluate` read student and meta only. The frozen LLM base is never saved. Everything that is read is
+compared with its checksum (`checksums.py`) before it is used.
 """
 
 import json
@@ -13,54 +14,108 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import jax
-import numpy as np
 import orbax.checkpoint as ocp
 from ml_collections import ConfigDict
 
-from dima_jax import weights
+from dima_jax import checksums, run_folder, weights
+from dima_jax.checkpoint_items import load_weights, reading, save_weights, size_of, writing
+from dima_jax.checksums import DamageError
+from dima_jax.config_changes import IMAGE_KEYS, STUDENT_KEYS, check_model, print_once, with_new_keys
 from dima_jax.errors import UserError
+from dima_jax.run_folder import latest_run, step_folder
 from dima_jax.student import student as student_lib
+
+__all__ = [
+    "BACKBONE",
+    "IMAGE_KEYS",
+    "STUDENT_KEYS",
+    "check_model",
+    "check_weights",
+    "describe",
+    "is_whole_run",
+    "latest_run",
+    "load_student",
+    "load_trainable",
+    "load_weights",
+    "newest_meta",
+    "open_manager",
+    "read_meta",
+    "restore",
+    "save",
+    "save_student",
+    "save_weights",
+    "step_folder",
+    "student_shapes",
+]
 
 BACKBONE = ("student/image_encoder/stem/", "student/image_encoder/stages/")  # what `convert resnet` writes
 ITEMS = ("student", "trainable", "opt_state", "meta")
-
-# Config keys that say which model a checkpoint holds: for the student alone, and for a run that is resumed.
-IMAGE_KEYS = ("image_scale", "image_shape", "valid_shape", "color_order", "mean", "std")
-STUDENT_KEYS = ("student", *(f"data.{key}" for key in IMAGE_KEYS))
-RUN_KEYS = (*STUDENT_KEYS, "teacher", "auxiliary", "optim.groups", "data.batch_size", "seed")
+UNSUMMED = {"step", "position", "config", "normalization", "command_source"}  # all keys of `meta` before checksums
 
 
-def open_manager(workdir: str, keep: int) -> ocp.CheckpointManager:
-    """The manager of a run's folder. A step appears only when it is whole (Orbax writes it aside, then renames)."""
-    options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=True, enable_async_checkpointing=True)
-    return ocp.CheckpointManager(_checkpoint_folder(workdir), item_names=ITEMS, options=options)
+class Manager(ocp.CheckpointManager):
+    """Orbax's manager, whose saves fail in one line. needed: bytes of the save that runs, before compression."""
+
+    needed = 0
+
+    def wait_until_finished(self) -> None:
+        with writing(Path(self.directory), self.needed):
+            super().wait_until_finished()
 
 
-def _checkpoint_folder(workdir: str | Path) -> Path:
-    return Path(workdir).resolve() / "checkpoints"
+def open_manager(workdir: str, keep: int) -> Manager:
+    """The manager of a run's folder. A step appears only when it is whole (Orbax writes it aside, then renames).
+
+    What a killed save has left is removed, so only who may write there opens one. UserError if nobody can.
+    """
+    options = ocp.CheckpointManagerOptions(
+        max_to_keep=keep, create=True, cleanup_tmp_directories=True, enable_async_checkpointing=True
+    )
+    folder = run_folder.checkpoint_folder(workdir)
+    with writing(folder, 0):
+        return Manager(folder, item_names=ITEMS, options=options)
 
 
 def save(
-    manager: ocp.CheckpointManager, step: int, student: Mapping, trainable: Mapping, opt_state, position: int, config
+    manager: Manager,
+    step: int,
+    student: Mapping,
+    trainable: Mapping,
+    opt_state,
+    position: int,
+    config,
+    *,
+    windows: int | None = None,
+    history: Iterable[Mapping] = (),
 ) -> None:
-    """Starts saving step `step`; `manager.wait_until_finished()` waits for it."""
-    manager.save(
-        step,
-        args=ocp.args.Composite(
-            student=ocp.args.StandardSave(dict(student)),
-            trainable=ocp.args.StandardSave(dict(trainable) or {"none": jax.numpy.zeros(1)}),
-            opt_state=ocp.args.StandardSave(opt_state),
-            meta=ocp.args.JsonSave(describe(step, position, config)),
-        ),
-    )
+    """Starts saving step `step`; `manager.wait_until_finished()` waits for it. windows, history: see `describe`.
+
+    UserError if this save, or the one before, cannot be written.
+    """
+    arrays = {
+        "student": dict(student),
+        "trainable": dict(trainable) or {"none": jax.numpy.zeros(1)},
+        "opt_state": opt_state,
+    }
+    sums = {item: checksums.of(tree) for item, tree in arrays.items()}
+    meta = checksums.seal(describe(step, position, config, windows, history) | {"sums": sums})
+    manager.wait_until_finished()
+    manager.needed = size_of(arrays)
+    with writing(Path(manager.directory), manager.needed):
+        items = {item: ocp.args.StandardSave(tree) for item, tree in arrays.items()}
+        manager.save(step, args=ocp.args.Composite(**items, meta=ocp.args.JsonSave(meta)))
 
 
-def describe(step: int, position: int, config: ConfigDict) -> dict:
-    """The item `meta`."""
+def describe(
+    step: int, position: int, config: ConfigDict, windows: int | None = None, history: Iterable[Mapping] = ()
+) -> dict:
+    """The item `meta` without its checksums. windows: of an epoch. history: `config_changes.history`."""
     return {
         "step": step,
         "position": position,
+        "windows": windows,
         "config": json.loads(config.to_json()),
+        "history": list(history),
         "normalization": {key: list(config.data[key]) for key in ("mean", "std")}
         | {"color_order": config.data.color_order},
         "command_source": "final lateral position of the recorded path (VAD's rule)",
@@ -74,59 +129,73 @@ def student_shapes(config: ConfigDict) -> dict[str, jax.ShapeDtypeStruct]:
 
 def save_student(workdir: str | Path, student: Mapping, config: ConfigDict) -> None:
     """Weights made elsewhere as a run's folder at step 0, with the items that `load_student` reads."""
-    step = _checkpoint_folder(workdir) / "0"
+    step = run_folder.checkpoint_folder(workdir) / "0"
     save_weights(step / "student", student)
-    with ocp.Checkpointer(ocp.JsonCheckpointHandler()) as writer:
-        writer.save(step / "meta", args=ocp.args.JsonSave(describe(0, 0, config)), force=True)
+    sums = {"student": checksums.of(dict(student))}
+    meta = checksums.seal(describe(0, 0, config) | {"sums": sums})
+    with writing(step, 0), ocp.Checkpointer(ocp.JsonCheckpointHandler()) as writer:
+        writer.save(step / "meta", args=ocp.args.JsonSave(meta), force=True)
 
 
-def save_weights(folder: str | Path, params: Mapping) -> None:
-    """{path: array} as one Orbax item; `load_weights` reads it."""
-    with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as writer:
-        writer.save(Path(folder).resolve(), args=ocp.args.StandardSave(dict(params)), force=True)
+def restore(manager: Manager, meta: Mapping, student: Mapping, trainable: Mapping, opt_state) -> tuple:
+    """(student, trainable, opt_state) of the step of `meta`, on the shardings of the abstract arrays given.
 
-
-def restore(manager: ocp.CheckpointManager, student: Mapping, trainable: Mapping, opt_state, config) -> tuple:
-    """(student, trainable, opt_state, meta) of the latest step, on the shardings of the abstract arrays given.
-
-    UserError if the checkpoint was made with another model, naming the first key or weight that differs.
+    DamageError if it is not what was saved; UserError, naming the first weight that differs, if it was made with
+    another model.
     """
-    step, meta = manager.latest_step(), read_meta(manager, config)
-    where = f"{manager.directory}/{step}"
-    check_weights(ocp.StandardCheckpointHandler().metadata(Path(where) / "student"), student, where)
-    restored = manager.restore(
-        step,
-        args=ocp.args.Composite(
-            student=ocp.args.StandardRestore(dict(student)),
-            trainable=ocp.args.StandardRestore(dict(trainable) or {"none": jax.ShapeDtypeStruct((1,), "float32")}),
-            opt_state=ocp.args.StandardRestore(opt_state),
-        ),
-    )
-    return restored.student, {k: v for k, v in restored.trainable.items() if k in trainable}, restored.opt_state, meta
+    step = Path(manager.directory) / str(meta["step"])
+    targets = {
+        "student": dict(student),
+        "trainable": dict(trainable) or {"none": jax.ShapeDtypeStruct((1,), "float32")},
+        "opt_state": opt_state,
+    }
+    sums = meta.get("sums")
+    if sums is None:
+        print_once(f"{step} has no checksums (an earlier version wrote it): nothing tells if it is damaged")
+    if sums is not None and not targets.keys() <= sums.keys():
+        raise UserError(f"{step} holds a student alone; name it in train.init_from, and give another --workdir")
+    for item, tree in targets.items() if sums is not None else ():
+        needed = checksums.leaves_by_path(tree)
+        check_weights(sums[item], needed, f"{step}/{item}")
+        _check_shapes({path: saved for path, (saved, _) in sums[item].items()}, needed, f"{step}/{item}")
+    restored = {}
+    for item, tree in targets.items():
+        with reading(step / item):
+            args = ocp.args.Composite(**{item: ocp.args.StandardRestore(tree)})
+            restored[item] = manager.restore(meta["step"], args=args)[item]
+            unchecked = checksums.check(restored[item], sums[item]) if sums is not None else 0
+        if unchecked:
+            print(f"{step}/{item}: {unchecked} arrays lie on other devices than they were saved from: not compared")
+    trained = {path: value for path, value in restored["trainable"].items() if path in trainable}
+    return restored["student"], trained, restored["opt_state"]
 
 
-def read_meta(manager: ocp.CheckpointManager, config: ConfigDict) -> dict:
-    """The item `meta` of the latest step. UserError if that was made with another model than `config`'s."""
-    step = manager.latest_step()
-    meta = manager.restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore())).meta
-    check_model(meta["config"], config, f"{manager.directory}/{step}")
-    return meta
+def read_meta(step: Path) -> dict:
+    """The item `meta` of a step's folder, its config filled with newer keys. DamageError if it is not what was saved."""
+    with reading(step / "meta"):
+        with ocp.Checkpointer(ocp.JsonCheckpointHandler()) as reader:
+            meta = reader.restore(step / "meta")
+        if set(meta) != UNSUMMED:
+            meta = checksums.unseal(meta)
+        if step.parent.name == "checkpoints" and str(meta["step"]) != step.name:
+            raise DamageError(f"it is that of step {meta['step']}")
+    try:
+        return meta | {"config": with_new_keys(meta["config"], str(step))}
+    except (AttributeError, KeyError, TypeError) as error:
+        raise _another_version(step, error) from error
 
 
-def check_model(saved: Mapping, config: ConfigDict, where: str, keys=RUN_KEYS) -> None:
-    """UserError naming the first key in which the saved config describes another model than `config`."""
-    current = json.loads(config.to_json())
-    for group in keys:
-        ours, theirs = current, saved
-        for key in group.split("."):
-            ours, theirs = ours[key], theirs.get(key, {})
-        difference = _first_difference(group, theirs, ours)
-        if difference:
-            key, was, now = difference
-            raise UserError(
-                f"{where} was made with another config: {key} was {was!r}, is {now!r}; "
-                "use the config of that run, or another --workdir"
-            )
+def newest_meta(workdir: str | Path) -> dict | None:
+    """`meta` of the newest step that has a whole one; None in a folder without steps. DamageError if none is whole."""
+    first = None
+    for step in run_folder.steps(workdir):
+        try:
+            return read_meta(step)
+        except DamageError as error:
+            first = first or error
+    if first:
+        raise first
+    return None
 
 
 def check_weights(saved: Iterable[str], needed: Iterable[str], where: str) -> None:
@@ -135,84 +204,75 @@ def check_weights(saved: Iterable[str], needed: Iterable[str], where: str) -> No
     for path in sorted(needed.symmetric_difference(saved)):
         is_what = "lacks" if path in needed else "has an unknown"
         raise UserError(
-            f"{where} {is_what} weight {path}: its student was written by another version of dima_jax; "
+            f"{where} {is_what} weight {path}: it was written by another version of dima_jax, or with other settings; "
             "train or convert it again, or use that version"
         )
 
 
-def _first_difference(key, saved, current):
-    if isinstance(saved, dict) and isinstance(current, dict):
-        for name in sorted(saved.keys() | current.keys()):
-            difference = _first_difference(f"{key}.{name}", saved.get(name), current.get(name))
-            if difference:
-                return difference
-        return None
-    return None if saved == current else (key, saved, current)
+def _check_shapes(saved: Mapping[str, str], needed: Mapping, where: str) -> None:
+    """UserError naming the first weight whose dtype or shape, as `checksums.label` has it, is not what is needed."""
+    for path, leaf in needed.items():
+        if saved[path] != checksums.label(leaf):
+            raise UserError(
+                f"{where}: {path} is {saved[path]}, its config needs {checksums.label(leaf)}; "
+                "use the config and the version of dima_jax that it was written with"
+            )
 
 
-def latest_run(root: str = "runs") -> Path:
-    """The run's folder whose newest checkpoint is the newest of all under `root`."""
-    steps = sorted(Path(root).glob("*/checkpoints/*/meta"), key=lambda path: path.stat().st_mtime)
-    if not steps:
-        raise UserError(f"no checkpoint under {root}/; train first (`make demo` does), or give --checkpoint=DIR")
-    return steps[-1].parents[2]
+def _another_version(step: Path, error: Exception) -> UserError:
+    return UserError(
+        f"{step}: its config is of another version of dima_jax ({error}); train or convert it again, or use that version"
+    )
 
 
-def load_student(directory: str | Path) -> tuple[ConfigDict, weights.Params, dict]:
-    """(config, {path: array}, meta) of a run's folder (its latest step) or of one step's folder.
+def load_student(directory: str | Path, step: int | None = None) -> tuple[ConfigDict, weights.Params, dict]:
+    """(config, {path: array}, meta) of a run's folder (its latest step, or step `step`) or of one step's folder.
 
-    Only the items `student` and `meta` are read. UserError if there is no whole checkpoint, or if its student is not
-    made of the weights that its config needs.
+    Only the items `student` and `meta` are read. UserError if there is no checkpoint, or if its student is not made of
+    the weights that its config needs. DamageError if it is not what was saved, which says which step is whole.
     """
-    step = step_folder(directory)
-    with ocp.Checkpointer(ocp.JsonCheckpointHandler()) as reader:
-        meta = reader.restore(step / "meta")
-    config, student = ConfigDict(meta["config"]), load_weights(step / "student")
+    folder = step_folder(directory, step)
     try:
-        needed = student_shapes(config)
-    except (AttributeError, KeyError, TypeError) as error:  # a key is missing, unknown or means something else
-        raise UserError(
-            f"{step}: its config is of another version of dima_jax ({error}); train or convert it again, or use that version"
-        ) from error
-    check_weights(student, [f"student/{path}" for path in needed], str(step))
+        return _load_student(folder)
+    except DamageError as error:
+        raise DamageError(f"{error}; {_whole_step(folder)}") from error
+
+
+def _load_student(step: Path) -> tuple[ConfigDict, weights.Params, dict]:
+    meta = read_meta(step)
+    config = ConfigDict(meta["config"])
+    student = load_weights(step / "student", meta.get("sums", {}).get("student"))
+    try:
+        needed = {f"student/{path}": leaf for path, leaf in student_shapes(config).items()}
+    except (AttributeError, KeyError, TypeError, ValueError) as error:  # a key is unknown or means something else
+        raise _another_version(step, error) from error
+    check_weights(student, needed, str(step))
+    _check_shapes({path: checksums.label(value) for path, value in student.items()}, needed, str(step))
     return config, student, meta
+
+
+def _whole_step(damaged: Path) -> str:
+    """What to do instead of reading a damaged step: which other step's student is whole."""
+    for step in run_folder.steps(damaged):
+        if step != damaged:
+            try:
+                _load_student(step)
+            except UserError:
+                continue
+            return f"step {step.name} is whole: give --step={step.name}"
+    return "no other step of this run is whole; copy it again, or train or convert it again"
 
 
 def is_whole_run(directory: str | Path) -> bool:
     """Whether the folder holds more than a student: what else was trained beside it."""
-    return (step_folder(directory) / "trainable").is_dir()
+    step = step_folder(directory)
+    return (step / "trainable").is_dir() or "trainable" in read_meta(step).get("sums", {})
 
 
 def load_trainable(directory: str | Path) -> weights.Params:
     """{path: array} of what was trained beside the student. UserError if the folder holds a student alone."""
-    folder = step_folder(directory) / "trainable"
+    step = step_folder(directory)
     if not is_whole_run(directory):
-        raise UserError(f"{folder.parent} holds a student alone; give the folder of a whole run")
-    return {path: value for path, value in load_weights(folder).items() if path != "none"}
-
-
-def load_weights(folder: str | Path) -> weights.Params:
-    """{path: numpy array} of one Orbax item, e.g. a `student/` folder that was copied alone; saved on any devices."""
-    folder = Path(folder).resolve()
-    if not (folder / "_METADATA").exists():
-        raise UserError(
-            f"{folder} is not a checkpoint item; give a run's folder, a step's folder or its `student` folder"
-        )
-    abstract = ocp.StandardCheckpointHandler().metadata(folder)
-    with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as reader:
-        target = {path: np.empty(leaf.shape, leaf.dtype) for path, leaf in abstract.items()}
-        return reader.restore(folder, args=ocp.args.StandardRestore(target))
-
-
-def step_folder(directory: str | Path) -> Path:
-    """The folder, absolute, of a run's latest whole step; a step's own folder is itself. UserError if there is none."""
-    directory = Path(directory).resolve()
-    if (directory / "student").is_dir() and (directory / "meta").is_dir():
-        return directory
-    folder = directory / "checkpoints" if (directory / "checkpoints").is_dir() else directory
-    steps = [path for path in folder.glob("*") if path.name.isdigit() and (path / "meta").is_dir()]
-    if not steps:
-        raise UserError(
-            f"no checkpoint in {directory}; train with --workdir={directory.name} first, or give another --checkpoint"
-        )
-    return max(steps, key=lambda path: int(path.name))
+        raise UserError(f"{step} holds a student alone; give the folder of a whole run")
+    params = load_weights(step / "trainable", read_meta(step).get("sums", {}).get("trainable"))
+    return {path: value for path, value in params.items() if path != "none"}

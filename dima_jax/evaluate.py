@@ -25,7 +25,7 @@ def main() -> None:
     from dima_jax.policy import Policy
 
     run = Path(CHECKPOINT.value or checkpoints.latest_run())
-    policy = Policy.load(run, CONFIG.value)
+    policy = Policy.load(run, CONFIG.value, STEP.value)
     cli.log_to(run, "evaluate")  # after the run is known to be one: a mistyped folder is not made
     config = policy.student.config
     split = SPLIT.value or config.data.val_split
@@ -35,7 +35,7 @@ def main() -> None:
         split,
         blank_images=BLANK.value,
         other_images=OTHER.value,
-        dual=evaluation.load_dual(run, config) if DUAL.value else None,
+        dual=evaluation.load_dual(checkpoints.step_folder(run, STEP.value), config) if DUAL.value else None,
         blind=fit_blind(config),
         num_pictures=FIGURES.value,
     )
@@ -69,6 +69,7 @@ if __name__ == "__main__":  # flags belong to the command: several commands may 
     CHECKPOINT = flags.DEFINE_string(
         "checkpoint", None, "Folder of a run, or of one of its steps; default: the last run."
     )
+    STEP = flags.DEFINE_integer("step", None, "Step of the run; default: its latest.", lower_bound=0)
     SPLIT = flags.DEFINE_string("split", None, "Split to drive; default: the config's val split.")
     BLANK = flags.DEFINE_boolean("blank_images", False, "Add the row of the same student fed black images.")
     OTHER = flags.DEFINE_boolean(

@@ -24,7 +24,7 @@ def main() -> None:
     from dima_jax.jax_student import JaxStudent
 
     run = Path(CHECKPOINT.value or checkpoints.latest_run())
-    student = JaxStudent.load(run, CONFIG.value)
+    student = JaxStudent.load(run, CONFIG.value, STEP.value)
     cli.log_to(run, "export")
     file = onnx_export.export_student(student, OUT.value, BATCH_SIZE.value)
     size, count = file.stat().st_size / 2**20, weights.count(student.params)
@@ -42,6 +42,7 @@ def main() -> None:
 if __name__ == "__main__":  # flags belong to the command: several commands may be imported side by side
     CONFIG = cli.define_config()
     CHECKPOINT = flags.DEFINE_string("checkpoint", None, "Folder of a run or of one of its steps; default: last run.")
+    STEP = flags.DEFINE_integer("step", None, "Step of the run; default: its latest.", lower_bound=0)
     OUT = flags.DEFINE_string("out", "student.onnx", "The file to write.")
     BATCH_SIZE = flags.DEFINE_integer("batch_size", 1, "Batch size of the exported model, which is fixed.")
     cli.run(main)

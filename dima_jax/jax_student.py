@@ -31,13 +31,13 @@ class JaxStudent:
         self._run = jax.jit(lambda params, *inputs: run(weights.bind(self._graph, params), config, *inputs))
 
     @classmethod
-    def load(cls, folder: str | Path, config: ConfigDict | None = None) -> "JaxStudent":
-        """The student of a run's latest step, of one step's folder, or of a folder that holds a student alone.
+    def load(cls, folder: str | Path, config: ConfigDict | None = None, step: int | None = None) -> "JaxStudent":
+        """The student of a run (its latest step, or step `step`), of one step's folder, or of a student alone.
 
-        config: default, the one it was trained with. UserError if there is no whole checkpoint, or if `config`
-        describes another student.
+        config: default, the one it was trained with. UserError if there is no such checkpoint, if it is damaged, or
+        if `config` describes another student.
         """
-        saved, params, meta = checkpoints.load_student(folder)
+        saved, params, meta = checkpoints.load_student(folder, step)
         if config is not None:
             checkpoints.check_model(meta["config"], config, str(folder), checkpoints.STUDENT_KEYS)
         return cls(config or saved, without_prefix(params), meta["step"])

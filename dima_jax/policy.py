@@ -75,15 +75,16 @@ class Policy:
         self.reset()
 
     @classmethod
-    def load(cls, folder: str | Path, config: "ConfigDict | None" = None) -> "Policy":
-        """The student of a run's folder (its latest step), of one step's folder, or of a student alone, in JAX.
+    def load(cls, folder: str | Path, config: "ConfigDict | None" = None, step: int | None = None) -> "Policy":
+        """The student of a run's folder (its latest step, or step `step`), of one step's folder, or of a student alone,
+        in JAX.
 
-        config: default, the one it was trained with. UserError if the folder holds no whole checkpoint, or if `config`
-        describes another student.
+        config: default, the one it was trained with. UserError if the folder holds no such checkpoint, if it is damaged,
+        which says which step is whole, or if `config` describes another student.
         """
         from dima_jax.jax_student import JaxStudent
 
-        return cls(JaxStudent.load(folder, config))
+        return cls(JaxStudent.load(folder, config, step))
 
     @classmethod
     def from_onnx(cls, file: str | Path, threads: int = 0) -> "Policy":

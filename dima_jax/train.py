@@ -23,10 +23,15 @@ def main() -> None:
     cli.prepare_jax(CONFIG.value.mesh)
     from dima_jax import train_loop
 
-    train_loop.main(CONFIG.value, workdir)
+    train_loop.main(CONFIG.value, workdir, allow_config_change=ALLOW.value)
 
 
 if __name__ == "__main__":  # flags belong to the command: several commands may be imported side by side
     CONFIG = cli.define_config()
     WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run; default runs/<name of the config file>.")
+    ALLOW = flags.DEFINE_boolean(
+        "allow_config_change",
+        False,
+        "Go on with a run although the config changes its model, its optimizer's state or its place in the data.",
+    )
     cli.run(main)

@@ -4,6 +4,7 @@
 with the same bits as one that never stopped.
 """
 
+import contextlib
 import os
 import signal
 import sys
@@ -12,29 +13,48 @@ from pathlib import Path
 import jax
 import numpy as np
 from ml_collections import ConfigDict
-from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
-from dima_jax import checkpoints, initialization, loss_curves, optimizer, sharding, weights
+from dima_jax import (
+    checkpoints,
+    config_changes,
+    initialization,
+    locks,
+    loss_curves,
+    optimizer,
+    resume,
+    sharding,
+    weights,
+)
 from dima_jax.data import ego_inputs, loader, prompts
 from dima_jax.errors import UserError
+from dima_jax.event_file import EventFile
 from dima_jax.optimizer import Optimizer
 from dima_jax.sharded_model import ShardedModel
 from dima_jax.train_step import TrainState, abstract_train_state, init_train_state, make_train_step
 
 
-def main(config: ConfigDict, workdir: str) -> None:
+def main(config: ConfigDict, workdir: str, *, allow_config_change: bool = False) -> None:
     """Joins the other hosts if there are any, and trains."""
     if "JAX_COORDINATOR_ADDRESS" in os.environ:
         jax.distributed.initialize()
-    train(config, workdir)
+    train(config, workdir, allow_config_change=allow_config_change)
 
 
-def train(config: ConfigDict, workdir: str) -> TrainState | None:
-    """Trains for `config.train.epochs` epochs, `max_steps` steps at most, from the latest checkpoint of `workdir` if any.
+def train(config: ConfigDict, workdir: str, *, allow_config_change: bool = False) -> TrainState | None:
+    """Trains for `config.train.epochs` epochs, `max_steps` steps at most, from the latest whole step of `workdir` if any.
 
-    Returns the last state, None if the run was finished before. Exits with status 0 after SIGTERM.
+    allow_config_change: goes on where the config changes what `config_changes.RUN_KEYS` forbids. Returns the last state,
+    None if the run was finished before. Exits with status 0 after SIGTERM. UserError if another trainer is at work there.
     """
+    is_first = jax.process_index() == 0
+    with locks.held(Path(workdir) / "train.lock", workdir) if is_first else contextlib.nullcontext():
+        return _train(config, workdir, allow_config_change)
+
+
+def _train(config: ConfigDict, workdir: str, allow_config_change: bool) -> TrainState | None:
+    if resume.is_finished(config, workdir, allow_config_change=allow_config_change):
+        return None
     prompts.tokenizer_of(config)  # one that does not fit is refused before anything is built
     windows = loader.num_train_windows(config)
     steps_per_epoch = windows // config.data.batch_size
@@ -43,18 +63,16 @@ def train(config: ConfigDict, workdir: str) -> TrainState | None:
             f"{config.data.path} has {windows} training windows, fewer than data.batch_size={config.data.batch_size}"
         )
     total_steps = optimizer.num_steps(config, steps_per_epoch)
+    resume.check(config, workdir, windows, allow_config_change=allow_config_change)
     manager = checkpoints.open_manager(workdir, config.train.keep)
-    latest = manager.latest_step()
-    if latest is not None:
-        checkpoints.read_meta(manager, config)  # a folder of another model is refused before a model is built
-    if (latest or 0) >= total_steps:
-        print(
-            f"{workdir} is finished: step {latest} of {total_steps}. Evaluate it with `python -m "
-            f"dima_jax.evaluate --checkpoint={workdir}`, raise --config.train.epochs to go on, or give another --workdir"
-        )
-        return None
     model, optim = ShardedModel(config), optimizer.build(config, steps_per_epoch)
-    state, frozen, position = start(model, optim, manager)
+    state, frozen, meta = start(model, optim, manager)
+    position, history = meta.get("position", 0), []
+    if meta:
+        changed = resume.changes(meta, config, workdir, windows, allow_config_change=allow_config_change)
+        history = config_changes.history(meta, changed)
+        for key, was, now in changed:
+            print(f"changed since step {meta['step']}: {key} was {was!r}, is {now!r}")
     print(summary(model, state, frozen, windows))
 
     train_step, key = make_train_step(model, optim), jax.random.key(config.seed)
@@ -62,7 +80,7 @@ def train(config: ConfigDict, workdir: str) -> TrainState | None:
     batches = loader.train_batches(config, position)
     previous = None
     with (
-        SummaryWriter(str(Path(workdir) / "events")) as events,
+        EventFile(Path(workdir) / "events") as events,
         tqdm(total=total_steps, initial=int(state.step), unit="step", dynamic_ncols=True, mininterval=2.0) as bar,
     ):
         for step in range(int(state.step), total_steps):
@@ -77,7 +95,7 @@ def train(config: ConfigDict, workdir: str) -> TrainState | None:
                 report(events, bar, step + 1, jax.device_get(log))
             if (step + 1) % config.train.save_every == 0 or step + 1 == total_steps or stop.requested:
                 check_finite(step + 1, log)
-                save(manager, state, frozen, position, config)
+                save(manager, state, frozen, position, config, windows=windows, history=history)
             if stop.requested:
                 break
     manager.wait_until_finished()
@@ -90,8 +108,12 @@ def train(config: ConfigDict, workdir: str) -> TrainState | None:
     return state
 
 
-def start(model: ShardedModel, optim: Optimizer, manager) -> tuple[TrainState, weights.Params, int]:
-    """(state, frozen, data position): resumed, or fresh (with `train.init_from` or `train.backbone` where given)."""
+def start(
+    model: ShardedModel, optim: Optimizer, manager: checkpoints.Manager
+) -> tuple[TrainState, weights.Params, dict]:
+    """(state, frozen, meta): resumed from the newest whole step, or fresh (with `train.init_from` or `train.backbone`
+    where given), then without `meta`.
+    """
     config = model.config
     params = model.init_params()
     if manager.latest_step() is None:
@@ -100,15 +122,15 @@ def start(model: ShardedModel, optim: Optimizer, manager) -> tuple[TrainState, w
             params = replace_weights(model, params, student, source)
         params |= model.place(can_bus_layer(config, params))
         params |= model.place(earlier_heads(config, params))
-        return *init_train_state(model, optim, params), 0
+        return *init_train_state(model, optim, params), {}
     state, frozen = abstract_train_state(model, optim)
     student = weights.with_prefix(state.params | frozen, "student/")
     trainable = {path: leaf for path, leaf in state.params.items() if path not in student}
-    student, trainable, opt_state, meta = checkpoints.restore(manager, student, trainable, state.opt_state, config)
+    student, trainable, opt_state, meta = resume.restore(manager, student, trainable, state.opt_state)
     trained, frozen = optimizer.split_frozen(params | student | trainable, config.optim.groups)
     step = jax.device_put(np.int32(meta["step"]), sharding.replicated(model.mesh))
     print(f"resuming from step {meta['step']} in {manager.directory}")
-    return TrainState(step, trained, opt_state), frozen, meta["position"]
+    return TrainState(step, trained, opt_state), frozen, meta
 
 
 def fresh_student(config: ConfigDict, params: weights.Params) -> weights.Params:
@@ -179,14 +201,14 @@ def replace_weights(
     return params | model.place(student)
 
 
-def save(manager, state: TrainState, frozen: weights.Params, position: int, config: ConfigDict) -> None:
-    """Starts saving the state under its step; a frozen LLM base is never saved."""
+def save(manager, state: TrainState, frozen: weights.Params, position: int, config: ConfigDict, **record) -> None:
+    """Starts saving the state under its step; a frozen LLM base is never saved. record: see `checkpoints.describe`."""
     student = weights.with_prefix(state.params, "student/") | weights.with_prefix(frozen, "student/")
     trainable = {path: value for path, value in state.params.items() if path not in student}
-    checkpoints.save(manager, int(state.step), student, trainable, state.opt_state, position, config)
+    checkpoints.save(manager, int(state.step), student, trainable, state.opt_state, position, config, **record)
 
 
-def report(events: SummaryWriter, bar: tqdm, step: int, log: dict) -> None:
+def report(events: EventFile, bar: tqdm, step: int, log: dict) -> None:
     """Writes every number of a step for TensorBoard; the bar shows the loss and its four largest terms."""
     for name, value in log.items():
         events.add_scalar(name, float(value), step)

@@ -1,5 +1,7 @@
 """What a run's folder holds, saving and restoring, and reading the student alone: from a run, a step, a copied item."""
 
+import json
+import shutil
 from pathlib import Path
 
 import jax
@@ -7,7 +9,7 @@ import numpy as np
 import optax
 import pytest
 
-from dima_jax import checkpoints, optimizer, weights
+from dima_jax import checkpoint_items, checkpoints, checksums, optimizer, weights
 from dima_jax.errors import UserError
 from dima_jax.sharded_model import ShardedModel
 from tests.mini import mini_config
@@ -53,8 +55,9 @@ def assert_identical(a, b):
 
 def test_restored_is_what_was_saved(config, parts, run):
     manager = checkpoints.open_manager(str(run), keep=1)
-    student, trainable, opt_state, meta = checkpoints.restore(manager, *jax.tree.map(as_shape, parts), config)
+    meta = checkpoints.read_meta(run / "checkpoints" / "5")
     assert (meta["step"], meta["position"]) == (5, 10)
+    student, trainable, opt_state = checkpoints.restore(manager, meta, *jax.tree.map(as_shape, parts))
     assert_identical(student, parts[0])
     assert_identical(trainable, parts[1])
     jax.tree.map(np.testing.assert_array_equal, opt_state, parts[2])
@@ -93,12 +96,49 @@ def test_a_converted_student_is_a_run_without_a_teacher(config, parts, tmp_path)
         checkpoints.load_trainable(tmp_path)
 
 
-def test_another_model_is_refused_by_its_key(config, parts, run):
+def test_another_model_is_refused_by_its_key(parts, run):
+    meta = checkpoints.newest_meta(run)
     other = mini_config()
     other.student.ffn_width = 64
-    manager = checkpoints.open_manager(str(run), keep=1)
     with pytest.raises(UserError, match=r"student\.ffn_width was 32, is 64"):
-        checkpoints.restore(manager, *jax.tree.map(as_shape, parts), other)
+        checkpoints.check_model(meta["config"], other, str(run))
+    manager, (student, trainable, opt_state) = checkpoints.open_manager(str(run), keep=1), jax.tree.map(as_shape, parts)
+    path = "student/planner/ego_query"
+    wider = jax.ShapeDtypeStruct((*student[path].shape, 2), "float32", sharding=student[path].sharding)
+    with pytest.raises(UserError, match=rf"5/student: {path} is float32.*its config needs float32"):
+        checkpoints.restore(manager, meta, {**student, path: wider}, trainable, opt_state)
+    with pytest.raises(UserError, match=rf"5/student has an unknown weight {path}.*or with other settings"):
+        checkpoints.restore(manager, meta, {k: v for k, v in student.items() if k != path}, trainable, opt_state)
+
+
+def test_a_step_without_checksums_is_said_and_read(parts, config, run, tmp_path, capsys):
+    """What an earlier version saved."""
+    shutil.copytree(run, tmp_path / "old")
+    meta = tmp_path / "old" / "checkpoints" / "5" / "meta" / "metadata"
+    old = {key: value for key, value in json.loads(meta.read_text()).items() if key in checkpoints.UNSUMMED}
+    meta.write_text(json.dumps(old))
+    assert_identical(checkpoints.load_student(tmp_path / "old")[1], parts[0])
+    assert "5/student has no checksums" in capsys.readouterr().out
+    meta.write_text(json.dumps(old | {"sums": {}}))  # no version wrote this
+    with pytest.raises(UserError, match="5/meta is damaged"):
+        checkpoints.load_student(tmp_path / "old")
+    meta.write_text(json.dumps(old | {"step": 4}))
+    with pytest.raises(UserError, match="5/meta is damaged: it is that of step 4"):
+        checkpoints.load_student(tmp_path / "old")
+
+
+def test_a_damaged_item_alone_is_refused(parts, tmp_path):
+    """A backbone or a student that was copied alone has its checksums beside it."""
+    checkpoints.save_weights(tmp_path / "item", parts[0])
+    assert_identical(checkpoints.load_weights(tmp_path / "item"), parts[0])
+    sums = tmp_path / "item" / checkpoint_items.CHECKSUMS
+    content = json.loads(sums.read_text())
+    path = "student/planner/ego_query"
+    region = next(iter(content["sums"][path][1]))
+    content["sums"][path][1][region] = "00000000"
+    sums.write_text(json.dumps(checksums.seal({"sums": content["sums"]})))
+    with pytest.raises(UserError, match=rf"item is damaged: the array {path} is not what was saved"):
+        checkpoints.load_weights(tmp_path / "item")
 
 
 def test_weights_of_another_version_are_named(config, parts, tmp_path):
@@ -111,12 +151,18 @@ def test_weights_of_another_version_are_named(config, parts, tmp_path):
         checkpoints.check_weights(params.keys() - {"student/planner/ego_query"}, params, "here")
 
 
-def test_a_config_of_another_version_is_named(parts, tmp_path):
+def test_a_config_of_another_version_is_named(parts, tmp_path, capsys):
     older = mini_config()
     with older.student.unlocked():
         del older.student["map_decoder_layers"]
     checkpoints.save_student(tmp_path, parts[0], older)
-    with pytest.raises(UserError, match=r"another version of dima_jax .*map_decoder_layers"):
+    with pytest.raises(UserError, match=r"is float32\[1,.*its config needs float32\[6,"):
+        checkpoints.load_student(tmp_path)
+    assert "its config has no student.map_decoder_layers=6: taken from configs/base.py" in capsys.readouterr().out
+    with older.student.unlocked():
+        older.student.map_decoder_layers = "six"
+    checkpoints.save_student(tmp_path, parts[0], older)
+    with pytest.raises(UserError, match=r"another version of dima_jax .*map_decoder_layers is 'six'"):
         checkpoints.load_student(tmp_path)
 
 

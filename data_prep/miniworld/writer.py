@@ -24,7 +24,7 @@ from data_prep.miniworld.traffic import maneuvers
 from data_prep.miniworld.world.state import KEYFRAME_RATE
 from data_prep.miniworld.world.town import load_town
 from data_prep.nuscenes_schema import TABLES
-from dima_jax import constants
+from dima_jax import constants, locks
 from dima_jax.errors import UserError
 
 VERSION = "v1.0-miniworld"
@@ -80,9 +80,15 @@ def plan(wanted):
 def write(out, wanted, workers=1):
     """Writes the data set below `out`, or its missing scenes; returns the number of key frames written now.
 
-    Raises UserError for a folder with other content, a scene that cannot be simulated, and a disk error.
+    Raises UserError for a folder with other content or another writer, a scene that cannot be simulated, and a disk error.
     """
-    out, jobs = Path(out), plan(wanted)
+    out = Path(out).resolve()
+    with locks.held(out.with_name(f"{out.name}.lock"), out):  # beside it: its own bytes depend on the settings alone
+        return _write(out, wanted, workers)
+
+
+def _write(out, wanted, workers):
+    jobs = plan(wanted)
     if _is_complete(out, wanted):
         return 0
     fragments = out / "unfinished"

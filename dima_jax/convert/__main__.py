@@ -28,7 +28,7 @@ EMA = flags.DEFINE_boolean(
     "ema_state_dict, timm's state_dict_ema. OpenMMLab's epoch runners save with the two exchanged, the average under "
     "the plain names: then this flag is not wanted.",
 )
-OUT = flags.DEFINE_string("out", None, "Folder to write.")
+OUT = flags.DEFINE_string("out", None, "Folder to write: a new one.")
 DTYPE = flags.DEFINE_enum("dtype", "bfloat16", ["bfloat16", "float32"], "llama: dtype of the matrices on disk.")
 CONFIG = cli.define_config("configs/base.py")
 IMAGES = flags.DEFINE_enum(
@@ -70,9 +70,10 @@ def resnet() -> None:
 
 
 def llama() -> None:
-    from dima_jax.convert import hf_tokenizer
+    from dima_jax.convert import hf_tokenizer, out_folder
     from dima_jax.convert.llama_command import convert_llama
 
+    out_folder.check_free(OUT.value)
     sizes = convert_llama(SOURCE.value, OUT.value, DTYPE.value)
     tokenizer = Path(OUT.value) / hf_tokenizer.TOKENIZER
     print(f"wrote {OUT.value}; in the config set")

@@ -13,7 +13,7 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from dima_jax import checkpoints
-from dima_jax.convert import rules, torch_file, torch_vad
+from dima_jax.convert import out_folder, rules, torch_file, torch_vad
 from dima_jax.errors import UserError
 
 # What the released VAD weights were trained with (docs/vad.md#normalization; VAD's present configs differ).
@@ -37,14 +37,16 @@ def convert_vad(
     released: the images are prepared as for the public weights, whatever the config says; it is stored in `meta`, and a
     command whose config prepares them otherwise refuses. averaged: the moving average of the weights that the file holds
     beside them. Returns where every key went. Raises UserError for a file that is no state dict, for a key that is
-    unknown, extra, missing or of a wrong shape, and for one with a number that is not finite.
+    unknown, extra, missing or of a wrong shape, for one with a number that is not finite, and if `out` holds anything.
     """
+    out_folder.check_free(out)  # before the file is read
     if released:
         config.data.update(RELEASED)
     state_dict = torch_file.read_state_dict(checkpoint, averaged=averaged)
     params, assignments = torch_vad.from_torch(state_dict, checkpoints.student_shapes(config))
-    checkpoints.save_student(out, {f"student/{path}": value for path, value in params.items()}, config)
-    write_report(Path(out), assignments)
+    with out_folder.new(out) as folder:
+        checkpoints.save_student(folder, {f"student/{path}": value for path, value in params.items()}, config)
+        write_report(folder, assignments)
     return assignments
 
 
@@ -55,6 +57,7 @@ def convert_resnet(
 
     The file may be a whole detector's or MoCo's: the ResNet under the first of BACKBONES is taken, the rest ignored.
     """
+    out_folder.check_free(out)
     shapes = checkpoints.student_shapes(config)
     expected = {path: shape for path, shape in shapes.items() if f"student/{path}".startswith(checkpoints.BACKBONE)}
     state_dict = torch_file.read_state_dict(checkpoint, averaged=averaged)
@@ -65,8 +68,9 @@ def convert_resnet(
     literal = re.escape(prefix)
     ignored = (rf"(?!{literal}).*", f"{literal}{CLASSIFIER}", torch_vad.COUNTERS, torch_vad.AVERAGED)
     params, assignments = rules.to_params(torch_vad.resnet_rules(prefix), ignored, state_dict, expected)
-    checkpoints.save_weights(Path(out), {f"student/{path}": value for path, value in params.items()})
-    write_report(Path(out), assignments)
+    with out_folder.new(out) as folder:
+        checkpoints.save_weights(folder, {f"student/{path}": value for path, value in params.items()})
+        write_report(folder, assignments)
     return assignments
 
 

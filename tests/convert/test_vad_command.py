@@ -91,3 +91,13 @@ def test_another_file_is_no_backbone(config, tmp_path):
     file = torch_writer.write(tmp_path / "x.pth", {"blocks.0.weight": np.zeros(2, np.float32)})
     with pytest.raises(UserError, match=r"x\.pth holds no ResNet: none of 'conv1\.weight'.*'blocks\.0\.weight'"):
         vad_command.convert_resnet(file, tmp_path / "resnet", config)
+
+
+def test_a_run_is_not_written_over(config, state_dict, tmp_path):
+    (tmp_path / "run" / "checkpoints" / "40").mkdir(parents=True)
+    for convert in (
+        lambda: vad_command.convert_vad("x.pth", tmp_path / "run", config, released=True),
+        lambda: vad_command.convert_resnet("x.pth", tmp_path / "run", config),
+    ):
+        with pytest.raises(UserError, match=r"run holds a run \(step 40\); give another --out"):
+            convert()

@@ -8,6 +8,7 @@ from data_prep import builder, shards, validation
 from dima_jax.data import records
 from dima_jax.errors import UserError
 from tests import tiny_root
+from tests.lock_holder import held_elsewhere
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -51,3 +52,12 @@ def test_failed_build_says_where_and_goes_on(copy, tmp_path):
     path.write_bytes(image)
     builder.build(*arguments, workers=1)
     assert validation.validate(str(tmp_path / "out")) == []
+
+
+def test_two_builds_do_not_share_a_folder(copy, tmp_path):
+    left = tmp_path / "out" / f"{records.shard_name('val', 0, 1)}.1.tmp"
+    left.parent.mkdir()
+    left.write_bytes(b"being written")
+    with held_elsewhere(tmp_path / "out" / "build.lock"), pytest.raises(UserError, match="out is in use by process"):
+        builder.build(str(copy), tiny_root.VERSION, "", str(tmp_path / "out"), workers=1)
+    assert left.exists()

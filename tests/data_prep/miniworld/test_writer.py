@@ -10,6 +10,7 @@ from data_prep.miniworld import writer
 from data_prep.miniworld.traffic import maneuvers
 from dima_jax.errors import UserError
 from tests.data_prep.miniworld.small_world import settings
+from tests.lock_holder import held_elsewhere
 
 
 def tree_hash(root):
@@ -42,6 +43,12 @@ def test_folder_of_other_content_is_refused(root, tmp_path):
     (tmp_path / "letters.txt").write_text("dear")
     with pytest.raises(UserError, match="not empty and not a mini world"):
         writer.write(tmp_path, settings())
+
+
+def test_two_writers_do_not_share_a_folder(tmp_path):
+    with held_elsewhere(tmp_path / "out.lock"), pytest.raises(UserError, match="out is in use by process"):
+        writer.write(tmp_path / "out", settings(), 1)
+    assert not (tmp_path / "out").exists()
 
 
 def test_plan_skips_numbers_without_can_data():
