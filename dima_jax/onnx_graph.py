@@ -72,29 +72,32 @@ def prune(graph) -> set[str]:
             needed.update(node.input, *map(prune, bodies(node)))
     _replace(graph, kept[::-1], [tensor for tensor in graph.initializer if tensor.name in needed])
     own = {name for node in kept for name in node.output} | {value.name for value in graph.input}
-    return needed - own - {tensor.name for tensor in graph.initializer}
+    return needed - own - {tensor.name for tensor in graph.initializer} - {""}  # "": an input that is left out
 
 
-def use_half_precision(graph) -> None:
+def use_half_precision(graph, outer: frozenset[str] = frozenset()) -> None:
     """Computes every Conv, Gemm and MatMul with a stored weight in float16, and stores that weight as float16.
 
     All else stays float32, inputs and outputs of the graph included: coordinates and poses do not survive float16, which
-    knows whole numbers up to 2048 only. Products of constants alone stay too: a runtime computes them once.
+    knows whole numbers up to 2048 only. Products of constants alone stay too: a runtime computes them once. outer: names
+    of constants around the graph.
     """
     from onnx import TensorProto, helper, numpy_helper
 
     weights = {tensor.name: tensor for tensor in graph.initializer if tensor.data_type == TensorProto.FLOAT}
-    constant, nodes, rounded = {tensor.name for tensor in graph.initializer}, [], {}
+    constant, nodes, rounded = {"", *outer, *(tensor.name for tensor in graph.initializer)}, [], {}
     for node in graph.node:
         inner = list(bodies(node))
         for body in inner:
-            use_half_precision(body)
+            use_half_precision(body, frozenset(constant))
         nodes.append(node)
         if not inner and constant.issuperset(node.input):
             constant.update(node.output)
         elif node.op_type in HALF_PRECISION and node.input[1] in weights:
             (result,) = node.output
             for i, name in enumerate(node.input):
+                if not name:  # left out
+                    continue
                 if name in weights:
                     half = f"{name}_float16"
                     value = numpy_helper.to_array(weights[name]).astype(np.float16)
