@@ -35,7 +35,7 @@ def main() -> None:
     for name, difference in worst.items():
         print(f"  {name:18s} {difference:.2e}")
     if not worst["waypoints_all"] <= TOLERANCE:
-        print(f"error: the waypoints differ by more than {TOLERANCE} m", file=sys.stderr)
+        print(f"error: the waypoints differ by more than {TOLERANCE} m, or are NaN", file=sys.stderr)
         sys.exit(1)
 
 
@@ -44,5 +44,7 @@ if __name__ == "__main__":  # flags belong to the command: several commands may 
     CHECKPOINT = flags.DEFINE_string("checkpoint", None, "Folder of a run or of one of its steps; default: last run.")
     STEP = flags.DEFINE_integer("step", None, "Step of the run; default: its latest.", lower_bound=0)
     OUT = flags.DEFINE_string("out", "student.onnx", "The file to write.")
-    BATCH_SIZE = flags.DEFINE_integer("batch_size", 1, "Batch size of the exported model, which is fixed.")
+    BATCH_SIZE = flags.DEFINE_integer(
+        "batch_size", 1, "Batch size of the exported model, which is fixed.", lower_bound=1
+    )
     cli.run(main)

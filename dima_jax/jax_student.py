@@ -6,12 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 from ml_collections import ConfigDict
 
 from dima_jax import checkpoints, geometry, predictions, weights
 from dima_jax.constants import CAMERAS
-from dima_jax.interface import ModelInfo, Outputs
+from dima_jax.interface import LARGEST, ModelInfo, Outputs
 from dima_jax.student import student as student_lib
 from dima_jax.types import Frame, StudentOutput
 
@@ -69,9 +69,38 @@ def without_prefix(params: weights.Params) -> weights.Params:
 def run(
     student: student_lib.Student, config: ConfigDict, images, lidar2img, can_bus, command, prev_bev, has_prev_bev
 ) -> tuple[Outputs, StudentOutput]:
-    """(decoded outputs, raw outputs) for arrays in the order of `interface.INPUTS`, as `input_specs` says."""
+    """(decoded outputs, raw outputs) for arrays in the order of `interface.INPUTS`, as `input_specs` says.
+
+    A sample that is not `is_valid` gets NaN in every decoded output, and its raw outputs mean nothing.
+    """
+    valid = is_valid(lidar2img, can_bus, command, prev_bev, has_prev_bev)
+    # Zeros for what is not valid: as an index, NaN is another number in every runtime, or an error.
+    lidar2img, can_bus, prev_bev = (_where(valid, x, 0.0) for x in (lidar2img, can_bus, prev_bev))
     output = student(Frame(images, lidar2img, can_bus, command), prev_bev, has_prev_bev)
-    return decode(output, command, tuple(config.student.pc_range)), output
+    decoded = decode(output, command, tuple(config.student.pc_range))
+    return Outputs(*(_where(valid, x, jnp.nan) for x in decoded)), output
+
+
+def is_valid(
+    lidar2img: Float[Array, "B N 4 4"],
+    can_bus: Float[Array, "B 18"],
+    command: Float[Array, "B R"],
+    prev_bev: Float[Array, "B YX D"],
+    has_prev_bev: Bool[Array, " B"],
+) -> Bool[Array, " B"]:
+    """False where an input cannot be right: a command that is not one-hot, or NaN, infinity or a number beyond
+    `interface.LARGEST` in lidar2img, in can_bus, or in prev_bev where there is one.
+    """
+
+    def bounded(x):
+        return ((x >= -LARGEST) & (x <= LARGEST)).reshape(len(x), -1).all(axis=1)
+
+    one_hot = ((command == 0.0) | (command == 1.0)).all(axis=1) & (command.sum(axis=1) == 1.0)
+    return one_hot & bounded(lidar2img) & bounded(can_bus) & (bounded(prev_bev) | ~has_prev_bev)
+
+
+def _where(valid: Bool[Array, " B"], x: Float[Array, "B ..."], otherwise: float) -> Float[Array, "B ..."]:
+    return jnp.where(valid.reshape(-1, *[1] * (x.ndim - 1)), x, otherwise)
 
 
 def decode(output: StudentOutput, command: Float[Array, "B 3"], pc_range: tuple[float, ...]) -> Outputs:

@@ -1,9 +1,9 @@
 """The student as ONNX, and its comparison with JAX: standard operators only, opset 18, normalization inside.
 
-Inputs, outputs and metadata by name: `interface.py`. Large files come from what a converter cannot know, so the graph
-is tidied before it is written: repeated values are not stored, products with a matrix are MatMul.
+Inputs, outputs and metadata by name: `interface.py`. Tidied by `onnx_graph.py` before it is written.
 """
 
+import json
 import logging
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import jax
 import jax.extend.core
 import numpy as np
 
-from dima_jax import __version__, jax_student, sharding
+from dima_jax import __version__, commit, jax_student, onnx_graph, sharding
 from dima_jax.errors import UserError
 from dima_jax.interface import METADATA_PREFIX, Outputs
 from dima_jax.jax_student import JaxStudent
@@ -19,17 +19,19 @@ from dima_jax.onnx_student import OnnxStudent
 from dima_jax.types import Frame
 
 OPSET = 18
-REPEATED_BYTES = 16384  # larger constants of one repeated value are not stored
 
 
 def export_student(student: JaxStudent, out: str | Path, batch_size: int = 1) -> Path:
-    """Writes the ONNX file and checks it: onnx.checker, standard domain, opset. Returns its path.
+    """Writes the ONNX file after checking the graph: onnx.checker, standard domain, opset. Returns its path.
 
-    Raises UserError if the result is not plain ONNX.
+    Raises UserError if the result is not plain ONNX or cannot be written; `out` is then as it was.
     """
     import onnx
     from jax2onnx import to_onnx
 
+    out = Path(out)
+    if out.is_dir():
+        raise UserError(f"{out} is a folder; name the file to write, e.g. --out={out / 'student.onnx'}")
     logging.getLogger("onnx_ir").setLevel(logging.ERROR)  # its notes about types it leaves open in loops
     module, specs = student.module, jax_student.input_specs(student.config, batch_size)
 
@@ -46,22 +48,32 @@ def export_student(student: JaxStudent, out: str | Path, batch_size: int = 1) ->
         input_names=list(specs),
         output_names=list(Outputs._fields),
     )
-    shrink(model.graph)
-    use_matmul(model.graph)
-    onnx.helper.set_model_props(model, student.info.to_metadata() | {f"{METADATA_PREFIX}version": __version__})
-    out = Path(out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    onnx.save(model, out)
-    onnx.checker.check_model(str(out), full_check=True)
-    foreign = {node.domain for node in model.graph.node} - {"", "ai.onnx"}
+    onnx_graph.shrink(model.graph)
+    onnx_graph.use_matmul(model.graph)
+    onnx_graph.prune(model.graph)
+    source = {"version": __version__, "commit": commit.describe()}
+    written = {METADATA_PREFIX + name: json.dumps(value) for name, value in source.items()}
+    onnx.helper.set_model_props(model, student.info.to_metadata() | written)
+    foreign = {node.domain for node in onnx_graph.all_nodes(model.graph)} - {"", "ai.onnx"}
     opsets = {entry.domain: entry.version for entry in model.opset_import}
     if foreign or model.functions or opsets.get("", 0) > OPSET:
         raise UserError(f"{out}: not plain ONNX (domains {sorted(foreign)}, opsets {opsets}); report this as a bug")
-    return out
+    onnx.checker.check_model(model, full_check=True)
+    partial = out.with_name(f"{out.name}.partial")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_bytes(model.SerializeToString())
+        return partial.replace(out)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise UserError(f"{out}: {error.strerror}; give another --out") from error
 
 
 def compare(student: JaxStudent, file: str | Path, frames: list[Frame]) -> dict[str, float]:
-    """{output: largest absolute difference} of JAX and onnxruntime over the frames, each with its own previous BEV."""
+    """{output: largest absolute difference} of JAX and onnxruntime over the frames, each with its own previous BEV.
+
+    NaN where either of them plans NaN.
+    """
     exported = OnnxStudent(file)
     expected_bev = got_bev = None
     worst = dict.fromkeys(Outputs._fields, 0.0)
@@ -72,47 +84,5 @@ def compare(student: JaxStudent, file: str | Path, frames: list[Frame]) -> dict[
         expected_bev, got_bev = expected.bev, got.bev
         for name in worst:
             difference = float(np.abs(np.asarray(getattr(expected, name)) - getattr(got, name)).max())
-            worst[name] = max(worst[name], difference)
+            worst[name] = float(np.maximum(worst[name], difference))  # unlike max, keeps NaN
     return worst
-
-
-def shrink(graph) -> None:
-    """Replaces large constants of one repeated value (the zeros that loops start from) by ConstantOfShape nodes."""
-    from onnx import helper, numpy_helper
-
-    for node in graph.node:
-        for attribute in node.attribute:
-            if attribute.HasField("g"):
-                shrink(attribute.g)
-    kept, nodes = [], []
-    for tensor in graph.initializer:
-        array = numpy_helper.to_array(tensor)
-        if array.nbytes <= REPEATED_BYTES or (array != array.flat[0]).any():
-            kept.append(tensor)
-            continue
-        shape = numpy_helper.from_array(np.array(array.shape, np.int64), f"{tensor.name}_shape")
-        value = numpy_helper.from_array(array.reshape(-1)[:1], f"{tensor.name}_value")
-        kept.append(shape)
-        nodes.append(helper.make_node("ConstantOfShape", [shape.name], [tensor.name], value=value))
-    body = [*nodes, *graph.node]
-    del graph.initializer[:], graph.node[:]
-    graph.initializer.extend(kept)
-    graph.node.extend(body)
-
-
-def use_matmul(graph) -> None:
-    """Replaces each Einsum that is a plain product with a matrix by MatMul, whose weights onnxruntime packs once."""
-    for node in graph.node:
-        for attribute in node.attribute:
-            if attribute.HasField("g"):
-                use_matmul(attribute.g)
-        if node.op_type == "Einsum" and is_product(node.attribute[0].s.decode()):
-            node.op_type = "MatMul"
-            del node.attribute[:]
-
-
-def is_product(equation: str) -> bool:
-    """Whether an Einsum equation reads rows times a matrix: "abc,cd->abd"."""
-    inputs, _, result = equation.replace(" ", "").partition("->")
-    rows, _, matrix = inputs.partition(",")
-    return len(matrix) == 2 and rows[-1:] == matrix[0] and result == rows[:-1] + matrix[1]

@@ -40,6 +40,5 @@ def open_session(model: str | bytes, threads: int = 0):
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # errors only; it warns of every initializer that it folds away
     options.intra_op_num_threads = threads
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])

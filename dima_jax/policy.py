@@ -18,6 +18,7 @@ import numpy as np
 from dima_jax import detections
 from dima_jax.constants import CAMERAS, COMMANDS
 from dima_jax.errors import UserError
+from dima_jax.interface import LARGEST
 from dima_jax.onnx_student import OnnxStudent
 
 if TYPE_CHECKING:  # these import JAX
@@ -124,8 +125,8 @@ class Policy:
         for name, shape in (("lidar2img", (len(CAMERAS), 4, 4)), ("can_bus", (18,))):
             value = np.asarray(getattr(frame, name))
             _check(name, value, shape, "real", value.dtype.kind in "fiu")
-            if not np.isfinite(value).all():
-                raise UserError(f"frame.{name} holds NaN or infinity; expected finite numbers")
+            if not (np.abs(value) <= LARGEST).all():
+                raise UserError(f"frame.{name} holds NaN or infinity, or a number beyond {LARGEST:g}")
             inputs.append(value.astype(np.float32)[None])
         if not isinstance(frame.command, str) or frame.command not in self.info.commands:
             raise UserError(f"frame.command is {frame.command!r}; expected one of {', '.join(self.info.commands)}")
