@@ -1,13 +1,12 @@
-"""The Beam pipeline that writes shards, with a progress bar and one error instead of Beam's stack traces."""
+"""The Beam pipeline that writes shards, with its progress and one error instead of Beam's stack traces."""
 
 import threading
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from data_prep import shards
-from dima_jax.errors import UserError
+from dima_jax.progress import Progress
 
 
 class Outcome:
@@ -15,7 +14,7 @@ class Outcome:
 
     def __init__(self):
         self.frames = 0
-        self.errors: list[UserError] = []
+        self.errors: list[BaseException] = []
         self._lock = threading.Lock()
 
     def add_frame(self) -> None:
@@ -27,10 +26,10 @@ _outcome = Outcome()
 
 
 class WriteShard(beam.DoFn):
-    """Shard -> nothing; writes the shard and its sidecar. After the first UserError no further shard is written.
+    """Shard -> nothing; writes the shard and its sidecar. After the first error no further shard is written.
 
     Workers are threads of this process and share the opened data set. Errors are collected in `_outcome`, as Beam would
-    wrap a raised one into a long stack trace.
+    wrap a raised one, a full disk or an interrupt included, into long stack traces.
     """
 
     def __init__(self, dataroot: str, version: str, drivelm: str, mark: str):
@@ -39,15 +38,15 @@ class WriteShard(beam.DoFn):
     def process(self, shard: shards.Shard):
         if _outcome.errors:
             return
-        root, answers = shards.opened(self.dataroot, self.version), shards.questions(self.drivelm)
         try:
+            root, answers = shards.opened(self.dataroot, self.version), shards.questions(self.drivelm)
             shards.write(shard, root, answers, self.mark, _outcome.add_frame)
-        except UserError as error:
+        except BaseException as error:
             _outcome.errors.append(error)
 
 
 def run(missing: list[shards.Shard], write: WriteShard, workers: int) -> None:
-    """Writes the shards with `workers` threads. Raises the first UserError of a worker."""
+    """Writes the shards with `workers` threads. Raises the first error of a worker."""
     global _outcome
     _outcome = Outcome()
     mode = "multi_threading" if workers > 1 else "in_memory"
@@ -58,6 +57,9 @@ def run(missing: list[shards.Shard], write: WriteShard, workers: int) -> None:
     try:
         with beam.Pipeline(options=options) as pipeline:
             _ = pipeline | beam.Create(missing) | beam.Reshuffle() | beam.ParDo(write)
+    except BaseException as error:
+        _outcome.errors.append(error)  # no worker begins another shard
+        raise
     finally:
         done.set()
         bar.join()
@@ -66,9 +68,8 @@ def run(missing: list[shards.Shard], write: WriteShard, workers: int) -> None:
 
 
 def _show_progress(total: int, done: threading.Event) -> None:
-    columns = (TextColumn("key frames"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns) as progress:
-        task = progress.add_task("", total=total)
-        while not done.wait(0.2):
-            progress.update(task, completed=_outcome.frames)
-        progress.update(task, completed=_outcome.frames)
+    progress = Progress(total, "key frame", name="records")
+    while not done.wait(0.2):
+        progress.advance(_outcome.frames - progress.done)
+    progress.advance(_outcome.frames - progress.done)
+    progress.close(is_whole=not _outcome.errors)
