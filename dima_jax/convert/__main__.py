@@ -19,7 +19,7 @@ SOURCE = flags.DEFINE_string("source", None, "llama: folder of a Hugging Face LL
 CHECKPOINT = flags.DEFINE_string("checkpoint", None, "vad, resnet: the .pth file.")
 OUT = flags.DEFINE_string("out", None, "Folder to write.")
 DTYPE = flags.DEFINE_enum("dtype", "bfloat16", ["bfloat16", "float32"], "llama: dtype of the matrices on disk.")
-CONFIG = cli.define_config("configs/base.py")
+CONFIG = cli.define_config("configs/base.py", parts=("student", "data"))
 IMAGES = flags.DEFINE_enum(
     "images",
     "released",
