@@ -16,9 +16,8 @@ from dima_jax import cli
 def main() -> None:
     import jax
     import numpy as np
-    from tqdm import tqdm
 
-    from dima_jax import checkpoints, weights
+    from dima_jax import checkpoints, progress, weights
     from dima_jax.data import loader
     from dima_jax.losses import distill
     from dima_jax.sharded_model import ShardedModel
@@ -38,7 +37,8 @@ def main() -> None:
 
     config.data.train_split = config.data.val_split
     windows, size = loader.TrainWindows(config), config.data.batch_size
-    for i in tqdm(range(0, WINDOWS.value, size), unit="batch"):
+    starts = range(0, WINDOWS.value, size)
+    for i in progress.each(starts, len(starts), "batch", first="compiling"):
         batch = windows.batch(i, size)
         for name, params in sides.items():
             found[name].append(float(divergence(params, batch)) / size)
@@ -53,5 +53,5 @@ def main() -> None:
 
 if __name__ == "__main__":
     RUNS = flags.DEFINE_list("runs", None, "Folders of joint runs of one model.", required=True)
-    WINDOWS = flags.DEFINE_integer("windows", 200, "Windows of the val split, in the seed's order.")
+    WINDOWS = flags.DEFINE_integer("windows", 200, "Windows of the val split, in the seed's order.", lower_bound=1)
     cli.run(main)

@@ -18,9 +18,9 @@ from absl import flags
 from benchmarks import measure
 from dima_jax import cli
 
-RUNS = flags.DEFINE_integer("runs", 3, "runs")
-SCENES = flags.DEFINE_integer("scenes", 4, "scenes in a run")
-WORKERS = flags.DEFINE_integer("workers", 2, "processes")
+RUNS = flags.DEFINE_integer("runs", 3, "runs", lower_bound=1)
+SCENES = flags.DEFINE_integer("scenes", 4, "scenes in a run", lower_bound=1)
+WORKERS = flags.DEFINE_integer("workers", 2, "processes", lower_bound=1)
 
 
 def folder_sizes(root, frames):

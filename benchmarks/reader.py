@@ -14,7 +14,7 @@ from benchmarks import measure
 from dima_jax import cli
 
 CONFIG = cli.define_config("configs/demo.py")
-BATCHES = flags.DEFINE_integer("batches", 20, "Timed batches.")
+BATCHES = flags.DEFINE_integer("batches", 20, "Timed batches.", lower_bound=1)
 
 
 def windows_per_second(batches, config) -> float:

@@ -22,7 +22,7 @@ from dima_jax import cli
 from dima_jax.output_files import json_text
 
 CONFIG = cli.define_config("configs/vad_tiny.py")
-RUNS = flags.DEFINE_integer("runs", 5, "Timed runs.")
+RUNS = flags.DEFINE_integer("runs", 5, "Timed runs.", lower_bound=1)
 PARTS = flags.DEFINE_list("parts", ["forward", "onnx", "train"], "What is measured.")
 THREADS = flags.DEFINE_list("threads", ["1", "2"], "Numbers of cores.")
 ALONE = flags.DEFINE_string("alone", None, "Internal: the one part this process measures.")

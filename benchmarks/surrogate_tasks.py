@@ -4,9 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from tqdm import tqdm
 
-from dima_jax import weights
+from dima_jax import progress, weights
 from dima_jax.data import loader
 from dima_jax.dima import DiMAOutput
 from dima_jax.geometry import offsets_to_waypoints
@@ -30,7 +29,8 @@ def scenes(model: ShardedModel, params: weights.Params, split: str, count: int):
         return output.student.tokens.bev, output.future_bevs
 
     found = []
-    for i in tqdm(range(0, count, size), desc=f"scenes of {split}", unit="batch"):
+    starts = range(0, count, size)
+    for i in progress.each(starts, len(starts), "batch", name=f"scenes of {split}", first="compiling"):
         batch = windows.batch(i, size)
         found.append((batch.replace(images=np.zeros((size, 0))), *jax.device_get(see(batch))))
     return jax.tree.map(lambda *leaves: np.concatenate(leaves), *found)
@@ -61,12 +61,11 @@ def train_teacher(model: ShardedModel, optim: Optimizer, params: weights.Params,
         return TrainState(state.step + 1, optax.apply_updates(state.params, updates), opt_state), loss
 
     rng = np.random.default_rng(config.seed)
-    bar = tqdm(range(steps), desc="teacher", unit="step")
-    for i in bar:
-        rows = rng.choice(len(scene[1]), config.data.batch_size, replace=False)
-        state, loss = step(state, jax.tree.map(lambda x, rows=rows: x[rows], scene), jax.random.key(i))
-        if i % 50 == 0:
-            bar.set_postfix(loss=f"{float(loss):.2f}")
+    with progress.Progress(steps, "step", name="teacher", first="compiling") as bar:
+        for i in range(steps):
+            rows = rng.choice(len(scene[1]), config.data.batch_size, replace=False)
+            state, loss = step(state, jax.tree.map(lambda x, rows=rows: x[rows], scene), jax.random.key(i))
+            bar.advance(note=f"loss={float(loss):.2f}" if i % 50 == 0 else None)
     return state.params | frozen
 
 
@@ -79,9 +78,10 @@ def scores(model: ShardedModel, params: weights.Params, scene) -> dict:
         masked, whole = (teach(model, params, scene, key, is_training=flag) for flag in (True, False))
         return of_bev_tasks(masked, whole, scene[0], config) | of_edits(whole, scene[0])
 
+    starts = range(0, len(scene[1]), size)
     rows = [
         jax.device_get(look(params, jax.tree.map(lambda x, i=i: x[i : i + size], scene), jax.random.key(i)))
-        for i in tqdm(range(0, len(scene[1]), size), desc="val", unit="batch")
+        for i in progress.each(starts, len(starts), "batch", name="val", first="compiling")
     ]
 
     def mean(name):

@@ -45,6 +45,6 @@ def main() -> None:
 if __name__ == "__main__":
     CONFIG = cli.define_config()
     STUDENT = flags.DEFINE_string("student", "runs/shipped", "Run whose student makes the scenes.")
-    STEPS = flags.DEFINE_integer("steps", 3500, "Training steps of the teacher.")
-    WINDOWS = flags.DEFINE_integer("windows", 400, "Windows of the val split; a multiple of the batch.")
+    STEPS = flags.DEFINE_integer("steps", 3500, "Training steps of the teacher.", lower_bound=1)
+    WINDOWS = flags.DEFINE_integer("windows", 400, "Windows of the val split; a multiple of the batch.", lower_bound=1)
     cli.run(main)

@@ -38,7 +38,7 @@ from dima_jax.output_files import json_text
 LLM = flags.DEFINE_enum("llm", "smollm2_135m", ["tiny", "smollm2_135m"], "Size: configs/demo.py's or SmolLM2-135M.")
 WEIGHTS = flags.DEFINE_string("weights", "", "Folder of `dima_jax.convert llama`; empty = random.")
 TORCH_PYTHON = flags.DEFINE_string("torch_python", "", "Interpreter with torch and transformers; empty = JAX alone.")
-RUNS = flags.DEFINE_integer("runs", 7, "Turns of each side.")
+RUNS = flags.DEFINE_integer("runs", 7, "Turns of each side.", lower_bound=1)
 PARTS = flags.DEFINE_list("parts", ["forward", "train"], "What is measured.")
 
 BATCH, LENGTH = 2, 256

@@ -13,7 +13,7 @@ from benchmarks import measure
 from dima_jax import cli
 
 CONFIG = cli.define_config("configs/demo.py")
-RUNS = flags.DEFINE_integer("runs", 20, "Timed steps.")
+RUNS = flags.DEFINE_integer("runs", 20, "Timed steps.", lower_bound=1)
 
 
 def main() -> None:

@@ -36,7 +36,11 @@ def _build(dataroot: str, version: str, drivelm: str, folder: Path, workers: int
         logging.getLogger().setLevel(logging.ERROR)  # importing Beam warns of unused Google libraries
         from data_prep import pipeline
 
-        pipeline.run(missing, pipeline.WriteShard(dataroot, version, drivelm, mark), workers)
+        try:
+            pipeline.run(missing, pipeline.WriteShard(dataroot, version, drivelm, mark), workers)
+        except BaseException:
+            _remove_leftovers(folder, every)
+            raise
     write_metadata(folder, planned)
     print(f"records in {folder}: check them with `python -m data_prep.validate --data={folder}`")
     return planned

@@ -1,4 +1,4 @@
-"""The Beam pipeline that writes shards, with a progress bar and one error instead of Beam's stack traces."""
+"""The Beam pipeline that writes shards, with its progress and one error instead of Beam's stack traces."""
 
 import threading
 import traceback
@@ -6,10 +6,10 @@ from pathlib import Path
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from data_prep import shards
 from dima_jax.errors import UserError
+from dima_jax.progress import Progress
 
 LONGEST_TEXT = 300  # characters of an error that is not ours
 
@@ -19,7 +19,7 @@ class Outcome:
 
     def __init__(self):
         self.frames = 0
-        self.errors: list[UserError] = []
+        self.errors: list[BaseException] = []
         self._lock = threading.Lock()
 
     def add_frame(self) -> None:
@@ -34,7 +34,7 @@ class WriteShard(beam.DoFn):
     """Shard -> nothing; writes the shard and its sidecar. After the first error no further shard is written.
 
     Workers are threads of this process and share the opened data set. Errors are collected in `_outcome`, as Beam would
-    wrap a raised one into a long stack trace.
+    wrap a raised one, a full disk or an interrupt included, into long stack traces.
     """
 
     def __init__(self, dataroot: str, version: str, drivelm: str, mark: str):
@@ -48,10 +48,12 @@ class WriteShard(beam.DoFn):
             shards.write(shard, root, answers, self.mark, _outcome.add_frame)
         except Exception as error:
             _outcome.errors.append(_one_line(error, shard.path))
+        except BaseException as error:
+            _outcome.errors.append(error)
 
 
 def run(missing: list[shards.Shard], write: WriteShard, workers: int) -> None:
-    """Writes the shards with `workers` threads. Raises the first error of a worker, always as UserError."""
+    """Writes the shards with `workers` threads. Raises the first error of a worker, as one that is printed in one line."""
     global _outcome
     _outcome = Outcome()
     mode = "multi_threading" if workers > 1 else "in_memory"
@@ -64,6 +66,9 @@ def run(missing: list[shards.Shard], write: WriteShard, workers: int) -> None:
             _ = pipeline | beam.Create(missing) | beam.Reshuffle() | beam.ParDo(write)
     except Exception as error:  # of Beam itself
         _outcome.errors.append(_one_line(error, "Beam"))
+    except BaseException as error:
+        _outcome.errors.append(error)  # no worker begins another shard
+        raise
     finally:
         done.set()
         bar.join()
@@ -71,14 +76,10 @@ def run(missing: list[shards.Shard], write: WriteShard, workers: int) -> None:
         raise _outcome.errors[0]
 
 
-def _one_line(error: Exception, where: str) -> UserError:
-    """Any error as one that is printed in one line."""
-    if isinstance(error, UserError):
+def _one_line(error: Exception, where: str) -> UserError | OSError:
+    """Any error as one that `cli.run` prints in one line."""
+    if isinstance(error, UserError | OSError):
         return error
-    if isinstance(error, OSError) and error.strerror:
-        return UserError(
-            f"{error.filename or where}: {error.strerror}; the build goes on where it stopped when started again"
-        )
     frames = traceback.extract_tb(error.__traceback__)
     place = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "unknown place"
     text = " ".join(str(error).split())[:LONGEST_TEXT]
@@ -89,9 +90,8 @@ def _one_line(error: Exception, where: str) -> UserError:
 
 
 def _show_progress(total: int, done: threading.Event) -> None:
-    columns = (TextColumn("key frames"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns) as progress:
-        task = progress.add_task("", total=total)
-        while not done.wait(0.2):
-            progress.update(task, completed=_outcome.frames)
-        progress.update(task, completed=_outcome.frames)
+    progress = Progress(total, "key frame", name="records")
+    while not done.wait(0.2):
+        progress.advance(_outcome.frames - progress.done)
+    progress.advance(_outcome.frames - progress.done)
+    progress.close(is_whole=not _outcome.errors)

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from data_prep import jpeg, map_lines, qa
+from dima_jax import progress
 from dima_jax.constants import CAMERAS, MAP_CLASSES
 from dima_jax.data import frames, records
 from dima_jax.errors import UserError
@@ -37,7 +37,7 @@ def validate(folder: str) -> list[str]:
 
 def _split_problems(reader: records.Records) -> Iterator[str]:
     previous = None
-    for i in tqdm(range(len(reader)), desc=reader.split, unit="frame", disable=None, leave=False):
+    for i in progress.each(range(len(reader)), len(reader), "frame", name=reader.split):
         where = f"{reader.scenes[i]}, sample {reader.samples[i]}"
         try:
             frame = frames.decode(reader, i)

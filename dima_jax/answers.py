@@ -15,9 +15,8 @@ import numpy as np
 from ml_collections import ConfigDict
 from rich.console import Console
 from rich.table import Table
-from tqdm import tqdm, trange
 
-from dima_jax import checkpoints, weights
+from dima_jax import checkpoints, early_checks, progress, weights
 from dima_jax.data import sequences
 from dima_jax.data.prompts import prompt_tokens, tokenizer_of
 from dima_jax.errors import UserError
@@ -95,7 +94,8 @@ class Asker:
         """Answers to any number of questions about one frame, BATCH_SIZE at a time. tokens: `encode`."""
         found = []
         many = jax.tree.map(lambda x: jnp.repeat(x, BATCH_SIZE, axis=0), tokens)
-        for start in trange(0, len(questions), BATCH_SIZE, unit="batch", position=1, leave=False, dynamic_ncols=True):
+        starts = range(0, len(questions), BATCH_SIZE)
+        for start in progress.each(starts, len(starts), "batch", nested=True):
             some = questions[start : start + BATCH_SIZE]
             rows = self._generate(self.params, many, self._prompt(some + some[-1:] * (BATCH_SIZE - len(some))))
             found += [self._text(row) for row in np.asarray(rows)[: len(some)]]
@@ -118,9 +118,7 @@ class Asker:
 
 def answer_one(asker: Asker, frames: sequences.Drives, sample: str, question: str) -> None:
     """Prints the answer as it is written."""
-    index = frames.index_of(sample)
-    if index is None:
-        raise UserError(f"--sample={sample}: split {frames.split!r} of {frames.config.path} has no such sample")
+    index = early_checks.find_sample(frames.records, sample)
     for piece in asker.stream(asker.encode(frames, index), question):
         print(piece, end="", flush=True)
     print()
@@ -139,7 +137,12 @@ def answer_split(asker: Asker, frames: sequences.Drives, out: Path, limit: int |
         raise UserError(f"--out={out}: {error.strerror}; give a file in a folder that can be written") from None
     rows = answered(partial, asker.source | {"split": frames.split})
     asked = []
-    with partial.open("a") as file, tqdm(total=limit or len(frames), unit="frame", dynamic_ncols=True) as bar:
+    with (
+        partial.open("a") as file,
+        progress.Progress(
+            limit or len(frames), "frame", name=frames.split, first="compiling for the first frame"
+        ) as bar,
+    ):
         for index in range(len(frames)):
             if len(asked) == limit:
                 break
@@ -151,7 +154,7 @@ def answer_split(asker: Asker, frames: sequences.Drives, out: Path, limit: int |
                     rows[sample] = answer_frame(asker, frames, index, frame)
                     file.write(json_text([sample, rows[sample]]) + "\n")
                     file.flush()
-            bar.update(bool(frame.questions) or limit is None)
+            bar.advance(bool(frame.questions) or limit is None)
     answers = [one for sample in asked for one in rows[sample]]
     if not answers:
         partial.unlink()

@@ -18,15 +18,21 @@ from absl import flags
 from dima_jax import cli
 from dima_jax.errors import UserError
 
+READS = ("seed", "student", "teacher", "data", "mesh")  # of the config
+
 
 def main(question: str | None) -> None:
     if OUT.value is None and (question is None or SAMPLE.value is None):
         raise UserError("give --sample=TOKEN and a question in quotes, or --out=FILE for all questions of --split")
 
+    from dima_jax import early_checks
+
+    run = early_checks.chosen_run(CHECKPOINT.value)
+    early_checks.check_run(run, CONFIG.value, READS, SPLIT.value, None if OUT.value else SAMPLE.value)
+
     from dima_jax import answers, checkpoints
     from dima_jax.data import sequences
 
-    run = Path(CHECKPOINT.value or checkpoints.latest_run())
     saved, _, meta = checkpoints.load_student(run, STEP.value)
     cli.log_to(run, "ask")
     config = CONFIG.value or saved
@@ -40,7 +46,7 @@ def main(question: str | None) -> None:
 
 
 if __name__ == "__main__":  # flags belong to the command: several commands may be imported side by side
-    CONFIG = cli.define_config()
+    CONFIG = cli.define_config(parts=READS)
     CHECKPOINT = flags.DEFINE_string("checkpoint", None, "Folder of a run with a teacher; default: the last run.")
     STEP = flags.DEFINE_integer("step", None, "Step of the run; default: its latest.", lower_bound=0)
     SAMPLE = flags.DEFINE_string("sample", None, "Sample token of the key frame to ask about.")
@@ -49,6 +55,6 @@ if __name__ == "__main__":  # flags belong to the command: several commands may 
     LIMIT = flags.DEFINE_integer(
         "limit", None, "With --out: only the first N frames that have questions.", lower_bound=1
     )
-    SHOW = flags.DEFINE_integer("show", 10, "With --out: print so many answers, spread over all.")
-    MAX_TOKENS = flags.DEFINE_integer("max_tokens", 64, "Most tokens of an answer.")
+    SHOW = flags.DEFINE_integer("show", 10, "With --out: print so many answers, spread over all.", lower_bound=0)
+    MAX_TOKENS = flags.DEFINE_integer("max_tokens", 64, "Most tokens of an answer.", lower_bound=1)
     cli.run(main, words="QUESTION")

@@ -1,12 +1,15 @@
-"""How every command starts: absl flags, a locked config, help, a log file, and errors that are one line.
+"""How every command starts and ends: flags, a locked and checked config, help, a log file, errors of one line, Ctrl-C.
 
 A command's own file imports this module and nothing heavy, so that `--help` and a mistyped flag are answered at once;
 what does the work is imported by its `main`.
 """
 
 import datetime
+import errno
 import os
+import re
 import shlex
+import signal
 import sys
 import textwrap
 from collections.abc import Callable
@@ -16,33 +19,52 @@ from typing import TextIO
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
+from dima_jax import interrupts
 from dima_jax.errors import UserError
 
 WIDTH = 110  # columns of the help
 CONFIGS = Path(__file__).parent / "configs"
+PROGRAMS_BYTES = 4 * 2**30  # of compiled programs that are kept; the least recently used go first
+DISK_REMEDIES = {
+    errno.ENOSPC: "free the disk, or give another folder",
+    errno.EDQUOT: "free your quota, or give another folder",
+    errno.EACCES: "give a folder that can be read and written",
+    errno.EROFS: "give a folder that can be written",
+}
 _config: list[flags.FlagHolder] = []
+_checks: list[dict[str, tuple[str, ...]]] = []
 _log: list[TextIO] = []
 
 
-def define_config(default: str | None = None) -> flags.FlagHolder:
-    """--config=FILE.py and --config.a.b=value. Locked: an unknown key is an error that names the nearest one."""
+def define_config(
+    default: str | None = None, parts: tuple[str, ...] = (), without: tuple[str, ...] = ()
+) -> flags.FlagHolder:
+    """--config=FILE.py and --config.a.b=value. Locked: an unknown key is an error that names the nearest one.
+
+    What the command reads is checked (`config_check.check`): parts, () for all, without some keys.
+    """
     what = (
         "Config file, e.g. configs/base.py (which explains every key). Any key can be set on the command line: "
         "--config.data.batch_size=4"
     )
     holder = config_flags.DEFINE_config_file("config", default, what, lock_config=True)
     _config.append(holder)
+    _checks.append(dict(parts=parts, without=without))
     return holder
 
 
 def run(main: Callable, words: str | None = None) -> None:
-    """Parses flags, calls main(), and prints a UserError or a flag mistake as one line with exit status 2.
+    """Parses flags and calls main(). One line and exit status 2 for a UserError, a mistake in the flags and a disk that
+    refuses; one line and 128 + the signal's number after Ctrl-C or SIGTERM.
 
     words: what a command takes beside its flags, e.g. "QUESTION"; main then gets it, or None.
     """
-    logging.set_verbosity(logging.WARNING)  # the libraries' progress notes would drown ours
+    interrupts.install()
+    keep_programs()
+    logging.set_verbosity(logging.ERROR)
 
     def start(arguments: list[str]) -> None:
+        logging.set_verbosity(logging.WARNING)  # the libraries' progress notes would drown ours
         rest = arguments[1:]
         if len(rest) > (words is not None):
             hint = f"; one {words} is taken (quotes keep words together)" if words else ""
@@ -53,6 +75,13 @@ def run(main: Callable, words: str | None = None) -> None:
         app.run(start, flags_parser=_parse)
     except UserError as error:
         _fail(error)
+    except interrupts.Interrupted as error:
+        _say(str(error))
+        interrupts.end(error.status)
+    except BrokenPipeError:  # of `command | head`
+        interrupts.end(128 + signal.SIGPIPE)
+    except OSError as error:
+        _fail(": ".join(map(str, filter(None, (error.filename, error.strerror or str(error))))) + _remedy(error))
 
 
 def log_to(folder: str | Path, name: str) -> None:
@@ -73,15 +102,33 @@ def log_to(folder: str | Path, name: str) -> None:
     sys.stdout = _Tee(sys.stdout, file)
 
 
-def prepare_jax(mesh: ConfigDict | None = None) -> None:
+def keep_programs() -> None:
+    """Compiled programs are kept for the next command, PROGRAMS_BYTES at most: in ~/.cache/dima_jax/compiled, or where
+    JAX_COMPILATION_CACHE_DIR says (the environment then sets the size as well). Not where that cannot be written.
+    """
+    if "JAX_COMPILATION_CACHE_DIR" in os.environ:
+        return
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "dima_jax" / "compiled"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for program in folder.glob("*-cache"):  # JAX writes its date last, and cannot go on without
+            if not program.with_name(program.name.removesuffix("-cache") + "-atime").exists():
+                program.unlink()
+    except OSError:
+        return
+    if os.access(folder, os.W_OK):
+        os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder)
+        os.environ.setdefault("JAX_COMPILATION_CACHE_MAX_SIZE", str(PROGRAMS_BYTES))
+
+
+def prepare_jax(mesh: ConfigDict) -> None:
     """Sets what JAX reads when it is imported: call it before. What the environment says already stays.
 
-    Compiled programs are kept for the next command. Where a mesh of several devices fits the CPU's cores, the CPU is
-    that many devices of one thread each: a step of many small operations then uses every core, which threads within
-    an operation cannot. Accelerators are not affected. mesh: that group of a config; None is a single device.
+    Where a mesh of several devices fits the CPU's cores, the CPU is that many devices of one thread each: a step of many
+    small operations then uses every core, which threads within an operation cannot. Accelerators are not affected.
+    mesh: that group of a config.
     """
-    mesh_devices = mesh.data * mesh.fsdp * mesh.model if mesh else 1
-    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path.home() / ".cache" / "dima_jax" / "programs"))
+    mesh_devices = mesh.data * mesh.fsdp * mesh.model
     flags_given = os.environ.get("XLA_FLAGS", "")
     if 1 < mesh_devices <= (os.cpu_count() or 1) and "host_platform_device_count" not in flags_given:
         ours = f"--xla_force_host_platform_device_count={mesh_devices} --xla_cpu_multi_thread_eigen=false"
@@ -111,12 +158,43 @@ def _parse(arguments: list[str]) -> list[str]:
         for holder in _config:  # a file that is absent is reported only when it is first used
             if holder.value is not None:
                 holder.value.keys()
-        return rest
-    except (flags.Error, AttributeError, KeyError, TypeError, ValueError) as error:  # a key or value that does not fit
-        text = str(error).replace("\\n", ". ").replace("\\", "").replace("'", "").strip('"')
-        return _fail(" ".join(text.split()))
-    except OSError:
-        return _fail(f"{flags.FLAGS['config'].config_filename}: no such config file; see configs/")
+    except Exception as error:  # of a flag, of a key or value that does not fit, or of the config file's own code
+        raise UserError(_mistake(error, arguments)) from error
+    for holder, options in zip(_config, _checks, strict=True):
+        if holder.value is not None:
+            from dima_jax import config_check
+
+            config_check.check(holder.value, **options)
+        elif file := _config_file(arguments):
+            raise UserError(f"{file}: get_config() returns None")
+    return rest
+
+
+def _config_file(arguments: list[str]) -> str:
+    """The file that --config names last, "" for none."""
+    files = [value for flag, _, value in (one.partition("=") for one in arguments) if flag.lstrip("-") == "config"]
+    return files[-1] if files else ""
+
+
+def _mistake(error: Exception, arguments: list[str]) -> str:
+    """What is wrong with the command line or the config file, in one line."""
+    from dima_jax.config_kinds import KINDS
+
+    file = _config_file(arguments)
+    if isinstance(error, OSError):
+        return f"--config={file}: no such config file; see configs/"
+    if "Traceback" in str(error):  # ml_collections passes the file's error on with its traceback
+        return f"{file}: {str(error).strip().splitlines()[-1]}"
+    if found := re.match(r"flag --config\.([\w.]+)=(.*?): ", str(error), re.DOTALL):
+        key, value = found.groups()
+        allowed = KINDS[key].allowed if key in KINDS else f"a group of keys: give --config.{key}.KEY=VALUE"
+        return f"config.{key}={value}: must be {allowed}"
+    if _config and not file and str(error).startswith("Unknown command line flag 'config."):
+        return "--config is missing: give the file whose keys --config.KEY=VALUE changes, e.g. --config=configs/demo.py"
+    text = " ".join(str(error).replace("\\n", ". ").replace("\\", "").replace("'", "").strip('"').split())
+    if isinstance(error, AttributeError | KeyError) and "get_config" not in text:
+        return f"unknown config key {text}"
+    return text if isinstance(error, flags.Error) else f"{file}: {type(error).__name__}: {text}"
 
 
 def _packaged(argument: str) -> str:
@@ -142,9 +220,18 @@ def help_text() -> str:
     return "\n".join([*lines, "  --help", "      This text."])
 
 
-def _fail(message) -> None:
-    print(f"error: {message}", file=sys.stderr)
+def _remedy(error: OSError) -> str:
+    return f"; {DISK_REMEDIES[error.errno]}" if error.errno in DISK_REMEDIES else ""
+
+
+def _say(line: str) -> None:
+    """Prints a line as an error, and into the log."""
+    print(line, file=sys.stderr)
     for file in _log:
-        file.write(f"error: {message}\n")
+        file.write(f"{line}\n")
+
+
+def _fail(message) -> None:
+    _say(f"error: {message}")
     sys.stdout.flush()
     sys.exit(2)

@@ -5,9 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 from ml_collections import ConfigDict
-from tqdm import tqdm
 
-from dima_jax import controls
+from dima_jax import controls, progress
 from dima_jax.blind_planner import BlindPlanner
 from dima_jax.data import sequences
 from dima_jax.detections import Agents, Lines, recorded_agents, recorded_lines
@@ -48,7 +47,8 @@ def drive(
     previous = None
     drives = sequences.Drives(config, split)
     others = controls.other_scene_records(drives.records) if other_images else None
-    for frame in tqdm(sequences.iterate_scenes(config, split), total=len(drives), unit="frame", dynamic_ncols=True):
+    frames = sequences.iterate_scenes(config, split)
+    for frame in progress.each(frames, len(drives), "frame", name=split, first="compiling for the first frame"):
         if frame.is_first:
             for each in (policy, blank, other):
                 each.reset()

@@ -18,13 +18,18 @@ from absl import flags
 from dima_jax import cli, output_files
 from dima_jax.errors import UserError
 
+READS = ("seed", "student", "data")  # of the config
+
 
 def main() -> None:
-    cli.prepare_jax()
+    from dima_jax import early_checks
+
+    run = early_checks.chosen_run(CHECKPOINT.value)
+    early_checks.check_run(run, CONFIG.value, READS, SPLIT.value)
+
     from dima_jax import checkpoints, evaluation, report
     from dima_jax.policy import Policy
 
-    run = Path(CHECKPOINT.value or checkpoints.latest_run())
     policy = Policy.load(run, CONFIG.value, STEP.value)
     cli.log_to(run, "evaluate")  # after the run is known to be one: a mistyped folder is not made
     config = policy.student.config
@@ -65,7 +70,7 @@ def fit_blind(config):
 
 
 if __name__ == "__main__":  # flags belong to the command: several commands may be imported side by side
-    CONFIG = cli.define_config()
+    CONFIG = cli.define_config(parts=READS)
     CHECKPOINT = flags.DEFINE_string(
         "checkpoint", None, "Folder of a run, or of one of its steps; default: the last run."
     )
@@ -79,7 +84,10 @@ if __name__ == "__main__":  # flags belong to the command: several commands may 
         "dual", False, "Add DiMA-Dual, student and teacher together, and the teacher alone: the LLM in every frame."
     )
     FIGURES = flags.DEFINE_integer(
-        "figures", 0, "Draw one frame of each of the first N scenes, and of the median and the worst scene by L2."
+        "figures",
+        0,
+        "Draw one frame of each of the first N scenes, and of the median and the worst scene by L2.",
+        lower_bound=0,
     )
     OUT = flags.DEFINE_string(
         "out",

@@ -9,7 +9,6 @@ status 1 if the waypoints differ by more than 1e-4 m.
 """
 
 import sys
-from pathlib import Path
 
 from absl import flags
 
@@ -20,10 +19,13 @@ FRAMES = 4  # compared one after the other
 
 
 def main() -> None:
-    from dima_jax import checkpoints, fake_frames, onnx_export, weights
+    from dima_jax import early_checks
+
+    run = early_checks.chosen_run(CHECKPOINT.value)
+
+    from dima_jax import fake_frames, onnx_export, weights
     from dima_jax.jax_student import JaxStudent
 
-    run = Path(CHECKPOINT.value or checkpoints.latest_run())
     student = JaxStudent.load(run, CONFIG.value, STEP.value)
     cli.log_to(run, "export")
     file = onnx_export.export_student(student, OUT.value, BATCH_SIZE.value)
@@ -40,7 +42,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":  # flags belong to the command: several commands may be imported side by side
-    CONFIG = cli.define_config()
+    CONFIG = cli.define_config(parts=("student", "data"))
     CHECKPOINT = flags.DEFINE_string("checkpoint", None, "Folder of a run or of one of its steps; default: last run.")
     STEP = flags.DEFINE_integer("step", None, "Step of the run; default: its latest.", lower_bound=0)
     OUT = flags.DEFINE_string("out", "student.onnx", "The file to write.")

@@ -1,10 +1,10 @@
 """The losses of a run, read from its TensorBoard events and drawn: `losses.png` in the run's folder."""
 
-import struct
-from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
+
+from dima_jax import events
 
 PREFIX = "loss/"
 COLUMNS = 4
@@ -16,30 +16,12 @@ def read(workdir: str | Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
 
     A last event that is still being written is left out. {} where nothing was logged.
     """
-    from tensorboardX.proto.event_pb2 import Event
-
-    logged: dict[str, dict[int, float]] = defaultdict(dict)
-    for path in sorted((Path(workdir) / "events").glob("*tfevents*")):
-        for payload in _payloads(path.read_bytes()):
-            event = Event.FromString(payload)
-            for value in event.summary.value:
-                if value.tag.startswith(PREFIX):
-                    logged[value.tag.removeprefix(PREFIX)][event.step] = value.simple_value
+    logged = {
+        name.removeprefix(PREFIX): dict(rows) for name, rows in events.read(workdir).items() if name.startswith(PREFIX)
+    }
     return {
         term: tuple(np.array(column) for column in zip(*sorted(of.items()), strict=True)) for term, of in logged.items()
     }
-
-
-def _payloads(content: bytes):
-    """The whole records of a TFRecord file: length (8 bytes), its CRC (4), payload, its CRC (4)."""
-    start = 0
-    while start + 12 <= len(content):
-        (length,) = struct.unpack_from("<Q", content, start)
-        end = start + 12 + length
-        if end + 4 > len(content):
-            return
-        yield content[start + 12 : end]
-        start = end + 4
 
 
 def thinned(values: np.ndarray, points: int = POINTS) -> np.ndarray:

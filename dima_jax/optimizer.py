@@ -12,8 +12,7 @@ import jax.numpy as jnp
 import optax
 from ml_collections import ConfigDict
 
-from dima_jax import weights
-from dima_jax.errors import UserError
+from dima_jax import config_check, weights
 
 
 class Optimizer(NamedTuple):
@@ -67,8 +66,7 @@ def learning_rate(
     cosine_per: "epoch" changes the cosine once an epoch, as mmcv's CosineAnnealing with by_epoch=True, so a run of one
     epoch is not annealed at all; "step" changes it with every step. UserError for another word.
     """
-    if cosine_per not in ("epoch", "step"):
-        raise UserError(f'optim.cosine_per={cosine_per!r}: give "epoch" or "step"')
+    config_check.check_value("optim.cosine_per", cosine_per)
 
     def schedule(step):
         epoch = step // steps_per_epoch if cosine_per == "epoch" else step / steps_per_epoch
@@ -82,7 +80,7 @@ def learning_rate(
 
 
 def split_frozen(params: weights.Params, groups: Iterable[tuple[str, float]]) -> tuple[weights.Params, weights.Params]:
-    """(trainable, frozen): a weight whose group's multiplier is 0 is frozen. KeyError for a weight without group."""
+    """(trainable, frozen): a weight whose group's multiplier is 0 is frozen. UserError for a weight without group."""
     multiplier = weights.match(groups, params)
     trainable = {path: value for path, value in params.items() if multiplier[path] > 0.0}
     frozen = {path: value for path, value in params.items() if multiplier[path] == 0.0}

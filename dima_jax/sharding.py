@@ -13,9 +13,8 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from dima_jax import weights
+from dima_jax.config_kinds import AXES
 from dima_jax.errors import UserError
-
-AXES = ("data", "fsdp", "model")
 
 
 def make_mesh(data: int, fsdp: int, model: int, devices=None) -> Mesh:

@@ -3,8 +3,9 @@
     python -m dima_jax.train --config=configs/demo.py                            a laptop, on the mini world
     python -m dima_jax.train --config=configs/base.py --workdir=runs/base --config.train.epochs=12
 
-Writes `checkpoints/`, TensorBoard `events/` and `train.log` into --workdir. SIGTERM saves and exits; the same command
-goes on with exactly the next window. Several hosts: set JAX_COORDINATOR_ADDRESS and run the command on each.
+Writes `checkpoints/`, TensorBoard `events/` and `train.log` into --workdir. Ctrl-C and SIGTERM save and exit, a second
+one exits at once; the same command goes on with exactly the next window. Several hosts: set JAX_COORDINATOR_ADDRESS and
+run the command on each.
 """
 
 from pathlib import Path
@@ -19,6 +20,10 @@ def main() -> None:
     if CONFIG.value is None:
         raise UserError("--config is missing; e.g. --config=configs/demo.py (runs on a laptop) or configs/base.py")
     workdir = WORKDIR.value or f"runs/{Path(flags.FLAGS['config'].config_filename).stem}"
+    from dima_jax import config_check
+
+    is_fresh = not any(path.name.isdigit() for path in (Path(workdir) / "checkpoints").glob("*"))
+    config_check.check_folders(CONFIG.value, *config_check.training_folders(CONFIG.value, is_fresh))
     cli.log_to(workdir, "train")
     cli.prepare_jax(CONFIG.value.mesh)
     from dima_jax import train_loop

@@ -6,18 +6,18 @@ with the same bits as one that never stopped.
 
 import contextlib
 import os
-import signal
 import sys
 from pathlib import Path
 
 import jax
 import numpy as np
 from ml_collections import ConfigDict
-from tqdm import tqdm
 
 from dima_jax import (
     checkpoints,
     config_changes,
+    config_check,
+    events,
     initialization,
     locks,
     loss_curves,
@@ -29,7 +29,9 @@ from dima_jax import (
 from dima_jax.data import ego_inputs, loader, prompts
 from dima_jax.errors import UserError
 from dima_jax.event_file import EventFile
+from dima_jax.interrupts import StopOnSignal
 from dima_jax.optimizer import Optimizer
+from dima_jax.progress import Progress
 from dima_jax.sharded_model import ShardedModel
 from dima_jax.train_step import TrainState, abstract_train_state, init_train_state, make_train_step
 
@@ -45,7 +47,8 @@ def train(config: ConfigDict, workdir: str, *, allow_config_change: bool = False
     """Trains for `config.train.epochs` epochs, `max_steps` steps at most, from the latest whole step of `workdir` if any.
 
     allow_config_change: goes on where the config changes what `config_changes.RUN_KEYS` forbids. Returns the last state,
-    None if the run was finished before. Exits with status 0 after SIGTERM. UserError if another trainer is at work there.
+    None if the run was finished before. A signal (`interrupts`) saves and exits. UserError if another
+    trainer is at work there.
     """
     is_first = jax.process_index() == 0
     with locks.held(Path(workdir) / "train.lock", workdir) if is_first else contextlib.nullcontext():
@@ -76,12 +79,12 @@ def _train(config: ConfigDict, workdir: str, allow_config_change: bool) -> Train
     print(summary(model, state, frozen, windows))
 
     train_step, key = make_train_step(model, optim), jax.random.key(config.seed)
-    stop = StopOnSignal()
     batches = loader.train_batches(config, position)
     previous = None
     with (
-        EventFile(Path(workdir) / "events") as events,
-        tqdm(total=total_steps, initial=int(state.step), unit="step", dynamic_ncols=True, mininterval=2.0) as bar,
+        StopOnSignal() as stop,
+        events.open_writer(workdir, int(state.step)) as writer,
+        Progress(total_steps, "step", initial=int(state.step), first="compiling the step; it starts after that") as bar,
     ):
         for step in range(int(state.step), total_steps):
             batch = sharding.place_batch(model.mesh, next(batches))
@@ -90,19 +93,20 @@ def _train(config: ConfigDict, workdir: str, allow_config_change: bool) -> Train
             if previous is not None:  # of the step before: this one still runs
                 check_finite(step, previous)
             previous = log
-            bar.update()
+            bar.advance()
             if (step + 1) % config.train.log_every == 0 or step + 1 == total_steps:
-                report(events, bar, step + 1, jax.device_get(log))
-            if (step + 1) % config.train.save_every == 0 or step + 1 == total_steps or stop.requested:
+                report(writer, bar, step + 1, jax.device_get(log))
+            is_last = stop.requested or step + 1 == total_steps
+            if is_last or (step + 1) % config.train.save_every == 0:
                 check_finite(step + 1, log)
                 save(manager, state, frozen, position, config, windows=windows, history=history)
-            if stop.requested:
+            if is_last:
                 break
-    manager.wait_until_finished()
+        manager.wait_until_finished()
     manager.close()
     if stop.requested:
         print(f"stopped by a signal; saved step {int(state.step)}. The same command goes on from there.")
-        sys.exit(0)
+        sys.exit(stop.status)
     if jax.process_index() == 0 and (picture := loss_curves.draw(workdir)):
         print(f"the losses, step by step: {picture}")
     return state
@@ -167,11 +171,7 @@ def pretrained(config: ConfigDict) -> dict[str, weights.Params]:
         checkpoints.check_model(meta["config"], config, f"train.init_from={source}", image_keys)
         return {f"train.init_from={source}": student}
     if source := config.train.backbone:
-        if not Path(source).is_dir():
-            raise UserError(
-                f"train.backbone={source}: no such folder; `python -m dima_jax.convert resnet` makes it from "
-                "torchvision's resnet50 .pth, or set --config.train.backbone= to start from random weights"
-            )
+        config_check.check_folders(config, "train.backbone")
         return {f"train.backbone={source}": checkpoints.load_weights(source)}
     return {}
 
@@ -208,13 +208,13 @@ def save(manager, state: TrainState, frozen: weights.Params, position: int, conf
     checkpoints.save(manager, int(state.step), student, trainable, state.opt_state, position, config, **record)
 
 
-def report(events: EventFile, bar: tqdm, step: int, log: dict) -> None:
+def report(writer: EventFile, bar: Progress, step: int, log: dict) -> None:
     """Writes every number of a step for TensorBoard; the bar shows the loss and its four largest terms."""
     for name, value in log.items():
-        events.add_scalar(name, float(value), step)
+        writer.add_scalar(name, float(value), step)
     terms = {name.removeprefix("loss/"): float(value) for name, value in log.items() if name.startswith("loss/")}
     largest = sorted((name for name in terms if name != "total"), key=lambda name: -abs(terms[name]))[:4]
-    bar.set_postfix_str(" ".join(f"{name}={terms[name]:.3g}" for name in ["total", *largest]), refresh=False)
+    bar.advance(0, " ".join(f"{name}={terms[name]:.3g}" for name in ["total", *largest]))
 
 
 def check_finite(step: int, log: dict) -> None:
@@ -234,14 +234,3 @@ def summary(model: ShardedModel, state: TrainState, frozen: weights.Params, wind
         f"{windows} windows; {weights.count(state.params):,} trained weights, {weights.count(frozen):,} frozen; "
         f"the student has {student:,}; mesh {dict(model.mesh.shape)} on {model.mesh.devices.flat[0].platform}"
     )
-
-
-class StopOnSignal:
-    """SIGTERM asks the loop to save and stop; nothing is lost."""
-
-    def __init__(self):
-        self.requested = False
-        signal.signal(signal.SIGTERM, self._request)
-
-    def _request(self, *_):
-        self.requested = True

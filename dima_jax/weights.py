@@ -12,6 +12,8 @@ import jax
 import numpy as np
 from flax import nnx
 
+from dima_jax.errors import UserError
+
 Params = dict[str, jax.Array]
 
 
@@ -38,7 +40,7 @@ def with_prefix(params: Mapping[str, Any], prefix: str) -> dict[str, Any]:
 def match(rules: Iterable[tuple[str, Any]], paths: Iterable[str]) -> dict[str, Any]:
     """{path: value of the first rule whose regex matches the whole path}.
 
-    Raises KeyError naming the path that no rule matches.
+    Raises UserError naming the path that no rule matches.
     """
     compiled = [(re.compile(pattern), value) for pattern, value in rules]
     matched = {}
@@ -48,7 +50,9 @@ def match(rules: Iterable[tuple[str, Any]], paths: Iterable[str]) -> dict[str, A
                 matched[path] = value
                 break
         else:
-            raise KeyError(f"no rule matches the weight {path!r}; add a line for it to the config")
+            raise UserError(
+                f"no rule matches the weight {path!r}: add a line for it to config.optim.groups or config.mesh.rules"
+            )
     return matched
 
 

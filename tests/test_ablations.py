@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from dima_jax import train_step, weights
+from dima_jax.config_kinds import EGO_STATUS
 from dima_jax.data import ego_inputs, fake_batch
 from dima_jax.sharded_model import ShardedModel
 from dima_jax.teacher.teacher import PARTS, Teacher
@@ -140,7 +141,7 @@ def test_what_is_hidden_is_zero_and_what_is_seen_is_untouched(visible):
 
 def test_the_inputs_that_are_off_are_constant():
     can_bus = [np.arange(18.0) + i for i in range(3)]
-    seen = {status: ego_inputs.can_bus_input(can_bus, status, range(3)) for status in ego_inputs.EGO_STATUS}
+    seen = {status: ego_inputs.can_bus_input(can_bus, status, range(3)) for status in EGO_STATUS}
     assert np.flatnonzero(seen["full"].any(axis=0)).tolist() == list(range(18))
     assert np.flatnonzero(seen["speed"].any(axis=0)).tolist() == [0, 13] and not seen["none"].any()
     given = [ego_inputs.command_input(i, True).argmax() for i in range(3)]

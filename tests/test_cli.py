@@ -114,6 +114,59 @@ def test_what_is_printed_is_logged(tmp_path, capsys, monkeypatch):
 
 
 @pytest.mark.parametrize(
+    ("body", "status", "line"),
+    [
+        ("open('absent/file', 'w')", 2, "error: absent/file: No such file or directory"),
+        (
+            "raise OSError(28, 'No space left on device', 'x')",
+            2,
+            "error: x: No space left on device; free the disk, or",
+        ),
+        (
+            "raise OSError(30, 'Read-only file system', 'x')",
+            2,
+            "error: x: Read-only file system; give a folder that can",
+        ),
+        ("raise BrokenPipeError", 141, ""),
+        ("raise KeyError('a bug')", 1, "KeyError: 'a bug'"),  # keeps its traceback
+    ],
+)
+def test_a_disk_that_refuses_is_one_line(body, status, line, tmp_path):
+    code = f"from dima_jax import cli\ndef main():\n    {body}\ncli.run(main)"
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert (result.returncode, line in result.stderr) == (status, True), result.stderr
+    assert ("Traceback" in result.stderr) == (status == 1) and (status == 1 or result.stderr.count("\n") == bool(line))
+
+
+def test_compiled_programs_are_kept_in_a_bounded_place_of_the_user(tmp_path, monkeypatch):
+    for name in ("DIR", "MAX_SIZE"):
+        monkeypatch.delenv(f"JAX_COMPILATION_CACHE_{name}", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    folder = tmp_path / "dima_jax" / "compiled"
+    folder.mkdir(parents=True)
+    for name in ("whole-cache", "whole-atime", "cut-cache"):
+        (folder / name).touch()
+    cli.keep_programs()
+    assert sorted(path.name for path in folder.iterdir()) == ["whole-atime", "whole-cache"]
+    assert os.environ["JAX_COMPILATION_CACHE_DIR"] == str(folder)
+    assert os.environ["JAX_COMPILATION_CACHE_MAX_SIZE"] == str(cli.PROGRAMS_BYTES)
+    assert jax_reads_the_size()
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "mine")
+    monkeypatch.delenv("JAX_COMPILATION_CACHE_MAX_SIZE")
+    cli.keep_programs()
+    assert os.environ["JAX_COMPILATION_CACHE_DIR"] == "mine" and "JAX_COMPILATION_CACHE_MAX_SIZE" not in os.environ
+    monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/proc/none")  # cannot be written
+    cli.keep_programs()
+    assert "JAX_COMPILATION_CACHE_DIR" not in os.environ
+
+
+def jax_reads_the_size():
+    code = f"import jax; assert jax.config.jax_compilation_cache_max_size == {cli.PROGRAMS_BYTES}"
+    return subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+@pytest.mark.parametrize(
     ("devices", "given", "expected"),
     [
         (1, "", ""),
@@ -130,7 +183,5 @@ def test_what_is_printed_is_logged(tmp_path, capsys, monkeypatch):
 def test_the_cpu_becomes_the_devices_of_the_mesh(monkeypatch, devices, given, expected):
     monkeypatch.setattr(cli.os, "cpu_count", lambda: 4)
     monkeypatch.setenv("XLA_FLAGS", given)
-    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "kept")
     cli.prepare_jax(ConfigDict(dict(data=devices, fsdp=1, model=1)))
     assert os.environ["XLA_FLAGS"] == expected
-    assert os.environ["JAX_COMPILATION_CACHE_DIR"] == "kept"

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 import pytest
 
-from dima_jax import checkpoints, optimizer, sharding, train_loop
+from dima_jax import checkpoints, events, optimizer, sharding, train_loop
 from dima_jax.errors import UserError
 from dima_jax.sharded_model import ShardedModel
 from dima_jax.train_step import init_train_state, make_train_step
@@ -46,13 +46,21 @@ ROOT = Path(__file__).parents[1]
 class StopAfter:
     """Stands for SIGTERM during step `steps`."""
 
+    status = 143
+
     def __init__(self, steps):
-        self.checks_left = 2 * steps  # the loop asks twice a step
+        self.checks_left = steps  # the loop asks once a step
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
 
     @property
     def requested(self):
         self.checks_left -= 1
-        return self.checks_left < 2
+        return self.checks_left <= 0
 
 
 @pytest.fixture(scope="module")
@@ -79,17 +87,18 @@ def test_resume_is_bit_identical(config, straight, tmp_path, monkeypatch):
         patch.setattr(train_loop, "StopOnSignal", lambda: StopAfter(2))
         with pytest.raises(SystemExit) as stopped:
             train_loop.train(config, str(tmp_path))
-    assert stopped.value.code == 0
+    assert stopped.value.code == 143
     assert [path.name for path in (tmp_path / "checkpoints").iterdir() if path.name.isdigit()] == ["2"]
     resumed = train_loop.train(config, str(tmp_path))
     assert int(resumed.step) == int(state.step) == 5
+    assert [step for step, _ in events.read(tmp_path)["loss/total"]] == [1, 2, 3, 4, 5]
     assert_identical(resumed.params, state.params)
     jax.tree.map(np.testing.assert_array_equal, resumed.opt_state, state.opt_state)
     assert_identical(stored(tmp_path, 5)["trainable"], stored(workdir, 5)["trainable"])
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_a_stopped_process_resumes_bit_for_bit(config, straight, tmp_path, how):
     """The same by the command, in processes of their own; a kill loses the steps since the last checkpoint, no more."""
     file = tmp_path / "mini.py"
@@ -106,7 +115,7 @@ def test_a_stopped_process_resumes_bit_for_bit(config, straight, tmp_path, how):
         time.sleep(0.01)
     first.send_signal(how)
     _, errors = first.communicate(timeout=900)
-    assert first.returncode == (0 if how == signal.SIGTERM else -how), errors[-3000:]
+    assert first.returncode == (-how if how == signal.SIGKILL else 128 + how), errors[-3000:]
     again = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=900)
     assert again.returncode == 0, again.stderr[-3000:]
     for item in ("student", "trainable"):

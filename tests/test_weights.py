@@ -7,6 +7,7 @@ import pytest
 from flax import nnx
 
 from dima_jax import weights
+from dima_jax.errors import UserError
 
 
 class Toy(nnx.Module):
@@ -35,5 +36,5 @@ def test_paths_are_attribute_chains_and_bind_inverts_split():
 
 def test_first_rule_wins_and_every_path_needs_one():
     assert weights.match((("a/.*", 1), ("a/b", 2), (".*", 3)), ["a/b", "c"]) == {"a/b": 1, "c": 3}
-    with pytest.raises(KeyError, match="'c'"):
+    with pytest.raises(UserError, match="'c'"):
         weights.match((("a/.*", 1),), ["a/b", "c"])

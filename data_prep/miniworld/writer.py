@@ -11,11 +11,11 @@ import multiprocessing
 import os
 import shutil
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import NamedTuple
 
 import cv2
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from data_prep.miniworld import map_expansion, scene_recorder
 from data_prep.miniworld.nuscenes_tables import SCENE_TABLES, fixed_tables, token, write_json
@@ -24,8 +24,9 @@ from data_prep.miniworld.traffic import maneuvers
 from data_prep.miniworld.world.state import KEYFRAME_RATE
 from data_prep.miniworld.world.town import load_town
 from data_prep.nuscenes_schema import TABLES
-from dima_jax import constants, locks
+from dima_jax import constants, interrupts, locks
 from dima_jax.errors import UserError
+from dima_jax.progress import Progress
 
 VERSION = "v1.0-miniworld"
 NO_CAN = {*range(161, 169), *range(170, 177), *range(309, 315)}  # NuScenesCanBus rejects these scene numbers
@@ -136,27 +137,35 @@ def _is_kept(out, job):
 def _write_scenes(out, wanted, missing, workers, total):
     """Writes the missing scenes, in this process or in several, with a progress bar."""
     frames = _frames(wanted)
-    columns = (TextColumn("mini world"), BarColumn(), MofNCompleteColumn(), TextColumn("key frames"))
-    with Progress(*columns, TimeRemainingColumn()) as progress:
-        bar = progress.add_task("", total=total * frames, completed=(total - len(missing)) * frames)
+    done = (total - len(missing)) * frames
+    with Progress(total * frames, "key frame", name="mini world", initial=done) as progress:
         for _ in _results(out, wanted, missing, min(workers, len(missing))):
-            progress.advance(bar, frames)
+            progress.advance(frames)
 
 
 def _results(out, wanted, missing, workers):
-    """Yields each job when it is done. SUMO has one state per process, so several workers are several processes."""
+    """Yields each job when it is done. SUMO has one state per process, so several workers are several processes.
+
+    Scenes that are being written when one fails are finished first; an interrupt ends their processes.
+    """
     if workers <= 1:
         for job in missing:
             yield _write_scene(str(out), wanted, job)
         return
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(name, "1")
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
-        futures = [pool.submit(_write_scene, str(out), wanted, job) for job in missing]
+    processes = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, processes, initializer=interrupts.end_with_parent) as pool:
         try:
+            with interrupts.blocked():
+                futures = [pool.submit(_write_scene, str(out), wanted, job) for job in missing]
             for future in as_completed(futures):
                 yield future.result()
-        except BaseException:
+        except BrokenProcessPool as error:
+            raise UserError(f"{out}: a worker process was killed; is the memory full? Give fewer --workers") from error
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt):
+                interrupts.end_children()
             pool.shutdown(wait=True, cancel_futures=True)
             raise
 

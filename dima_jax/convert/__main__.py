@@ -30,7 +30,7 @@ EMA = flags.DEFINE_boolean(
 )
 OUT = flags.DEFINE_string("out", None, "Folder to write: a new one.")
 DTYPE = flags.DEFINE_enum("dtype", "bfloat16", ["bfloat16", "float32"], "llama: dtype of the matrices on disk.")
-CONFIG = cli.define_config("configs/base.py")
+CONFIG = cli.define_config("configs/base.py", parts=("student", "data"))
 IMAGES = flags.DEFINE_enum(
     "images",
     "released",

@@ -14,9 +14,8 @@ evaluation (as with `photometric`). Pixel i covers [i, i + 1), as for `bev_geome
 import cv2
 import numpy as np
 
-from dima_jax import geometry
+from dima_jax import config_check, geometry
 from dima_jax.constants import CAMERAS, COMMANDS
-from dima_jax.errors import UserError
 from dima_jax.types import Batch
 
 
@@ -35,6 +34,10 @@ BOX_SIGN = np.float32([-1, 1, 1, 1, 1, 1, -1, -1, 1])  # cx; yaw_box (heading ->
 # and velocity in the ego frame; yaw, which is then wrapped; its change.
 CAN_BUS_SIGN = np.float32([1, -1, 1, 1, 1, 1, 1, 1, -1, 1, -1, 1, -1, 1, -1, 1, -1, -1])
 YAW = 16
+CHECKED = (
+    *("data.flip", "data.zoom", "data.color", "teacher.enabled"),
+    *("student.pc_range", "student.rotate_center", "student.bev_shape"),
+)
 BRIGHTNESS, CONTRAST, SATURATION, HUE = 32.0, 0.5, 0.5, np.pi / 10  # largest change, as `transforms.photometric`
 GRAY = np.full((3, 3), 1 / 3)
 ABOUT_GRAY = np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / np.sqrt(3)
@@ -42,27 +45,7 @@ ABOUT_GRAY = np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / np.sqrt(3)
 
 def check(config) -> None:
     """Raises UserError if the augmentation that config.data asks for cannot be."""
-    data, student = config.data, config.student
-    if not 0 <= data.flip <= 1:
-        raise UserError(f"config.data.flip={data.flip} is no probability: set it to 0 (off) up to 1")
-    if len(data.zoom) != 2 or not 0 < data.zoom[0] <= data.zoom[1]:
-        raise UserError(
-            f"config.data.zoom={data.zoom} is no range of factors: set it like (0.9, 1.2), or (1.0, 1.0) (off)"
-        )
-    if not 0 <= data.color <= 1:
-        raise UserError(f"config.data.color={data.color} is no strength: set it to 0 (off) up to 1")
-    if data.flip and config.teacher.enabled:
-        raise UserError(
-            f"config.data.flip={data.flip} with a teacher: questions say left and right and cannot be mirrored; set "
-            "config.data.flip=0 or config.teacher.enabled=False"
-        )
-    middle = student.bev_shape[1] / 2
-    if data.flip and (student.pc_range[0] != -student.pc_range[3] or student.rotate_center[0] != middle):
-        raise UserError(
-            f"config.data.flip={data.flip} needs a BEV that is its own mirror image: set config.student.pc_range (it is "
-            f"{student.pc_range}) to the same range left and right, and config.student.rotate_center[0] (it is "
-            f"{student.rotate_center[0]}) to {middle:g}"
-        )
+    config_check.check(config, CHECKED)
 
 
 def augment(batch: Batch, data, pc_range, rng) -> Batch:

@@ -8,14 +8,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dima_jax import config_check
 from dima_jax.constants import COMMANDS, STEP_SECONDS
 from dima_jax.data import features, targets, windows
 from dima_jax.data.records import Records
-from dima_jax.errors import UserError
 
 STRAIGHT = COMMANDS.index("straight")
 FORWARD_SPEED = 13  # index in the CAN bus
-EGO_STATUS = ("full", "speed", "none")
 
 
 def can_bus_input(can_bus: list[np.ndarray], ego_status: str, records) -> np.ndarray:
@@ -26,8 +25,7 @@ def can_bus_input(can_bus: list[np.ndarray], ego_status: str, records) -> np.nda
     zeros. With full status a planner that sees nothing is good already, so only the others show what images bring.
     records [T]: the frames' record numbers, consecutive every STEP_SECONDS. Raises UserError for another ego_status.
     """
-    if ego_status not in EGO_STATUS:
-        raise UserError(f"config.data.ego_status={ego_status!r}: set it to one of {', '.join(map(repr, EGO_STATUS))}")
+    config_check.check_value("data.ego_status", ego_status)
     absolute = np.stack(can_bus)
     if ego_status == "full":
         return windows.can_bus_deltas(absolute).astype(np.float32)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from dima_jax import config_check
 from dima_jax.constants import CAMERAS
 from dima_jax.data import features, transforms
 from dima_jax.data.records import REBUILD, Records
@@ -52,6 +53,7 @@ class Frames:
         keep_jpegs=False,
         derive: Callable[[dict], Any] | None = None,
     ):
+        config_check.check_value("data.color_order", color_order)
         features.features()  # now: tensorflow-datasets imports lazily, and not safely from several threads
         self.records = records
         self._image_options = (scale, valid_shape, shape, color_order)

@@ -59,7 +59,7 @@ def iterate_scenes(config, split: str) -> Iterator[DriveFrame]:
 
 
 class Drives:
-    """The key frames of a split by number, and by sample token: `index_of`."""
+    """The key frames of a split by number."""
 
     def __init__(self, config, split: str):
         data = config.data
@@ -78,10 +78,6 @@ class Drives:
 
     def __len__(self) -> int:
         return len(self.records)
-
-    def index_of(self, sample_token: str) -> int | None:
-        """Number of a sample, None if the split does not hold it."""
-        return self.records.samples.index(sample_token) if sample_token in self.records.samples else None
 
     def __getitem__(self, i: int) -> DriveFrame:
         data, key_frame = self.config, self.frames[i]

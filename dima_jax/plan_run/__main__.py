@@ -15,7 +15,7 @@ from dima_jax import cli
 from dima_jax.errors import UserError
 from dima_jax.plan_run import devices
 
-CONFIG = cli.define_config()
+CONFIG = cli.define_config(without=("data.batch_size",))  # which it sets
 TARGET = flags.DEFINE_string("target", "cpu:8", f"DEVICE:NUMBER; devices: {', '.join(devices.TARGETS)}.")
 WINDOWS_PER_DEVICE = flags.DEFINE_integer("windows_per_device", 1, "Windows per device and step.", lower_bound=1)
 EFFORT = flags.DEFINE_float(

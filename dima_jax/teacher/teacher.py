@@ -19,6 +19,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
+from dima_jax.config_kinds import FUTURE_FRAMES
+from dima_jax.config_kinds import SCENE_PARTS as PARTS
 from dima_jax.teacher import edit_rows, generate
 from dima_jax.teacher.llama import Llama
 from dima_jax.teacher.lora import Lora
@@ -35,9 +37,6 @@ from dima_jax.types import (
     Text,
     edited_samples,
 )
-
-PARTS = ("ego", "agents", "bev", "map")  # of the scene in the LLM's sequence, in this order (D3)
-FUTURE_FRAMES = 2  # future BEVs: the next two key frames, 0.5 s and 1.0 s ahead (D9)
 
 
 class Teacher(nnx.Module):

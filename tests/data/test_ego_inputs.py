@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from dima_jax.config_kinds import EGO_STATUS
 from dima_jax.data import ego_inputs, sequences
 from dima_jax.errors import UserError
 from dima_jax.student import bev_geometry
@@ -30,7 +31,7 @@ def test_forward_speed_is_where_the_record_has_it(config):
         np.testing.assert_allclose(can_bus[0], 0.5 * can_bus[13], rtol=1e-6)
 
 
-@pytest.mark.parametrize("status", ego_inputs.EGO_STATUS)
+@pytest.mark.parametrize("status", EGO_STATUS)
 def test_read_gives_the_inputs_of_evaluation(config, status):
     config.data.ego_status = status
     samples = ego_inputs.read(config, "val")

@@ -1,6 +1,12 @@
 """A data set as a whole: resuming, settings, plan, splits."""
 
 import hashlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 from nuscenes.can_bus.can_bus_api import NuScenesCanBus
@@ -69,3 +75,24 @@ def test_splits_and_tags(tables):
     assert not {"miniworld_train", "miniworld_val"} & set(create_splits_scenes())
     text = {scene["name"]: scene["description"] for scene in tables.scene}
     assert text["scene-0001"].endswith(" tags: turn_left.") and "three_point_turn" in text["scene-0002"]
+
+
+def in_session(number):
+    """The running processes of a session."""
+    fields = [path.read_text().rpartition(")")[2].split() for path in Path("/proc").glob("[0-9]*/stat")]
+    return [row for row in fields if int(row[3]) == number and row[0] != "Z"]
+
+
+def test_ctrl_c_ends_all_processes_in_one_line(tmp_path):
+    """The signal goes to the whole group, as from a terminal, while two processes write scenes."""
+    out = tmp_path / "data"
+    command = [sys.executable, "-m", "data_prep.miniworld", f"--out={out}", "--scenes=2", "--val_scenes=0"]
+    pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    process = subprocess.Popen([*command, "--size=128x72", "--workers=2"], **pipes)
+    while process.poll() is None and not [*out.glob("samples/*/*")]:
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=600)
+    assert (errors, process.returncode) == ("stopped by Ctrl-C\n", 130)
+    assert in_session(process.pid) == []
+    assert not (out / writer.VERSION).exists()

@@ -1,0 +1,61 @@
+"""What can be refused about a run before JAX is imported: a folder, split or sample that is not there, a damaged config.
+
+`evaluate`, `export` and `ask` call it first. It only looks: what it lets pass is judged by `checkpoints`.
+"""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from dima_jax import config_check
+from dima_jax.data.records import Records
+from dima_jax.errors import UserError
+
+
+def chosen_run(checkpoint: str | None) -> Path:
+    """The folder that --checkpoint names, by default the last run's. UserError if there is none."""
+    if not checkpoint:
+        from dima_jax import checkpoints
+
+        return checkpoints.latest_run()
+    if not Path(checkpoint).is_dir():
+        raise UserError(f"--checkpoint={checkpoint}: no such folder; give a run's folder, such as runs/demo")
+    return Path(checkpoint)
+
+
+def saved_config(run: Path) -> ConfigDict | None:
+    """The config of a step's folder or of a run's latest step; None where that cannot be read."""
+    folders = [path for path in (run / "checkpoints").glob("*") if path.name.isdigit()]
+    folder = max(folders, key=lambda path: int(path.name), default=run)
+    try:
+        return ConfigDict(json.loads((folder / "meta" / "metadata").read_text())["config"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def check_run(
+    run: Path, given: ConfigDict | None, parts: Iterable[str], split: str | None = None, sample: str | None = None
+) -> None:
+    """UserError for a damaged config, absent records, and a split or sample that they do not hold.
+
+    given: the config of the command line, if any. parts: what the command reads of it (`config_check.check`). split: by
+    default the config's val split.
+    """
+    config = given or saved_config(run)
+    if config is None:
+        return
+    if given is None:
+        config_check.check(config, parts)
+    config_check.check_folders(config, "data.path")
+    records = Records(config.data.path, split or config.data.val_split)
+    if sample is not None:
+        find_sample(records, sample)
+
+
+def find_sample(records: Records, sample: str) -> int:
+    """The number of a sample's record. UserError if there is none."""
+    if sample not in records.samples:
+        raise UserError(f"--sample={sample}: split {records.split!r} of {records.folder} has no such sample")
+    return records.samples.index(sample)

@@ -1,0 +1,128 @@
+"""How Ctrl-C (SIGINT) and SIGTERM end a command: with its clean-up, or at once when asked again; no process stays.
+
+`cli` installs the handlers and turns `Interrupted` into one line. Python handles a signal only between two of its own
+instructions, which a compilation can delay by minutes; so a thread of its own sees every signal.
+"""
+
+import contextlib
+import ctypes
+import multiprocessing
+import os
+import select
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+
+SIGNALS = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
+AGAIN_SECONDS = 0.5  # a second signal counts from here on: `timeout` and others send one twice at once
+NOTICE_SECONDS = 2.0  # after which a command that is still there says why
+PR_SET_PDEATHSIG = 1  # of prctl(2)
+
+
+class Interrupted(KeyboardInterrupt):
+    """Raised in the main thread. status: the exit status, 128 + the signal's number."""
+
+    def __init__(self, number: int):
+        super().__init__(f"stopped by {SIGNALS[signal.Signals(number)]}")
+        self.status = 128 + number
+
+
+class _State:
+    """of the process. stops: the innermost `StopOnSignal` that is open; is_ending: a signal was raised already."""
+
+    stops: "StopOnSignal | None" = None
+    is_ending = False
+
+
+def install() -> None:
+    """From here on the first signal raises `Interrupted` in the main thread and a second one ends the process."""
+    for number in SIGNALS:
+        signal.signal(number, _handle)
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    threading.Thread(target=_watch, args=(reading,), daemon=True, name="signals").start()
+
+
+def _handle(number: int, _) -> None:
+    if _State.stops is not None:
+        _State.stops.request(number)
+    elif not _State.is_ending:
+        _State.is_ending = True
+        raise Interrupted(number)
+
+
+def _watch(reading: int) -> None:
+    """Waits for signals in a thread: says after a while that the first is heeded, and obeys the second at once."""
+    first = None
+    while True:
+        if first is not None and not select.select([reading], [], [], NOTICE_SECONDS)[0]:
+            _say("stopping when what runs now is done; a second Ctrl-C or SIGTERM ends at once")
+            select.select([reading], [], [])
+        number = os.read(reading, 1)[0]
+        if number not in SIGNALS:
+            continue
+        if first is not None and time.monotonic() - first > AGAIN_SECONDS:
+            _say(f"ended by a second {SIGNALS[signal.Signals(number)]}")
+            end(128 + number)
+        first = first or time.monotonic()
+
+
+def _say(text: str) -> None:
+    os.write(2, f"\n{text}\n".encode() if sys.stderr.isatty() else f"{text}\n".encode())
+
+
+def end(status: int) -> None:
+    """Ends this process and the processes it started with `multiprocessing`, whatever their threads do."""
+    end_children()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(status)
+
+
+def end_children() -> None:
+    """Kills the processes that this one started with `multiprocessing`."""
+    for child in multiprocessing.active_children():
+        child.kill()
+
+
+class StopOnSignal:
+    """While it is open, a signal is only noted, for a loop that asks between two steps.
+
+    requested: whether one came; status: what to exit with then.
+    """
+
+    def __init__(self):
+        self.requested, self.status = False, 0
+
+    def request(self, number: int, _=None) -> None:
+        """Notes a signal."""
+        self.requested, self.status = True, 128 + number
+
+    def __enter__(self) -> "StopOnSignal":
+        self._outer, _State.stops = _State.stops, self
+        self._handlers = {number: signal.signal(number, _handle) for number in SIGNALS}
+        return self
+
+    def __exit__(self, *_) -> None:
+        _State.stops = self._outer
+        for number, handler in self._handlers.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)  # None: it was not set from Python
+
+
+@contextlib.contextmanager
+def blocked() -> Iterator[None]:
+    """Processes started inside do not hear the signals, which a terminal sends to all; their parent ends them."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def end_with_parent() -> None:
+    """Called in a process that was started inside `blocked`: it ends when its parent does, even by a kill -9. Linux."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
