@@ -1,11 +1,13 @@
 """The real loop on real records: resume bit for bit, what a run starts from, what is refused, a finished run."""
 
+import itertools
 import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -14,7 +16,7 @@ import pytest
 from dima_jax import checkpoints, events, optimizer, sharding, train_loop
 from dima_jax.errors import UserError
 from dima_jax.sharded_model import ShardedModel
-from dima_jax.train_step import init_train_state, make_train_step
+from dima_jax.train_step import TrainState, init_train_state, make_train_step
 from tests import tiny_root
 from tests.mini import mini_config
 
@@ -120,6 +122,35 @@ def test_a_stopped_process_resumes_bit_for_bit(config, straight, tmp_path, how):
     assert again.returncode == 0, again.stderr[-3000:]
     for item in ("student", "trainable"):
         assert_identical(stored(tmp_path / "run", 5)[item], stored(straight[0], 5)[item])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_the_step_that_runs(tmp_path, monkeypatch, capsys, number):
+    """The loop alone, on a step that computes nothing; what was logged beyond the last checkpoint is logged once."""
+    config, saved = mini_config(), []
+    config.train.update(epochs=1, save_every=100)
+
+    def stand_in(state, *_):
+        if state.step == 2 and not saved:
+            os.kill(os.getpid(), number)
+        return state.replace(step=state.step + 1), {"loss/total": np.float32(state.step)}
+
+    start = TrainState(np.int32(0), {}, None)
+    stand_ins = dict(start=lambda *_: (start, {}, 0), summary=lambda *_: "")
+    stand_ins |= dict(make_train_step=lambda *_: stand_in, save=lambda _, state, *__: saved.append(int(state.step)))
+    for name, value in stand_ins.items():
+        monkeypatch.setattr(train_loop, name, value)
+    monkeypatch.setattr(train_loop, "ShardedModel", lambda config: SimpleNamespace(mesh=None, config=config))
+    monkeypatch.setattr(train_loop.loader, "num_train_windows", lambda config: 10)
+    monkeypatch.setattr(train_loop.loader, "train_batches", lambda *_: itertools.repeat(None))
+    monkeypatch.setattr(train_loop.sharding, "place_batch", lambda *_: None)
+    with pytest.raises(SystemExit) as stopped:
+        train_loop.train(config, str(tmp_path))
+    assert stopped.value.code == 128 + number and saved == [3]
+    said = capsys.readouterr()
+    assert "saved step 3. The same command goes on from there" in said.out and "compiling" in said.err
+    assert int(train_loop.train(config, str(tmp_path)).step) == 5  # the stand-in starts anew: all steps once more
+    assert [step for step, _ in events.read(tmp_path)["loss/total"]] == [1, 2, 3, 4, 5]
 
 
 def test_training_leaves_the_llm_base_as_it_was(config, compiled_once):
