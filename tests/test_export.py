@@ -83,7 +83,7 @@ def farthest(plans: list[np.ndarray], others: list[np.ndarray]) -> float:
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"ego_status": "speed"}, {"ego_status": "none", "color_order": "bgr"}, {"command": False}],
+    [{}, {"ego_status": "speed"}, {"ego_status": "none", "color_order": "bgr"}],
     ids=str,
 )
 def test_the_program_plans_as_evaluate_does(folder, evaluated, changes):
