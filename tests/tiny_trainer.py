@@ -76,6 +76,7 @@ def replacements(seconds: float = 0.0) -> list[tuple]:
         (train_loop, "make_train_step", lambda model, optim: make_train_step(model, optim, seconds)),
         (train_loop.loader, "train_batches", train_batches),
         (train_loop.loader, "num_train_windows", lambda config: WINDOWS),
+        (train_loop.loss_curves, "draw", lambda workdir: None),
         (checkpoints, "student_shapes", lambda config: student),
     ]
 
