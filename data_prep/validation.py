@@ -8,7 +8,7 @@ import numpy as np
 from data_prep import jpeg, map_lines, qa
 from dima_jax import progress
 from dima_jax.constants import CAMERAS, MAP_CLASSES
-from dima_jax.data import frames, records
+from dima_jax.data import records
 from dima_jax.errors import UserError
 
 MAX_SPEED = 50.0  # meters per second
@@ -40,7 +40,7 @@ def _split_problems(reader: records.Records) -> Iterator[str]:
     for i in progress.each(range(len(reader)), len(reader), "frame", name=reader.split):
         where = f"{reader.scenes[i]}, sample {reader.samples[i]}"
         try:
-            frame = frames.decode(reader, i)
+            frame = reader.decode(i)
         except UserError as error:
             yield str(error)
             previous = None

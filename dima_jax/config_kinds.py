@@ -65,6 +65,11 @@ def several(kind: Kind, count: int | None = None) -> Kind:
     return Kind(allowed, holds)
 
 
+def optional(kind: Kind) -> Kind:
+    """Also None."""
+    return Kind(f"None, or {kind.allowed}", lambda x: x is None or kind.holds(x))
+
+
 def span(least: float, most: float = math.inf, *, is_open: bool = False) -> Kind:
     """(low, high) with low <= high, both between `least` (itself excluded if is_open) and `most`."""
     bounds = f"{least:g} {'<' if is_open else '<='} low <= high" + (f" <= {most:g}" if math.isfinite(most) else "")
@@ -130,6 +135,7 @@ KINDS: dict[str, Kind] = {
     **{f"teacher.llm.{key}": COUNT for key in ("layers", "width", "heads", "kv_heads", "ffn_width", "vocab")},
     "teacher.llm.rope_theta": POSITIVE,
     "teacher.llm.rms_eps": POSITIVE,
+    "teacher.llm.rope_scaling": optional(several(POSITIVE, 4)),
     "teacher.llm.tied": FLAG,
     "teacher.llm.dtype": one_of("bfloat16", "float32"),
     "teacher.llm.remat": FLAG,

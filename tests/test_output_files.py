@@ -14,7 +14,14 @@ from dima_jax.errors import UserError
 
 ROOT = Path(__file__).parents[1]
 WRITERS = (  # of what cannot be undefined: integers, texts, numbers that were computed finite
+    "dima_jax/checkpoint_items.py",
+    "dima_jax/checksums.py",
+    "dima_jax/config_changes.py",
     "dima_jax/interface.py",
+    "dima_jax/onnx_export.py",
+    "dima_jax/data/prompts.py",
+    "dima_jax/convert/gguf_tokenizer.py",
+    "dima_jax/convert/hf_tokenizer.py",
     "dima_jax/convert/gguf_llama.py",
     "dima_jax/convert/llm_folder.py",
     "data_prep/miniworld/nuscenes_tables.py",

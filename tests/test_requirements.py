@@ -36,6 +36,7 @@ COMMANDS = [
 DISTRIBUTIONS = {
     "absl": "absl-py",
     "cv2": "opencv-python-headless",
+    "google": "protobuf",
     "google_crc32c": "google-crc32c",
     "orbax": "orbax-checkpoint",
     "tensorflow_datasets": "tensorflow-datasets",

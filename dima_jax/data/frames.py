@@ -14,10 +14,7 @@ import numpy as np
 from dima_jax import config_check
 from dima_jax.constants import CAMERAS
 from dima_jax.data import features, transforms
-from dima_jax.data.records import REBUILD, Records
-from dima_jax.errors import UserError
-
-LONGEST_DETAIL = 300  # characters of an error that is not ours
+from dima_jax.data.records import Records
 
 
 class KeyFrame(NamedTuple):
@@ -77,7 +74,7 @@ class Frames:
         return frame
 
     def _load(self, i: int) -> KeyFrame:
-        record = decode(self.records, i)
+        record = self.records.decode(i)
         cameras = record["cameras"]
         where = f"{record['scene']['name']}, sample {record['sample_token']}"
         images = [
@@ -94,17 +91,6 @@ class Frames:
             record["ego2global"] @ record["lidar2ego"],
             self._derive(record) if self._derive else None,
         )
-
-
-def decode(records: Records, i: int) -> dict:
-    """Record i by `features.decode`. Raises UserError for one that is damaged or of another version."""
-    payload = records.read(i)
-    try:
-        return features.decode(payload)
-    except Exception as error:  # protobuf and tensorflow-datasets raise kinds of their own
-        where = f"{records.folder}: {records.scenes[i]}, sample {records.samples[i]}"
-        detail = " ".join(f"{type(error).__name__}: {error}".split())[:LONGEST_DETAIL]
-        raise UserError(f"{where} is no record of this version ({detail}); {REBUILD}") from None
 
 
 def _size(frame: KeyFrame) -> int:

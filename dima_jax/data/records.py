@@ -20,12 +20,14 @@ from typing import NamedTuple
 
 import google_crc32c
 
+from dima_jax.data import features
 from dima_jax.errors import UserError
 from dima_jax.output_files import json_text
 
 HEADER, FOOTER = 12, 4
 DATASET = "nuscenes"
 INFO = "dataset_info.json"
+LONGEST_DETAIL = 300  # characters of a library's message
 
 
 class Place(NamedTuple):
@@ -168,6 +170,16 @@ class Records:
             problem = "truncated" if len(payload) < place.bytes else "corrupt"
             raise UserError(f"{path}: {problem} record of {self.scenes[i]}, sample {self.samples[i]}; {REBUILD}")
         return payload
+
+    def decode(self, i: int) -> dict:
+        """Record i by `features.decode`. Raises UserError for one that is damaged or of another version."""
+        payload = self.read(i)
+        try:
+            return features.decode(payload)
+        except Exception as error:  # protobuf and tensorflow-datasets raise kinds of their own
+            where = f"{self.folder}: {self.scenes[i]}, sample {self.samples[i]}"
+            detail = " ".join(f"{type(error).__name__}: {error}".split())[:LONGEST_DETAIL]
+            raise UserError(f"{where} is no record of this version ({detail}); {REBUILD}") from None
 
     def _open(self, path: Path) -> int:
         with self._lock:

@@ -1,13 +1,10 @@
 """The memory of decoded frames: what has room stays, the least recently used goes."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 
-from dima_jax.data.frames import Frames, decode
+from dima_jax.data.frames import Frames
 from dima_jax.data.records import Records
-from dima_jax.errors import UserError
 
 IMAGES = 6 * 64 * 96 * 3  # bytes of a frame
 
@@ -51,11 +48,3 @@ def test_what_is_derived_is_kept_and_takes_room(make):
     frames[1]
     frames[0]
     assert len(calls) == 3
-
-
-@pytest.mark.parametrize("payload", [b"", b"no protobuf", bytes(100)])
-def test_a_record_of_another_kind_is_named(payload):
-    records = SimpleNamespace(read=lambda i: payload, folder="records", scenes=["scene-0061"], samples=["smp_0008"])
-    with pytest.raises(UserError, match=r"records: scene-0061, sample smp_0008 is no record of this version") as raised:
-        decode(records, 0)
-    assert len(str(raised.value).splitlines()) == 1

@@ -145,3 +145,13 @@ def test_damaged_files_are_refused_or_read_as_they_were(copy, part):
         return rows == [(found.scenes[i], found.frames[i], found.samples[i], found.read(i)) for i in range(len(found))]
 
     assert damage.survey(path.read_bytes(), read, 150, seed=3)["refused"] > 100
+
+
+@pytest.mark.parametrize("payload", [b"", b"no protobuf", bytes(100)])
+def test_a_record_of_another_kind_is_named(payload):
+    reader = Records.__new__(Records)
+    reader.folder, reader.scenes, reader.samples = "records", ["scene-0061"], ["smp_0008"]
+    reader.read = lambda i: payload
+    with pytest.raises(UserError, match=r"records: scene-0061, sample smp_0008 is no record of this version") as raised:
+        reader.decode(0)
+    assert len(str(raised.value).splitlines()) == 1
