@@ -149,7 +149,7 @@ def test_damaged_files_are_refused_or_read_as_they_were(copy, part):
 
 @pytest.mark.parametrize("payload", [b"", b"no protobuf", bytes(100)])
 def test_a_record_of_another_kind_is_named(payload):
-    reader = Records.__new__(Records)
+    reader = records.Records.__new__(records.Records)
     reader.folder, reader.scenes, reader.samples = "records", ["scene-0061"], ["smp_0008"]
     reader.read = lambda i: payload
     with pytest.raises(UserError, match=r"records: scene-0061, sample smp_0008 is no record of this version") as raised:
