@@ -135,8 +135,8 @@ def reason(error: Exception) -> str:
 
 
 def quiet_orbax() -> None:
-    """Orbax logs a traceback in every thread that an error passes, and Python one of each read that ends after Orbax
-    gave up; the error is raised as well, and becomes our one line.
+    """Orbax logs a traceback in every thread that an error passes, and warns of what we name ourselves; Python shows one of
+    each read that ends after Orbax gave up. The error is raised as well, and becomes our one line.
     """
     absl_logging.get_absl_logger().addFilter(_is_not_of_orbax)
     if not getattr(sys.unraisablehook, "is_quiet", False):
@@ -153,7 +153,7 @@ def _without_late_reads(shown: Callable) -> Callable:
 
 
 def _is_not_of_orbax(record: logging.LogRecord) -> bool:
-    return record.levelno < logging.ERROR or "orbax" not in record.pathname
+    return "orbax" not in record.pathname
 
 
 def _free(folder: Path) -> str:
