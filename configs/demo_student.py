@@ -10,6 +10,7 @@ from dima_jax.configs import miniworld
 
 def get_config():
     config = miniworld.get_config()
+    config.data.history = 2  # of one frame alone the speed is misread once the BEV comes from a whole drive
     config.init.can_bus_frames = 512
     config.loss.plan_imitation = 10.0
     config.optim.learning_rate = 3e-3

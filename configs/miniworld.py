@@ -5,9 +5,11 @@
     python -m dima_jax.train --config=configs/miniworld_perception.py --workdir=runs/miniworld_perception
     python -m dima_jax.train --config=configs/miniworld.py --workdir=runs/miniworld
     python -m dima_jax.train --config=configs/miniworld_planning.py --workdir=runs/miniworld_planning
+    python -m dima_jax.train --config=configs/miniworld_history.py --workdir=runs/miniworld_history
 
 Hardware: 2 CPU cores. Perception first (`miniworld_perception.py`), then everything, which is this config, then planning
-above all (`miniworld_planning.py`). Ingredients and results: docs/recipe.md.
+above all (`miniworld_planning.py`), at last with a longer history (`miniworld_history.py`). Ingredients and results:
+docs/recipe.md.
 """
 
 from dima_jax.configs import base

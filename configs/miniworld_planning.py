@@ -1,4 +1,4 @@
-"""The last stage of the mini world's student, after `miniworld.py`: planning counts most, the image encoder rests.
+"""The third stage of the mini world's student, after `miniworld.py`: planning counts most, the image encoder rests.
 
     python -m dima_jax.train --config=configs/miniworld_planning.py --workdir=runs/miniworld_planning
 

@@ -130,7 +130,7 @@ def small_config(records: Path | str):
     from dima_jax.configs import demo
 
     config = demo.get_config()
-    config.data.path = str(records)
+    config.data.update(path=str(records), history=1)
     config.data.update(image_scale=1.0, valid_shape=IMAGE_SHAPE, image_shape=(64, 96), batch_size=4)
     config.mesh.data = 1
     return config
