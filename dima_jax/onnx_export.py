@@ -32,6 +32,10 @@ def export_student(student: JaxStudent, out: str | Path, batch_size: int = 1) ->
     out = Path(out)
     if out.is_dir():
         raise UserError(f"{out} is a folder; name the file to write, e.g. --out={out / 'student.onnx'}")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{out}: {error.strerror}; give another --out") from error
     logging.getLogger("onnx_ir").setLevel(logging.ERROR)  # its notes about types it leaves open in loops
     module, specs = student.module, jax_student.input_specs(student.config, batch_size)
 
@@ -61,7 +65,6 @@ def export_student(student: JaxStudent, out: str | Path, batch_size: int = 1) ->
     onnx.checker.check_model(model, full_check=True)
     partial = out.with_name(f"{out.name}.partial")
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
         partial.write_bytes(model.SerializeToString())
         return partial.replace(out)
     except OSError as error:
