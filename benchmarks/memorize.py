@@ -11,7 +11,7 @@ augmentation, since each frame is to be seen as it is. Prints JSON: the curve of
 from absl import flags
 
 from benchmarks import measure
-from dima_jax import cli, loss_curves
+from dima_jax import cli
 
 CONFIG = cli.define_config("configs/demo_student.py")
 WORKDIR = flags.DEFINE_string("workdir", "runs/memorize", "Folder of the run.")
@@ -44,6 +44,8 @@ def main() -> None:
 
 def curve(folder: str) -> dict[str, list[float]]:
     """{loss term: POINTS means of its logged values, in order}."""
+    from dima_jax import loss_curves
+
     return {
         term: loss_curves.thinned(values, POINTS).tolist() for term, (_, values) in loss_curves.read(folder).items()
     }

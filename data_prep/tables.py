@@ -1,7 +1,7 @@
 """The tables of a nuScenes root, each row checked before the devkit indexes them.
 
 The devkit believes its tables: a file that was cut, a field that is missing or a token that leads nowhere would end in an
-exception that names neither file nor row. Schema: nuScenes devkit, `docs/schema_nuscenes.md`.
+exception that names neither file nor row. Schema: the nuScenes devkit's documentation, "schema_nuscenes".
 """
 
 import json

@@ -54,15 +54,17 @@ def drive(
                 each.reset()
         given = Frame.from_batch(frame.frame)
         plan = policy.step(given)
-        plans = {"student": plan.waypoints_all[frame.command]}
+        plans = {"student": plan.waypoints}
         if blank_images:
             black = blank.step(given._replace(images=np.zeros_like(given.images)))
-            plans["student, blank images"] = black.waypoints_all[frame.command]
+            plans["student, blank images"] = black.waypoints
         if others is not None:
             elsewhere = other.step(given._replace(images=drives.frames[others[frame.index]].images))
-            plans["student, another scene's images"] = elsewhere.waypoints_all[frame.command]
+            plans["student, another scene's images"] = elsewhere.waypoints
         if dual is not None:
-            plans |= {name: path_of(offsets, frame.command) for name, offsets in dual(policy.student_output).items()}
+            plans |= {
+                name: path_of(offsets, given.command.argmax()) for name, offsets in dual(policy.student_output).items()
+            }
         recorded_path = np.cumsum(frame.ego.future_offsets[0], axis=0)
         plans |= controls.control_plans(frame, previous, recorded_path)
         if blind is not None:

@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from multiprocessing import resource_tracker
 
 SIGNALS = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
 AGAIN_SECONDS = 0.5  # a second signal counts from here on: `timeout` and others send one twice at once
@@ -116,6 +117,7 @@ class StopOnSignal:
 @contextlib.contextmanager
 def blocked() -> Iterator[None]:
     """Processes started inside do not hear the signals, which a terminal sends to all; their parent ends them."""
+    resource_tracker.ensure_running()  # when it starts, which the first process makes it do, it unblocks both signals
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
         yield

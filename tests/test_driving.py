@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from dima_jax import controls, driving
+from dima_jax.constants import COMMANDS
 from dima_jax.data import sequences
 from dima_jax.errors import UserError
 from dima_jax.policy import Frame, Policy
@@ -28,15 +29,25 @@ def test_each_student_has_a_previous_bev_of_its_own(joint_run, policy, monkeypat
             elsewhere.reset()
         given = Frame.from_batch(one.frame.frame)
         plan = by_hand.step(given)
-        np.testing.assert_array_equal(one.plans["student"], plan.waypoints_all[one.frame.command])
+        np.testing.assert_array_equal(one.plans["student"], plan.waypoints)
         np.testing.assert_array_equal(one.predicted[0].boxes, plan.agents.boxes)
         assert np.abs(one.plans["student, blank images"] - one.plans["student"]).max() > 0
         plan = elsewhere.step(given._replace(images=drives[others[i]].frame.images[0]))
-        np.testing.assert_array_equal(
-            one.plans["student, another scene's images"], plan.waypoints_all[one.frame.command]
-        )
+        np.testing.assert_array_equal(one.plans["student, another scene's images"], plan.waypoints)
 
 
 def test_a_single_scene_has_no_other(joint_run, policy):
     with pytest.raises(UserError, match="--other_images needs at least 2"):
         next(driving.drive(policy, joint_run.config, "val", other_images=True))
+
+
+def test_a_student_without_commands_is_scored_by_what_it_plans(joint_run, policy):
+    """It was trained to go straight; the recorded command's plan is nothing that it learned."""
+    config = joint_run.config.copy_and_resolve_references()
+    config.data.command = False
+    driven = list(driving.drive(policy, config, "val"))
+    by_hand = Policy(policy.student)
+    for one in driven:
+        plan = by_hand.step(Frame.from_batch(one.frame.frame))
+        np.testing.assert_array_equal(one.plans["student"], plan.waypoints_all[COMMANDS.index("straight")])
+    assert {one.frame.command for one in driven} != {COMMANDS.index("straight")}

@@ -136,8 +136,10 @@ def test_a_signal_saves_the_step_that_runs(tmp_path, monkeypatch, capsys, number
         return state.replace(step=state.step + 1), {"loss/total": np.float32(state.step)}
 
     start = TrainState(np.int32(0), {}, None)
-    stand_ins = dict(start=lambda *_: (start, {}, 0), summary=lambda *_: "")
-    stand_ins |= dict(make_train_step=lambda *_: stand_in, save=lambda _, state, *__: saved.append(int(state.step)))
+    stand_ins = dict(start=lambda *_: (start, {}, {}), summary=lambda *_: "")
+    stand_ins |= dict(
+        make_train_step=lambda *_: stand_in, save=lambda _, state, *__, **___: saved.append(int(state.step))
+    )
     for name, value in stand_ins.items():
         monkeypatch.setattr(train_loop, name, value)
     monkeypatch.setattr(train_loop, "ShardedModel", lambda config: SimpleNamespace(mesh=None, config=config))

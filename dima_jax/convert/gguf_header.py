@@ -3,7 +3,7 @@
 A header is a magic word, a version, two counts, then the fields (name, type, value) and the tensors (name, dimensions,
 type, offset). Here each count is held against the size of the file, so a damaged one costs no time and no memory, and
 the tensors must follow each other as llama.cpp wants them: each where the one before ends, the last at the file's end.
-Source: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
+Source: https://github.com/ggml-org/ggml, "GGUF" in its documentation
 """
 
 import math

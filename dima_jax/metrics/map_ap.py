@@ -137,7 +137,9 @@ def _polygon(line: shapely.LineString) -> shapely.Geometry:
         return _polygons(line, "bevel")
 
 
-def _polygons(lines, join_style: str):
+def _polygons(
+    lines: Shaped[np.ndarray, " n"] | shapely.LineString, join_style: str
+) -> Shaped[np.ndarray, " n"] | shapely.Geometry:
     with np.errstate(divide="ignore", invalid="ignore"):
         return shapely.buffer(lines, BUFFER, cap_style="flat", join_style=join_style)
 

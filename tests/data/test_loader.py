@@ -80,7 +80,7 @@ def test_controls_hide_status_and_command(config):
 def test_unknown_ego_status_names_the_words(config, value):
     with config.ignore_type():
         config.data.ego_status = value
-    with pytest.raises(UserError, match=r"data.ego_status=.*: set it to one of 'full', 'speed', 'none'"):
+    with pytest.raises(UserError, match=r'data.ego_status=.*: must be "full" or "speed" or "none"'):
         loader.TrainWindows(config).sample(0)
 
 
