@@ -62,9 +62,8 @@ def drive(
             elsewhere = other.step(given._replace(images=drives.frames[others[frame.index]].images))
             plans["student, another scene's images"] = elsewhere.waypoints
         if dual is not None:
-            plans |= {
-                name: path_of(offsets, given.command.argmax()) for name, offsets in dual(policy.student_output).items()
-            }
+            command = int(frame.frame.command[0].argmax())
+            plans |= {name: path_of(offsets, command) for name, offsets in dual(policy.student_output).items()}
         recorded_path = np.cumsum(frame.ego.future_offsets[0], axis=0)
         plans |= controls.control_plans(frame, previous, recorded_path)
         if blind is not None:

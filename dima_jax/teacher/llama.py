@@ -226,7 +226,7 @@ def rope_frequencies(head_width: int, theta: float, scaling: Sequence[float] | N
     return (1 - kept) * frequency / factor + kept * frequency
 
 
-def is_rope_scaling(value: Sequence[float]) -> bool:
+def is_rope_scaling(value: Sequence) -> bool:
     """Whether these are the four numbers of `rope_frequencies`."""
     if len(value) != 4 or not all(isinstance(x, int | float) and math.isfinite(x) for x in value):
         return False

@@ -71,6 +71,7 @@ def hand_made_scene(config, seed=0) -> StudentOutput:
 @pytest.fixture(scope="session")
 def tiny_config():
     config = demo.get_config()
+    config.data.history = 1
     config.student.width = 32
     config.student.bev_shape = (16, 8)
     config.student.num_agents = 12
