@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from dima_jax import config_check
+from dima_jax import config_check, run_folder
 from dima_jax.data.records import Records
 from dima_jax.errors import UserError
 
@@ -17,9 +17,7 @@ from dima_jax.errors import UserError
 def chosen_run(checkpoint: str | None) -> Path:
     """The folder that --checkpoint names, by default the last run's. UserError if there is none."""
     if not checkpoint:
-        from dima_jax import checkpoints
-
-        return checkpoints.latest_run()
+        return run_folder.latest_run()
     if not Path(checkpoint).is_dir():
         raise UserError(f"--checkpoint={checkpoint}: no such folder; give a run's folder, such as runs/demo")
     return Path(checkpoint)
@@ -27,8 +25,7 @@ def chosen_run(checkpoint: str | None) -> Path:
 
 def saved_config(run: Path) -> ConfigDict | None:
     """The config of a step's folder or of a run's latest step; None where that cannot be read."""
-    folders = [path for path in (run / "checkpoints").glob("*") if path.name.isdigit()]
-    folder = max(folders, key=lambda path: int(path.name), default=run)
+    folder = run if (run / "meta").is_dir() else next(iter(run_folder.steps(run)), run)
     try:
         return ConfigDict(json.loads((folder / "meta" / "metadata").read_text())["config"])
     except (OSError, ValueError, KeyError, TypeError):

@@ -6,9 +6,8 @@ from pathlib import Path
 
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 
+from dima_jax.data.records import FOOTER, HEADER
 from dima_jax.event_file import EventFile
-
-HEADER, FOOTER = 12, 4  # bytes around an event: its length with a CRC, and a CRC
 
 
 def open_writer(workdir: str | Path, step: int) -> EventFile:

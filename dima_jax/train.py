@@ -20,9 +20,9 @@ def main() -> None:
     if CONFIG.value is None:
         raise UserError("--config is missing; e.g. --config=configs/demo.py (runs on a laptop) or configs/base.py")
     workdir = WORKDIR.value or f"runs/{Path(flags.FLAGS['config'].config_filename).stem}"
-    from dima_jax import config_check
+    from dima_jax import config_check, run_folder
 
-    is_fresh = not any(path.name.isdigit() for path in (Path(workdir) / "checkpoints").glob("*"))
+    is_fresh = not run_folder.steps(run_folder.checkpoint_folder(workdir))
     config_check.check_folders(CONFIG.value, *config_check.training_folders(CONFIG.value, is_fresh))
     cli.log_to(workdir, "train")
     cli.prepare_jax(CONFIG.value.mesh)
