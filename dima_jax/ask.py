@@ -25,10 +25,12 @@ def main(question: str | None) -> None:
     if OUT.value is None and (question is None or SAMPLE.value is None):
         raise UserError("give --sample=TOKEN and a question in quotes, or --out=FILE for all questions of --split")
 
-    from dima_jax import early_checks
+    from dima_jax import early_checks, run_folder
 
     run = early_checks.chosen_run(CHECKPOINT.value)
-    early_checks.check_run(run, CONFIG.value, READS, SPLIT.value, None if OUT.value else SAMPLE.value)
+    early_checks.check_run(
+        run_folder.step_folder(run, STEP.value), CONFIG.value, READS, SPLIT.value, None if OUT.value else SAMPLE.value
+    )
 
     from dima_jax import answers, checkpoints
     from dima_jax.data import sequences

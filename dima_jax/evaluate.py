@@ -22,10 +22,10 @@ READS = ("seed", "student", "data")  # of the config
 
 
 def main() -> None:
-    from dima_jax import early_checks
+    from dima_jax import early_checks, run_folder
 
     run = early_checks.chosen_run(CHECKPOINT.value)
-    early_checks.check_run(run, CONFIG.value, READS, SPLIT.value)
+    early_checks.check_run(run_folder.step_folder(run, STEP.value), CONFIG.value, READS, SPLIT.value)
 
     from dima_jax import checkpoints, evaluation, report
     from dima_jax.policy import Policy

@@ -74,9 +74,15 @@ def test_a_folder_that_is_absent_is_refused(tmp_path):
         ("ask", ("--sample=absent", "What now?"), "--sample=absent"),
         ("ask", ("--split=test", "--out=answers.json"), "no split 'test'"),
         ("evaluate", ("--split=test",), "no split 'test'"),
+        ("evaluate", ("--step=7",), "run has no step 7; it has 1, 10"),
+        ("evaluate", ("--step=1",), "data.color_order='gbr'"),
+        ("ask", ("--step=1", "--out=answers.json"), "data.color_order='gbr'"),
     ],
 )
 def test_a_command_refuses_before_jax(module, flags, message, run):
+    """Step 1, not the latest, has a config that is damaged."""
+    file = run / "checkpoints" / "1" / "meta" / "metadata"
+    file.write_text(file.read_text().replace('"rgb"', '"gbr"'))
     code = (
         "import runpy, sys\n"
         f"sys.argv = [{module!r}, '--checkpoint={run}', *{flags!r}]\n"
