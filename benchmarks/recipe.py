@@ -35,7 +35,7 @@ WITHOUT = {  # variant: config lines
     "no_image_heads": {"auxiliary.image": False},
     "no_bev_heads": {"auxiliary.bev": False},
     "no_groups": {"auxiliary.agent_groups": 0},
-    "history_at_random": {"data.drop_history": True},
+    "history_at_random": {"data.random_start": False},
     "no_flip": {"data.flip": 0.0},
     "no_color": {"data.color": 0.0},
 }

@@ -158,7 +158,7 @@ def data() -> ConfigDict:
             train_split="train",
             val_split="val",
             history=3,  # frames before the current one (VAD-Base: queue of 4)
-            drop_history=True,  # VAD's in training: one of history + 1 frames is left out; False: as in evaluation
+            random_start=False,  # True: a drive that began 0..history frames ago; False: VAD's, one of history + 1 left out
             future=2,  # frames after it, for D9
             image_scale=0.8,  # of the recorded image
             image_shape=(736, 1280),  # rows, columns after scaling and padding to a multiple of 32

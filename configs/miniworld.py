@@ -22,7 +22,7 @@ def get_config():
 
     config.data.path = "data/miniworld/records"
     config.data.history = 1
-    config.data.drop_history = False  # the frame before, as evaluation always has it
+    config.data.random_start = True  # as evaluation has it
     config.data.future = 0
     config.data.image_scale = 0.4  # of 400x224
     config.data.image_shape = (96, 160)

@@ -160,7 +160,7 @@ KINDS: dict[str, Kind] = {
     "data.train_split": NAME,
     "data.val_split": NAME,
     "data.history": INDEX,
-    "data.drop_history": FLAG,
+    "data.random_start": FLAG,
     "data.future": INDEX,
     "data.image_scale": POSITIVE,
     "data.image_shape": SHAPE,

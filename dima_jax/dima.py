@@ -58,12 +58,13 @@ class DiMA(nnx.Module):
         size = len(batch.frame_mask)
         before, after = self._encode_other_frames(batch, history)
         no_bev = (self.student.empty_bev(size), jnp.zeros(size, bool))
-        (prev_bev, has_prev_bev), _ = self._scan_bev(before, no_bev)
+        (prev_bev, has_prev_bev), _ = self._scan_bev(before, no_bev, batch.frame_mask[:, :history])
         current = Frame(batch.images[:, history], batch.lidar2img[:, history], batch.can_bus[:, history], batch.command)
         student, auxiliary = self._predict(current, prev_bev, has_prev_bev, is_training, student_key)
         if self.teacher is None:
             return DiMAOutput(student, None, None, auxiliary)
-        _, future_bevs = self._scan_bev(after, (student.tokens.bev, jnp.ones(size, bool)))
+        now = (student.tokens.bev, jnp.ones(size, bool))
+        _, future_bevs = self._scan_bev(after, now, batch.frame_mask[:, history + 1 :])
         teacher = self.teacher(
             student.tokens,
             student,
@@ -111,21 +112,23 @@ class DiMA(nnx.Module):
         before, after = (jax.tree.map(lambda x, part=part: x[part], steps) for part in np.s_[:history, history:])
         return before if history else None, after if last > history + 1 else None
 
-    def _scan_bev(self, steps, start: tuple[Float[Array, "B YX D"], Bool[Array, " B"]]):
+    def _scan_bev(self, steps, start: tuple[Float[Array, "B YX D"], Bool[Array, " B"]], mask: Bool[Array, "B t"]):
         """Encodes frames one after the other, each with the BEV of the one before, without gradient.
 
         steps: as `_encode_other_frames` returns them. start: (BEV before the first frame, True where there is one).
-        Returns ((last BEV, True where there is one), BEVs of all frames [T, B, YX, D]); (start, None) without frames.
+        mask: False where the window has no such frame; the one after it is encoded without a previous BEV. Returns ((last
+        BEV, True where there is one), BEVs of all frames [t, B, YX, D]); (start, None) without frames.
         """
         if steps is None:
             return start, None
 
         def encode(state, step):
-            bev = self.student.encode_features(*step, *state)
-            return (bev, jnp.ones_like(state[1])), bev
+            frame, known = step
+            bev = self.student.encode_features(*frame, *state)
+            return (bev, known), bev
 
         steps, start = lax.stop_gradient((steps, start))
-        return lax.stop_gradient(lax.scan(encode, start, steps))
+        return lax.stop_gradient(lax.scan(encode, start, (steps, mask.T)))
 
 
 def build(config: ConfigDict, seed: int, *, init_llm: bool = True) -> DiMA:

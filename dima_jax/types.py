@@ -105,7 +105,8 @@ class Batch:
     """B windows of T = history + 1 + future key frames; the current frame is index `history` (config.data).
 
     images/lidar2img/can_bus: as in `Frame`, with a frame axis. can_bus deltas are those of the window (first frame zero).
-    frame_mask: False where the scene has no such frame (a history gap repeats the next frame; a future gap is blank).
+    frame_mask: False where the window has no such frame (`windows.window`): before the current one, the memory of the BEV
+        begins later; after it, images are blank.
     frame_to_current: LiDAR frame of frame t -> LiDAR frame of the current frame.
     index: position of the window's current frame in the split (for logs and resume tests).
     """

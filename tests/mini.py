@@ -30,7 +30,7 @@ def mini_config(records="absent"):
     config.teacher.lora.rank = 2
     config.teacher.adapter.update(layers=1, heads=2, bev_grid=(4, 2), agent_queries=4, map_queries=4, ego_queries=2)
     config.data.update(max_agents=12, max_map=8, max_text=128, batch_size=2, workers=1)
-    config.data.update(ego_status="full", drop_history=True, color=0.0)
+    config.data.update(ego_status="full", random_start=False, color=0.0)
     config.init.update(norm_frames=0, can_bus_frames=0, embed_scale=1.0)
     config.optim.update(learning_rate=1e-3, warmup_steps=2)
     config.optim.groups = (("teacher/llm/.*", 0.0), *config.optim.groups)

@@ -1,9 +1,12 @@
 """The whole model by its weights: what stages 1 and 2 hold, and what the teacher adds. What learns: test_train_step.py."""
 
+import jax
+import numpy as np
 import pytest
 from flax import nnx
 
 from dima_jax import dima, weights
+from dima_jax.data import fake_batch
 from tests.mini import mini_config
 
 
@@ -29,3 +32,24 @@ def test_the_weights_by_path_make_the_model_again(built):
     again = weights.bind(graph, params)
     assert (again.teacher is None) == (model.teacher is None)
     assert weights.split(again)[1].keys() == params.keys()
+
+
+def test_frames_that_the_window_does_not_have_are_passed_over():
+    """A window whose drive begins one frame before the current one: as if it were the only one before."""
+    config = mini_config()
+    config.teacher.enabled = False
+    config.data.update(history=3, future=0, batch_size=1)
+    batch = fake_batch.example(config)
+    graph, params = weights.split(dima.build(config, 0))
+    model = weights.bind(graph, params)
+    bev = jax.jit(
+        lambda batch, history: (
+            model(batch, history=history, key=jax.random.key(0), is_training=False).student.tokens.bev
+        ),
+        static_argnums=1,
+    )
+    late = batch.replace(frame_mask=np.array([[False, False, True, True]]))
+    per_frame = ("images", "lidar2img", "can_bus", "frame_mask", "frame_to_current")
+    short = batch.replace(**{name: getattr(late, name)[:, 2:] for name in per_frame})
+    np.testing.assert_allclose(bev(late, 3), bev(short, 1), atol=1e-5)
+    assert np.abs(bev(late, 3) - bev(batch, 3)).max() > 1e-3

@@ -103,7 +103,7 @@ class TrainWindows:
         rng = np.random.default_rng((self.seed, position))
         data = self.config
         frame_index, scene_length = self.records.frames[record], self.records.lengths[record]
-        window = windows.window(record, frame_index, scene_length, data.history, data.future, rng, data.drop_history)
+        window = windows.window(record, frame_index, scene_length, data.history, data.future, rng, data.random_start)
         frames = [self.frames[int(i)] for i in window.records]
         current = frames[data.history]
         known = current.derived

@@ -1,8 +1,8 @@
 """Which key frames make a training sample, and what changes when they stand in a row (docs/vad.md#windows).
 
 A window is history + 1 + future key frames of one scene. The history is VAD's (of the history + 1 frames before the
-current one, one is left out by chance) or the one that evaluation has: the frames directly before. A frame before the
-start of the scene is replaced by the next later one of the window; a frame after its end is absent.
+current one, one is left out by chance, and the next later frame replaces one before the start of the scene) or the one
+of a drive that began 0 to `history` frames ago, as evaluation has it. A frame after the end of the scene is absent.
 """
 
 from typing import NamedTuple
@@ -11,31 +11,35 @@ import numpy as np
 
 
 class Window(NamedTuple):
-    """records [T] int: record number of each frame; mask [T] bool: False where the scene has no such frame."""
+    """records [T] int: record number of each frame; mask [T] bool: False where the window has no such frame."""
 
     records: np.ndarray
     mask: np.ndarray
 
 
 def window(
-    record: int, frame_index: int, scene_length: int, history: int, future: int, rng, drop_history: bool
+    record: int, frame_index: int, scene_length: int, history: int, future: int, rng, random_start: bool
 ) -> Window:
     """The window around the current frame `record`, which is number `frame_index` of its scene.
 
-    The records of a scene are consecutive. A gap in the history repeats the next frame, a gap in the future the current
-    one (to be blanked); both are False in the mask. rng: numpy Generator. drop_history: leave one of the history + 1
-    frames out, else the earliest; rng draws either way, so that the rest of a window does not depend on it.
+    The records of a scene are consecutive. rng: numpy Generator; it draws once either way, so that the rest of a window
+    does not depend on random_start. random_start False: VAD's history, a gap at the start of the scene repeats the next
+    frame, which counts. True: the drive begins 0 to history frames before the current one, drawn evenly, or where the
+    scene does; the places before it hold its first frame and are False in the mask. A gap in the future holds the
+    current frame (to be blanked) and is False, too.
     """
-    candidates = np.arange(-history - 1, 0)
-    left_out = rng.integers(history + 1) if history else 0
-    past = np.delete(candidates, left_out if drop_history else 0)
-    steps = np.concatenate([past, np.arange(future + 1)])
-    mask = (frame_index + steps >= 0) & (frame_index + steps < scene_length)
-    following = 0
-    for t in range(history - 1, -1, -1):
-        following = steps[t] = steps[t] if mask[t] else following
-    steps[~mask & (np.arange(len(steps)) > history)] = 0
-    return Window(record + steps, mask)
+    drawn = int(rng.integers(history + 1)) if history else 0
+    if random_start:
+        past, first = np.arange(-history, 0), -min(drawn, frame_index)
+        known = past >= first
+    else:
+        past = np.delete(np.arange(-history - 1, 0), drawn)
+        first = min((step for step in past if frame_index + step >= 0), default=0)
+        known = np.ones(history, bool)
+    ahead = np.arange(future + 1)
+    inside = frame_index + ahead < scene_length
+    steps = np.concatenate([np.maximum(past, first), np.where(inside, ahead, 0)])
+    return Window(record + steps, np.concatenate([known, inside]))
 
 
 def can_bus_deltas(can_bus: np.ndarray) -> np.ndarray:

@@ -61,8 +61,8 @@ def test_window_is_relative_to_its_current_frame(config):
         assert not batch.can_bus[:, 0, [0, 1, 2, 17]].any()
 
 
-def test_history_of_evaluation_is_the_frame_before(config):
-    config.data.drop_history = False
+def test_history_from_a_random_start_is_the_frame_before_or_none(config):
+    config.data.random_start = True
     order = loader.TrainWindows(config)
     for sample in map(order.sample, range(8)):
         way = -sample.ego.history_offsets[1] if sample.frame_mask[0] else (0, 0)
