@@ -17,10 +17,10 @@ import pytest
 
 from data_prep import builder, qa, shards
 from data_prep.key_frames import matrix
+from dima_jax.categories import CLASS_OF_CATEGORY
 from dima_jax.constants import CAMERAS, COMMANDS
 from dima_jax.data import records
 from dima_jax.data.features import NUM_FUTURE
-from dima_jax.data.targets import CLASS_OF_CATEGORY
 
 IMAGE_SHAPE = (900, 1600)
 CATEGORY_OF_CLASS = {agent_class: category for category, agent_class in CLASS_OF_CATEGORY.items()}

@@ -8,8 +8,8 @@ import math
 
 import numpy as np
 
+from dima_jax.categories import CLASS_OF_CATEGORY
 from dima_jax.data.prompts import Tokens, tokenize
-from dima_jax.data.targets import CLASS_OF_CATEGORY
 
 NEAR = 30.0  # meters: agents further away are not asked about
 SLOW, FAST = 0.5, 6.0  # meters per second: below, something stands; above, it is fast

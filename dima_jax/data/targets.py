@@ -7,65 +7,12 @@ Padding that is too short for a frame keeps what is nearest to the ego and says 
 import numpy as np
 
 from dima_jax import geometry
+from dima_jax.categories import CLASS_OF_CATEGORY, LIDARSEG_CATEGORIES
 from dima_jax.constants import AGENT_CLASSES
 from dima_jax.data.fake_batch import NUM_ORDERS
 from dima_jax.types import AgentTargets, EgoTargets, MapTargets
 
-# Quirk Q2: the planning metric knows road users by their index in the 32-row category table of nuScenes-lidarseg. The
-# 23-row table of plain nuScenes has another order, so the index always comes from the name.
-LIDARSEG_CATEGORIES = (
-    "noise",
-    "animal",
-    "human.pedestrian.adult",
-    "human.pedestrian.child",
-    "human.pedestrian.construction_worker",
-    "human.pedestrian.personal_mobility",
-    "human.pedestrian.police_officer",
-    "human.pedestrian.stroller",
-    "human.pedestrian.wheelchair",
-    "movable_object.barrier",
-    "movable_object.debris",
-    "movable_object.pushable_pullable",
-    "movable_object.trafficcone",
-    "static_object.bicycle_rack",
-    "vehicle.bicycle",
-    "vehicle.bus.bendy",
-    "vehicle.bus.rigid",
-    "vehicle.car",
-    "vehicle.construction",
-    "vehicle.emergency.ambulance",
-    "vehicle.emergency.police",
-    "vehicle.motorcycle",
-    "vehicle.trailer",
-    "vehicle.truck",
-    "flat.driveable_surface",
-    "flat.other",
-    "flat.sidewalk",
-    "flat.terrain",
-    "static.manmade",
-    "static.other",
-    "static.vegetation",
-    "vehicle.ego",
-)
 _CATEGORY_INDEX = {name: i for i, name in enumerate(LIDARSEG_CATEGORIES)}
-
-# nuScenes category to detection class; every other category is no agent.
-CLASS_OF_CATEGORY = {
-    "movable_object.barrier": "barrier",
-    "vehicle.bicycle": "bicycle",
-    "vehicle.bus.bendy": "bus",
-    "vehicle.bus.rigid": "bus",
-    "vehicle.car": "car",
-    "vehicle.construction": "construction_vehicle",
-    "vehicle.motorcycle": "motorcycle",
-    "human.pedestrian.adult": "pedestrian",
-    "human.pedestrian.child": "pedestrian",
-    "human.pedestrian.construction_worker": "pedestrian",
-    "human.pedestrian.police_officer": "pedestrian",
-    "movable_object.trafficcone": "traffic_cone",
-    "vehicle.trailer": "trailer",
-    "vehicle.truck": "truck",
-}
 _LABEL = {name: AGENT_CLASSES.index(agent_class) for name, agent_class in CLASS_OF_CATEGORY.items()}
 
 

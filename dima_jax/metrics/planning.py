@@ -16,7 +16,6 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
 from dima_jax.constants import EGO_CENTER_AHEAD, EGO_LENGTH, EGO_WIDTH
-from dima_jax.types import AnyArray
 
 HUMAN_CATEGORIES = range(2, 9)  # quirk Q2: rows of the 32-entry lidarseg category table
 VEHICLE_CATEGORIES = range(14, 24)
@@ -45,8 +44,8 @@ class FrameScore(NamedTuple):
 
 
 def score_frame(
-    waypoints: Float[AnyArray, "F 2"],
-    recorded_waypoints: Float[AnyArray, "F 2"],
+    waypoints: Float[np.ndarray, "F 2"],
+    recorded_waypoints: Float[np.ndarray, "F 2"],
     occupied: Bool[np.ndarray, "F rows columns"],
     *,
     counted: bool | np.bool,

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from nuscenes.eval.detection.utils import category_to_detection_name
 
 from dima_jax.data import targets
 
@@ -24,15 +23,9 @@ def agents(centers, categories=None, lidar=1, radar=0):
     }
 
 
-def test_classes_are_the_devkits():
-    for name in targets.LIDARSEG_CATEGORIES:
-        assert targets.CLASS_OF_CATEGORY.get(name) == category_to_detection_name(name), name
-
-
 def test_q2_category_indices_are_those_the_planning_metric_means():
     names = ["human.pedestrian.adult", "human.pedestrian.wheelchair", "vehicle.bicycle", "vehicle.car", "vehicle.truck"]
     assert targets.category_indices(names).tolist() == [2, 8, 14, 17, 23]
-    assert len(targets.LIDARSEG_CATEGORIES) == 32
 
 
 def test_range_is_open_and_classes_filter():

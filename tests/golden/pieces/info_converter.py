@@ -7,6 +7,7 @@ import numpy as np
 from data_prep import ego
 from data_prep.key_frames import KeyFrames
 from data_prep.scenes import Root
+from dima_jax.categories import CLASS_OF_CATEGORY
 from dima_jax.data import targets, transforms, windows
 from tests.golden.check import Check, close
 
@@ -38,7 +39,7 @@ def check(folder):
 def _info(frame, golden):
     agents, trip = frame["agents"], frame["ego"]
     boxes = agents["boxes"]
-    names = [targets.CLASS_OF_CATEGORY.get(name, name) for name in agents["categories"]]
+    names = [CLASS_OF_CATEGORY.get(name, name) for name in agents["categories"]]
     same = (
         ("scene_token", frame["scene"]["token"]),
         ("map_location", frame["scene"]["location"]),
