@@ -33,6 +33,7 @@ SHAPE_CHECKED = tuple(
         "teacher",
         "losses",
         "metrics",
+        "scoring",
         "geometry",
         "predictions",
         "detections",

@@ -12,6 +12,17 @@ ROOT = Path(__file__).parents[1]
 FILES = sorted(path for package in ("dima_jax", "data_prep", "configs") for path in (ROOT / package).rglob("*.py"))
 ENTRY_POINTS = ("train", "evaluate", "export", "ask", "plan_run.__main__", "convert.__main__")
 WRITING = ("drivelm", "writer", "scene_recorder", "visibility", "can_bus", "map_expansion", "nuscenes_tables")
+# What loads JAX, TensorFlow or nuScenes' devkit: scores are made of files, without any of them.
+NOT_FOR_SCORES = (
+    "jax",
+    "flax",
+    "optax",
+    "tensorflow",
+    "tensorflow_datasets",
+    "nuscenes",
+    "data_prep",
+    *(f"dima_jax.{name}" for name in ("types", "data", "student", "teacher", "losses", "policy", "driving")),
+)
 HEAVY = ("nuscenes", "transformers", "jax2onnx", "onnx", "tensorflow", "gguf", "libsumo")
 
 
@@ -45,7 +56,8 @@ def importing(package: str, *forbidden: str) -> list[str]:
         ("dima_jax/student/", ("dima_jax.teacher", "dima_jax.losses", "dima_jax.data", "dima_jax.metrics")),
         ("dima_jax/teacher/", ("dima_jax.student",)),
         ("dima_jax/losses/", ("dima_jax.student", "dima_jax.teacher", "dima_jax.data")),
-        ("dima_jax/metrics/", ("dima_jax.student", "dima_jax.teacher", "dima_jax.data")),
+        ("dima_jax/metrics/", NOT_FOR_SCORES),
+        ("dima_jax/scoring/", NOT_FOR_SCORES),
         ("dima_jax/data/", ("dima_jax.student", "dima_jax.teacher", "dima_jax.losses", "tensorflow")),
         ("dima_jax/convert/", ("dima_jax.student", "dima_jax.teacher", "dima_jax.losses", "dima_jax.data")),
         ("data_prep/miniworld/", ("dima_jax.student", "dima_jax.teacher", "dima_jax.losses", "dima_jax.data", "jax")),
@@ -100,6 +112,19 @@ def test_heavy_packages_are_not_loaded_by_the_method():
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
     assert result.stdout.strip() == "[]"
+
+
+def test_scores_need_no_jax():
+    """Every module of the metrics and of scoring is imported; none brings JAX, whoever it imports."""
+    paths = [
+        path for path in FILES if str(path.relative_to(ROOT)).startswith(("dima_jax/metrics/", "dima_jax/scoring/"))
+    ]
+    modules = [".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for path in paths]
+    assert {"dima_jax.metrics.planning", "dima_jax.metrics.protocols.base", "dima_jax.scoring.truth"} <= set(modules)
+    code = f"import sys, {', '.join(modules)}; print(sorted({{m.split('.')[0] for m in sys.modules}}))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    loaded = set(ast.literal_eval(result.stdout))
+    assert "numpy" in loaded and not loaded & {name for name in NOT_FOR_SCORES if "." not in name}
 
 
 def test_no_file_is_too_long():

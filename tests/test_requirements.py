@@ -136,6 +136,17 @@ def test_an_extra_brings_what_its_commands_import(module, extra):
     assert needed <= declared
 
 
+def test_scoring_needs_no_more_than_its_extra():
+    declared = set(merged(PROJECT["dependencies"])) | set(merged(EXTRAS["score"]))
+    modules = [
+        ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for package in ("scoring", "metrics")
+        for path in (ROOT / "dima_jax" / package).rglob("*.py")
+    ]
+    needed = {canonicalize_name(DISTRIBUTIONS.get(name, name)) for module in modules for name in foreign(module)}
+    assert {"numpy", "shapely", "jaxtyping"} <= needed <= declared
+
+
 def test_pip_check_says_what_is_documented():
     result = subprocess.run([sys.executable, "-m", "pip", "check"], capture_output=True, text=True)
     complaints = set(result.stdout.strip().splitlines())

@@ -10,16 +10,16 @@ import jaxtyping
 import numpy as np
 import pytest
 
-from dima_jax import geometry, losses, metrics, student, teacher
+from dima_jax import geometry, losses, metrics, scoring, student, teacher
 from dima_jax.losses import focal
-from dima_jax.metrics import planning
+from dima_jax.metrics import planning, protocols
 
 ROOT = Path(__file__).parents[1] / "dima_jax"
 ANNOTATED = [
     ROOT / "geometry.py",
-    *sorted([*ROOT.glob("losses/*.py"), *ROOT.glob("metrics/*.py")]),
+    *sorted(path for package in ("losses", "metrics", "scoring") for path in ROOT.glob(f"{package}/**/*.py")),
 ]
-PACKAGES = (student, teacher, losses, metrics)
+PACKAGES = (student, teacher, losses, metrics, protocols, scoring)
 MODULES = [
     "dima_jax.geometry",
     "dima_jax.predictions",

@@ -27,33 +27,40 @@ class Foreign:
         self.name = "".join(c if c.isprintable() else "?" for c in name[:LONGEST_NAME])
 
 
-def load(data, start: int, known: Mapping[tuple[str, str], Any], persistent: Callable[[Any], Any]) -> tuple[Any, int]:
+def load(
+    data,
+    start: int,
+    known: Mapping[tuple[str, str], Any],
+    persistent: Callable[[Any], Any],
+    most_steps: int = MAX_STEPS,
+) -> tuple[Any, int]:
     """(the object of the pickle at byte `start` of `data`, the byte behind it).
 
     data: bytes or a mapped file. known: {(module, name): what stands for it}; the functions among them are called with
     the pickle's arguments. persistent: turns a persistent id into an object. An object's state is given to its method
-    `set_state` if it has one. Raises ValueError, LookupError, TypeError, struct.error for what is no such pickle.
+    `set_state` if it has one. most_steps: opcodes that it may take. Raises ValueError, LookupError, TypeError, struct.error for what is no such pickle.
     """
-    machine = _Machine(data, start, known, persistent)
+    machine = _Machine(data, start, known, persistent, most_steps)
     return machine.run(), machine.at
 
 
 class _Machine:
-    def __init__(self, data, start: int, known: Mapping, persistent: Callable):
+    def __init__(self, data, start: int, known: Mapping, persistent: Callable, most_steps: int):
         self.data, self.at, self.known, self.persistent = data, start, known, persistent
+        self.most_steps = most_steps
         self.stack: list = []
         self.marks: list[list] = []
         self.memo: dict[int, Any] = {}
 
     def run(self):
-        for _ in range(MAX_STEPS):
+        for _ in range(self.most_steps):
             opcode = self.take(1)
             if opcode == b".":
                 return self.stack.pop()
             if opcode not in ACTIONS:
                 raise ValueError(f"opcode {opcode!r} of a pickle that torch.save does not write")
             ACTIONS[opcode](self)
-        raise ValueError(f"more than {MAX_STEPS:,} steps to unpickle it")
+        raise ValueError(f"more than {self.most_steps:,} steps to unpickle it")
 
     def take(self, count: int) -> bytes:
         if not 0 <= count <= len(self.data) - self.at:

@@ -1,0 +1,118 @@
+"""Files of arrays that scoring reads and writes: npz without pickles, with a header of strict JSON and a content hash.
+
+The header is the 0-d array `header`; `format` and `version` in it say what the other arrays are. Equal arrays and equal
+headers give equal bytes: keys are sorted, and numpy writes no dates.
+"""
+
+import hashlib
+import io
+import json
+import lzma
+import os
+import struct
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Shaped
+
+from dima_jax.errors import UserError
+from dima_jax.output_files import json_text
+
+Arrays = dict[str, Shaped[np.ndarray, "..."]]
+HEADER = "header"
+# What zipfile and numpy raise for files that are not what they seem.
+DAMAGE = (
+    ValueError,
+    LookupError,
+    TypeError,
+    SyntaxError,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    MemoryError,
+    struct.error,
+    zlib.error,
+    lzma.LZMAError,
+    zipfile.BadZipFile,
+)
+
+
+def content_hash(arrays: Arrays) -> str:
+    """16 hexadecimal digits of the SHA-256 of every array: its key, dtype, shape and bytes, keys sorted."""
+    digest = hashlib.sha256()
+    for key in sorted(arrays):
+        digest.update(f"{key} {arrays[key].dtype.str} {arrays[key].shape}\n".encode())
+        digest.update(arrays[key].tobytes())
+    return digest.hexdigest()[:16]
+
+
+def write(path: str | Path, arrays: Arrays, header: dict) -> None:
+    """Writes the arrays with the header, which has `format` and `version`, and `content_hash` from here.
+
+    Folders are made; the file appears when it is whole, or stays what it was. UserError where it cannot be written.
+    """
+    path = Path(path)
+    header = header | {"content_hash": content_hash(arrays)}
+    whole = {HEADER: np.array(json_text(header, sort_keys=True))}
+    whole |= {key: np.asarray(arrays[key], order="C") for key in sorted(arrays)}
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with part.open("wb") as file:
+                np.savez_compressed(file, allow_pickle=False, **whole)
+            os.replace(part, path)
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}; give a file in a folder that can be written") from None
+
+
+def read(path: str | Path, file_format: str, version: int) -> tuple[Arrays, dict]:
+    """(arrays by key, header) of a file of this format, of this version or an earlier one.
+
+    Raises UserError for a file that cannot be read, is of another format or of a later version, or is damaged: a
+    checksum of the zip file or, where the header has one, the content hash does not fit.
+    """
+    arrays = _members(Path(path), file_format)
+    try:
+        header = json.loads(arrays.pop(HEADER).item())
+        found, number = header["format"], header["version"]
+    except DAMAGE:
+        raise UserError(f"{path} has no header that can be read; give a file of the format {file_format}") from None
+    if found != file_format or type(number) is not int:
+        raise UserError(f"{path} is of the format {found!r:.60}; give a file of the format {file_format}")
+    if number > version:
+        raise UserError(
+            f"{path} is of version {number} of the format {file_format}, this code reads up to {version}; "
+            "update dima_jax or make the file again"
+        )
+    if "content_hash" in header and header["content_hash"] != content_hash(arrays):
+        raise UserError(f"{path} is damaged: its arrays are not those that were written; make it again")
+    return arrays, header
+
+
+def _members(path: Path, file_format: str) -> Arrays:
+    """Every array of an npz file. Bytes are read whole, and so checked, before numpy looks at them."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            content = {name.removesuffix(".npy"): archive.read(name) for name in archive.namelist()}
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror or error}; give a file of the format {file_format}") from None
+    except DAMAGE as error:
+        raise UserError(f"{path} is no npz file or is damaged ({_line(error)}); make it again") from None
+    arrays = {}
+    for key, data in content.items():
+        try:
+            arrays[key] = np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
+        except DAMAGE as error:
+            raise UserError(
+                f"{path}: {key[:60]!r} is no array of numbers or texts ({_line(error)}); make it again"
+            ) from None
+    return arrays
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:100] or type(error).__name__
