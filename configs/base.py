@@ -229,7 +229,7 @@ def init() -> ConfigDict:
     return ConfigDict(
         dict(
             norm_frames=0,  # key frames whose images set a fresh student's frozen norms; 0 = they stay 0 and 1
-            embed_scale=1.0,  # factor of the start of a fresh student's BEV queries, camera and level embeddings
+            embed_scale=1.0,  # factor of the start of a fresh student's BEV queries, camera, level and CAN bus embeddings
             can_bus_frames=0,  # key frames that the first CAN bus layer is scaled to, with `train.init_from` too; 0 = none
         )
     )

@@ -16,7 +16,7 @@ from dima_jax.student import student as student_lib
 from dima_jax.student.image_encoder import FrozenNorm, conv_norm
 
 CONSTANT = 1e-3  # a CAN bus number that varies by less is none
-EMBEDDINGS = ("queries", "camera_embeds", "level_embeds")  # of the BEV encoder
+EMBEDDINGS = ("queries", "camera_embeds", "level_embeds", "can_bus_norm/scale")  # of the BEV encoder
 
 
 def prepare(config: ConfigDict, student: weights.Params, images: np.ndarray | None) -> weights.Params:
