@@ -13,6 +13,7 @@ import numpy as np
 
 from dima_jax.convert import gguf_header, gguf_tokenizer
 from dima_jax.convert.llama_config import SHORTEST_WINDOW
+from dima_jax.convert.llama_keys import short
 from dima_jax.convert.rules import LINEAR, Rule
 from dima_jax.errors import UserError
 
@@ -27,11 +28,20 @@ RULES = (
 )
 ROPE_FACTORS = "rope_freqs.weight"
 LLAMA_3_SCALING = (1.0, 4.0, 8192.0)  # low_freq_factor, high_freq_factor, original positions of every LLaMA 3.1 to 3.3
+PREFIX = "llama."
+KNOWN = (  # fields under PREFIX that are read here or change nothing that is computed
+    *("block_count", "embedding_length", "feed_forward_length", "context_length", "vocab_size", "tensor_data_layout"),
+    *("attention.head_count", "attention.head_count_kv", "attention.layer_norm_rms_epsilon"),
+    *("attention.key_length", "attention.value_length", "attention.sliding_window"),
+    *("rope.dimension_count", "rope.freq_base", "rope.scaling.original_context_length", "rope.scaling.finetuned"),
+)
 NEUTRAL = {  # fields that change what a LLaMA computes, and the values with which they do not
     "llama.rope.scaling.type": ("none",),
+    "llama.rope.scaling.attn_factor": (1,),
     "llama.rope.scaling.factor": (1,),
     "llama.rope.scale_linear": (1,),
     "llama.expert_count": (0,),
+    "llama.expert_used_count": (0,),
     "llama.attention.scale": (0,),
     "llama.attention.causal": (True,),
     "llama.attention.clamp_kqv": (0,),
@@ -69,10 +79,11 @@ class GgufLlama:
             raise UserError(f"{path}: holds a {self._value('general.architecture')}, not a llama")
         self._refuse_lookalikes()
         self.sizes = self._sizes()
-        self.window = self._value("llama.attention.sliding_window", 0) or None
+        window = "llama.attention.sliding_window"
+        self.window = self._positive(window) if self._value(window, 0) != 0 else None
         if self.window is not None and self.window < SHORTEST_WINDOW:
             raise UserError(
-                f"{path}: llama.attention.sliding_window {self.window} is not the LLaMA of teacher/llama.py, which attends "
+                f"{path}: {window} {self.window} is not the LLaMA of teacher/llama.py, which attends "
                 f"to the whole text; {SHORTEST_WINDOW} and more can be converted"
             )
 
@@ -100,6 +111,13 @@ class GgufLlama:
             if value is not None and value not in neutral:
                 what = "a scaled rotary embedding" if "rope" in field else field
                 raise UserError(f"{self.path}: {what} ({field} {value}) is not the LLaMA of teacher/llama.py")
+        for field in self.reader.fields:
+            is_ours = field.startswith(PREFIX) and field not in NEUTRAL
+            if is_ours and field.removeprefix(PREFIX) not in KNOWN:
+                raise UserError(
+                    f"{self.path}: {field} {short(self._value(field))} is no field of a LLaMA, and may change what the model "
+                    "computes; give the model's Hugging Face folder as --source"
+                )
 
     def _sizes(self) -> dict:
         """`config.teacher.llm`'s sizes."""
@@ -123,7 +141,7 @@ class GgufLlama:
             heads=heads,
             kv_heads=kv_heads,
             ffn_width=self._positive("llama.feed_forward_length"),
-            vocab=len(self._value("tokenizer.ggml.tokens")),
+            vocab=len(gguf_tokenizer.tokens_of(self._value, self.path)),
             rope_theta=float(self._positive("llama.rope.freq_base", 10000.0, kind=float)),
             rms_eps=float(str(rms_eps)),  # 1e-05, not 9.99e-06
             tied="output.weight" not in self._tensors,

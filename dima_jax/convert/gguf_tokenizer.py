@@ -38,7 +38,7 @@ def convert(value: Callable, source: Path, out: Path) -> dict[str, str]:
     value(field, default): a field of the GGUF file `source`, UserError if it has none and default is ...; out: the output
     folder, which may hold a tokenizer.json that its user put there. Raises UserError for a tokenizer that cannot be had.
     """
-    tokens = value("tokenizer.ggml.tokens")
+    tokens = tokens_of(value, source)
     kind, words = value("tokenizer.ggml.model"), value("tokenizer.ggml.pre", "default")
     try:
         if kind == "llama":
@@ -50,21 +50,37 @@ def convert(value: Callable, source: Path, out: Path) -> dict[str, str]:
     except UserError:
         raise
     except Exception as error:  # the tokenizers package raises Exception itself
-        raise UserError(f"{source}: its tokenizer is damaged ({error}); fetch the file again") from error
+        detail = " ".join(str(error).split())
+        raise UserError(f"{source}: its tokenizer is damaged ({detail}); fetch the file again") from error
     return {
         hf_tokenizer.TOKENIZER: tokenizer.to_str(),
         hf_tokenizer.CONFIG: json.dumps(_names(value, tokens, kind, source)),
     }
 
 
+def tokens_of(value: Callable, source: Path) -> list[str]:
+    """The texts of the tokens by id; arguments as for `convert`. UserError if they are no texts."""
+    tokens = value("tokenizer.ggml.tokens")
+    if not isinstance(tokens, list) or not tokens or not all(isinstance(token, str) for token in tokens):
+        raise UserError(f"{source}: tokenizer.ggml.tokens is no list of texts; fetch the file again")
+    return tokens
+
+
 def _sentence_pieces(value: Callable, tokens: list[str]) -> Tokenizer:
     scores, kinds = value("tokenizer.ggml.scores"), value("tokenizer.ggml.token_type")
     return spm_tokenizer.build(
         [Piece(*piece) for piece in zip(tokens, scores, kinds, strict=True)],
-        prefix=value("tokenizer.ggml.add_space_prefix", True),
-        remove_blanks=value("tokenizer.ggml.remove_extra_whitespaces", False),
+        prefix=_flag(value, "add_space_prefix", default=True),
+        remove_blanks=_flag(value, "remove_extra_whitespaces", default=False),
         charsmap=bytes(value("tokenizer.ggml.precompiled_charsmap", [])),
     )
+
+
+def _flag(value: Callable, name: str, *, default: bool) -> bool:
+    found = value(f"tokenizer.ggml.{name}", default)
+    if not isinstance(found, bool):
+        raise ValueError(f"{name} is {found!r}")
+    return found
 
 
 def _byte_level(value: Callable, tokens: list[str], words: str) -> Tokenizer:
@@ -75,6 +91,9 @@ def _byte_level(value: Callable, tokens: list[str], words: str) -> Tokenizer:
     tokenizer = Tokenizer(models.BPE(vocab, merges, ignore_merges=words == "llama-bpe"))
     tokenizer.pre_tokenizer, tokenizer.decoder = WORDS[words], decoders.ByteLevel()
     kinds = list(zip(tokens, value("tokenizer.ggml.token_type"), strict=True))
+    for token, kind in kinds:
+        if kind not in spm_tokenizer.KINDS:
+            raise ValueError(f"the token {token!r} is of type {kind!r}")
     tokenizer.add_special_tokens([token for token, kind in kinds if kind == CONTROL])
     tokenizer.add_tokens([AddedToken(token, normalized=False) for token, kind in kinds if kind == USER_DEFINED])
     return tokenizer
@@ -103,7 +122,7 @@ def _names(value: Callable, tokens: list[str], kind: str, source: Path) -> dict[
     for name, field in (("bos", "bos"), ("eos", "eos"), ("pad", "padding")):
         default = SPM_DEFAULTS.get(name, -1) if kind == "llama" else -1
         i = value(f"tokenizer.ggml.{field}_token_id", default)
-        if i >= len(tokens) or (i < 0 and name == "eos"):
+        if type(i) is not int or i >= len(tokens) or (i < 0 and name == "eos"):
             raise UserError(f"{source}: tokenizer.ggml.{field}_token_id is {i}, and it has {len(tokens)} tokens")
         if i >= 0:
             names[f"{name}_token"] = tokens[i]

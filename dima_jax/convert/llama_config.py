@@ -1,18 +1,19 @@
 """Sizes from a Hugging Face config.json, for models whose arithmetic is that of `teacher/llama.py`, and no others.
 
-Many models have a LLaMA's tensor names and other arithmetic, so what is accepted is listed: the model types, the classes,
-and the value of every key that changes what a LLaMA computes. What a config leaves out is filled in by transformers.
+Many models have a LLaMA's tensor names and other arithmetic, so what is accepted is listed: the model types here, the
+classes and keys in `llama_keys.py`. What a config leaves out is filled in by transformers.
 
 Source: transformers `models/llama`, `models/mistral`, `models/llava` (configuration and modeling),
 https://github.com/haotian-liu/LLaVA (`llava/model/language_model`).
 """
 
 import copy
-import math
 import os
-import textwrap
+import sys
 from collections.abc import Mapping
 
+from dima_jax.convert import llama_keys
+from dima_jax.convert.llama_keys import short
 from dima_jax.errors import UserError
 
 TEXT_TYPES = {"llama": "llama", "mistral": "mistral"}  # model_type: transformers' type of the language model
@@ -21,17 +22,6 @@ WRAPPERS = (
     "llava",
     "llava_next",
 )  # transformers' LLaVA, the language model's config under "text_config"; v1.5 also flat
-ARCHITECTURES = (
-    "LlamaForCausalLM",
-    "LLaMAForCausalLM",  # the first conversions of LLaMA 1
-    "LlamaModel",
-    "MistralForCausalLM",
-    "MistralModel",
-    "LlavaForConditionalGeneration",
-    "LlavaNextForConditionalGeneration",
-    "LlavaLlamaForCausalLM",
-    "LlavaMistralForCausalLM",
-)
 SIZES = {  # ours: theirs
     "layers": "num_hidden_layers",
     "width": "hidden_size",
@@ -46,49 +36,6 @@ OPTIONAL += ("rope_theta", "rope_scaling", "rope_parameters", "max_position_embe
 NULLABLE = ("num_key_value_heads", "sliding_window")  # null says: as many as heads, no window
 SHORTEST_WINDOW = 1024  # positions; the scene and the text of configs/base.py take fewer
 
-# Keys of models that look like a LLaMA, and the values with which they change nothing. None never does.
-NEUTRAL = {
-    "attention_bias": (False,),
-    "mlp_bias": (False,),
-    "use_bias": (False,),
-    "bias": (False,),
-    "qkv_bias": (False,),
-    "hidden_act": ("silu", "swish"),
-    "hidden_activation": ("silu", "swish"),
-    "partial_rotary_factor": (1,),
-    "rotary_pct": (1,),
-    "rope_pct": (1,),
-    "embedding_multiplier": (1,),  # Granite
-    "residual_multiplier": (1,),
-    "logits_scaling": (1,),
-    "attention_multiplier": (),  # in place of head width ** -0.5
-    "scale_emb": (1,),  # MiniCPM
-    "scale_depth": (),
-    "dim_model_base": (),
-    "lm_head_multiplier": (1,),  # Falcon-H1
-    "key_multiplier": (1,),
-    "embedding_scale": (1,),
-    "logit_scale": (1,),  # Cohere
-    "query_pre_attn_scalar": (),  # Gemma
-    "attn_logit_softcapping": (),
-    "final_logit_softcapping": (),
-    "clip_qkv": (),  # OLMo
-    "use_qk_norm": (False,),
-    "qk_norm": (False,),
-    "qk_layernorm": (False,),
-    "no_rope_layers": ([],),  # SmolLM3
-    "no_rope_layer_interval": (),
-    "attn_temperature_tuning": (False,),
-    "use_parallel_residual": (False,),
-    "parallel_attn": (False,),
-    "alibi": (False,),
-    "use_alibi": (False,),
-    "num_local_experts": (0, 1),  # Mixtral
-    "num_experts": (0, 1),
-    "n_routed_experts": (0,),
-    "quantization_config": (),
-}
-
 
 def llm_sizes(config: Mapping, name: str) -> dict:
     """`config.teacher.llm`'s sizes from a Hugging Face config.json (a LLaVA's: its `text_config`).
@@ -97,14 +44,14 @@ def llm_sizes(config: Mapping, name: str) -> dict:
     the file and the key, for a model that is no LLaMA and for a size that is missing or makes no sense.
     """
     text, prefix, model_type = _text_config(config, name)
-    _refuse_lookalikes(config, "", name)
-    _refuse_lookalikes(text, prefix, name)
+    llama_keys.check(config, "", name)
+    if prefix:
+        llama_keys.check(text, prefix, name)
     for key in REQUIRED:
         if key in text:
             _positive(text, key, float if key == "rms_norm_eps" else int, prefix, name)
         elif not prefix:
             raise UserError(f"{name}: has no {key}; fetch the model's config.json again")
-    _check_rope_type(text, prefix, name)
     given = {key: text[key] for key in (*REQUIRED, *OPTIONAL) if key in text}
     given = {key: value for key, value in given.items() if value is not None or key in NULLABLE}
     whole = _filled(given, model_type, prefix, name)
@@ -155,29 +102,16 @@ def _text_config(config: Mapping, name: str) -> tuple[Mapping, str, str]:
         if "text_config" in config:
             prefix, text = "text_config.", config["text_config"]
             if not isinstance(text, Mapping):
-                raise UserError(f"{name}: text_config is {_short(text)} and not the config of a language model")
+                raise UserError(f"{name}: text_config is {short(text)} and not the config of a language model")
             kind = text.get("model_type", "llama")  # as transformers does
         else:
             kind = "llava_llama"
     if not isinstance(kind, str) or kind not in TEXT_TYPES:
         raise UserError(
-            f"{name}: {prefix}model_type {_short(kind)} is not the LLaMA of teacher/llama.py; what is read: "
+            f"{name}: {prefix}model_type {short(kind)} is not the LLaMA of teacher/llama.py; what is read: "
             f"{', '.join((*TEXT_TYPES, *WRAPPERS))}"
         )
     return text, prefix, TEXT_TYPES[kind]
-
-
-def _refuse_lookalikes(config: Mapping, prefix: str, name: str) -> None:
-    """UserError for a key that makes another function of the same tensors."""
-    architectures = config.get("architectures") or []
-    for one in architectures if isinstance(architectures, list) else [architectures]:
-        if one not in ARCHITECTURES:
-            raise UserError(f"{name}: {prefix}architectures {_short(one)} is not the LLaMA of teacher/llama.py")
-    for key, neutral in NEUTRAL.items():
-        value = config.get(key)
-        if value is not None and value not in neutral:
-            what = f"biases ({prefix}{key}) are" if key.endswith("bias") else f"{prefix}{key} {_short(value)} is"
-            raise UserError(f"{name}: {what} not the LLaMA of teacher/llama.py; the model cannot be converted")
 
 
 def _filled(text: dict, model_type: str, prefix: str, name: str) -> dict:
@@ -191,42 +125,27 @@ def _filled(text: dict, model_type: str, prefix: str, name: str) -> dict:
         )  # it writes into them
     except Exception as error:  # huggingface_hub's validation has error classes of its own
         raise UserError(
-            f"{name}: {prefix}values are not those of a {model_type}: {_short(error.__cause__ or error)}"
+            f"{name}: {prefix}values are not those of a {model_type}: {short(error.__cause__ or error)}"
         ) from error
     return whole.to_dict()
 
 
-def _short(value) -> str:
-    return textwrap.shorten(repr(value) if isinstance(value, str | dict | list) else str(value), 120)
-
-
 def _positive(config: Mapping, key: str, kind: type, prefix: str, name: str):
     value = config.get(key)
-    right = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value > 0
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    right = is_number and 0 < value <= sys.float_info.max  # JSON has integers that are no float
     if not right or (kind is int and not isinstance(value, int)):
         raise UserError(
-            f"{name}: {prefix}{key} is {_short(value)}; it must be a positive {'integer' if kind is int else 'number'}"
+            f"{name}: {prefix}{key} is {short(value)}; it must be a positive {'integer' if kind is int else 'number'}"
         )
     return value
-
-
-def _check_rope_type(text: Mapping, prefix: str, name: str) -> None:
-    for key in ("rope_scaling", "rope_parameters"):
-        rope = text.get(key)
-        if isinstance(rope, Mapping):
-            kind = rope.get("rope_type") or rope.get("type") or "default"
-            if kind not in ("default", "llama3"):
-                raise UserError(
-                    f"{name}: {prefix}{key}: rope type {kind} is not the LLaMA of teacher/llama.py; default and "
-                    "llama3 are"
-                )
 
 
 def _rope_scaling(rope: Mapping, prefix: str, name: str) -> tuple[float, ...] | None:
     """`teacher.llm.rope_scaling` of transformers' `rope_parameters`."""
     if rope.get("partial_rotary_factor") not in (None, 1):
         raise UserError(
-            f"{name}: {prefix}partial_rotary_factor {_short(rope['partial_rotary_factor'])} is not the LLaMA of teacher/llama.py"
+            f"{name}: {prefix}partial_rotary_factor {short(rope['partial_rotary_factor'])} is not the LLaMA of teacher/llama.py"
         )
     if rope.get("rope_type", "default") == "default":
         return None

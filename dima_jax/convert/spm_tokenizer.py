@@ -7,6 +7,7 @@ Source: https://github.com/google/sentencepiece (`sentencepiece_model.proto`); t
 (SpmConverter); the pieces of a GGUF file have the same types.
 """
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +18,7 @@ from dima_jax.errors import UserError
 
 SPACE = "\u2581"  # stands for a blank in pieces
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6  # types of pieces
+KINDS = (NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE)
 BPE = 2  # TrainerSpec.model_type
 
 
@@ -34,11 +36,17 @@ def build(
     """The tokenizer of a vocabulary.
 
     prefix: a blank goes before every text. remove_blanks: blanks at both ends and repeated ones are dropped. charsmap:
-    SentencePiece's compiled normalization, empty for LLaMA. ValueError if two pieces have the same text.
+    SentencePiece's compiled normalization, empty for LLaMA. ValueError if two pieces have the same text, if one has no score
+    or is of an unknown type, and if no piece is of text.
     """
     vocab = {piece.text: i for i, piece in enumerate(pieces)}
     if len(vocab) != len(pieces):
         raise ValueError("two pieces of its vocabulary have the same text")
+    for piece in pieces:
+        if piece.kind not in KINDS or not math.isfinite(piece.score):
+            raise ValueError(f"the piece {piece.text!r} is of type {piece.kind!r} with score {piece.score}")
+    if not any(piece.kind == NORMAL for piece in pieces):
+        raise ValueError("none of its pieces is of text")
     unknown = next((piece.text for piece in pieces if piece.kind == UNKNOWN), None)
     is_bytes = any(piece.kind == BYTE for piece in pieces)
     model = models.BPE(vocab, _merges(pieces), unk_token=unknown, fuse_unk=True, byte_fallback=is_bytes)

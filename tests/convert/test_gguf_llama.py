@@ -100,11 +100,30 @@ def test_llama_1_and_2_lack_fields(tmp_path):
         (lambda w: w.add_logit_scale(16.0), "llama.logit_scale 16"),
         (lambda w: w.add_sliding_window(64), "sliding_window 64"),
         (lambda w: w.add_uint16("split.count", 3), "split.count 3"),
+        (lambda w: w.add_float32("llama.rope.scaling.attn_factor", 2.0), "llama.rope.scaling.attn_factor 2"),
+        (lambda w: w.add_float32("llama.attention.output_scale", 0.1), "llama.attention.output_scale 0.1"),
+        (lambda w: w.add_uint32("llama.no_rope_layer_step", 4), "llama.no_rope_layer_step 4 is no field of a LLaMA"),
+        (lambda w: w.add_string("llama.hidden_act", "gelu"), "llama.hidden_act 'gelu' is no field of a LLaMA"),
+        (lambda w: w.add_string("llama.attention.sliding_window", "8"), "sliding_window is 8; it must be a positive"),
+        (lambda w: w.add_array("llama.attention.sliding_window", [8]), "sliding_window is .8.; it must be a positive"),
     ],
 )
 def test_other_models_are_refused_by_field(tmp_path, change, message):
     with pytest.raises(UserError, match=rf"x\.gguf: .*{message}"):
         convert_llama(write_gguf(tmp_path / "x.gguf", checkpoint(), change=change), tmp_path / "out", "float32")
+
+
+def test_fields_that_change_nothing_are_allowed(tmp_path):
+    def change(writer):
+        writer.add_context_length(4096)
+        writer.add_vocab_size(20)
+        writer.add_rope_scaling_orig_ctx_len(4096)
+        writer.add_rope_scaling_attn_factors(1.0)
+        writer.add_expert_used_count(0)
+        writer.add_tensor_data_layout("Meta AI original pth")
+        writer.add_sliding_window(0)
+
+    convert_llama(write_gguf(tmp_path / "x.gguf", checkpoint(), change=change), tmp_path / "out", "float32")
 
 
 def test_bad_files_are_refused(tmp_path):

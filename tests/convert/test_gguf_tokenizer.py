@@ -68,3 +68,35 @@ def test_a_damaged_tokenizer_is_refused(tmp_path):
     (tmp_path / "tokenizer.json").write_text(json.dumps({}))
     with pytest.raises(UserError, match=r"tokenizer\.json: is no tokenizer"):
         convert(tmp_path, "qwen2")
+
+
+STRING, FLOAT, LIST, UINT = 8, 6, 9, 4  # types of values
+RETYPED = [
+    ("smollm", "tokens", 20, UINT, "tokens is no list of texts"),
+    ("smollm", "tokens", [1] * 20, LIST, "tokens is no list of texts"),
+    ("smollm", "token_type", ["a"] * 20, LIST, "is of type 'a'"),
+    ("smollm", "merges", [1, 2], LIST, "its tokenizer is damaged"),
+    ("smollm", "merges", ["a b c"], LIST, "its tokenizer is damaged"),
+    ("smollm", "eos_token_id", "2", STRING, "eos_token_id is 2"),
+    ("smollm", "eos_token_id", 1.5, FLOAT, "eos_token_id is 1.5"),
+    ("smollm", "bos_token_id", [1], LIST, "bos_token_id is .1."),
+    ("spm", "scores", [float("nan")] * 20, LIST, "with score nan"),
+    ("spm", "token_type", [9] * 20, LIST, "is of type 9"),
+    ("spm", "token_type", [3] * 20, LIST, "none of its pieces is of text"),
+    ("spm", "add_space_prefix", "no", STRING, "add_space_prefix is 'no'"),
+]
+
+
+@pytest.mark.parametrize(("kind", "field", "content", "type_of", "message"), RETYPED)
+def test_a_field_of_another_type_is_one_line(tmp_path, kind, field, content, type_of, message):
+    import gguf
+
+    def change(writer):
+        writer.kv_data[0].pop(f"tokenizer.ggml.{field}", None)
+        writer.add_key_value(f"tokenizer.ggml.{field}", content, gguf.GGUFValueType(type_of))
+
+    source, config = (full_heads(), {**HF, "num_key_value_heads": 4}) if kind == "spm" else (checkpoint(), HF)
+    file = write_gguf(tmp_path / "x.gguf", source, tokenizer=kind, config=config, change=change)
+    with pytest.raises(UserError, match=rf"^{file}: .*{message}") as refused:
+        convert_llama(file, tmp_path / "out", "float32")
+    assert "\n" not in str(refused.value) and not (tmp_path / "out").exists()

@@ -93,6 +93,7 @@ def test_llamas_are_read(change, sizes):
         ({"num_attention_heads": 0}, "num_attention_heads is 0"),
         ({"hidden_size": "16"}, "hidden_size is '16'"),
         ({"rms_norm_eps": float("nan")}, "rms_norm_eps is nan"),
+        ({"hidden_size": 10**400}, r"hidden_size is \[\.\.\.\]"),
     ],
 )  # fmt: skip
 def test_others_are_refused_by_file_and_key(change, message):

@@ -61,3 +61,13 @@ def test_what_is_no_model_is_refused_with_a_remedy(tmp_path, content):
         UserError, match=r"tokenizer\.model: is no SentencePiece model.*put the model's tokenizer\.json"
     ):
         spm_tokenizer.read(tmp_path / "tokenizer.model")
+
+
+@pytest.mark.parametrize(
+    "piece", [Piece("b", float("nan"), NORMAL), Piece("b", float("inf"), NORMAL), Piece("b", 0.0, 9)]
+)
+def test_a_piece_without_score_or_type_is_refused(piece):
+    with pytest.raises(ValueError, match="the piece 'b' is of type"):
+        spm_tokenizer.build([Piece("<unk>", 0, UNKNOWN), Piece("a", 0, NORMAL), piece])
+    with pytest.raises(ValueError, match="none of its pieces is of text"):
+        spm_tokenizer.build([Piece("<unk>", 0, UNKNOWN)])
