@@ -4,6 +4,7 @@ A command's own file imports this module and nothing heavy, so that `--help` and
 what does the work is imported by its `main`.
 """
 
+import contextlib
 import datetime
 import errno
 import os
@@ -33,7 +34,7 @@ DISK_REMEDIES = {
 }
 _config: list[flags.FlagHolder] = []
 _checks: list[dict[str, tuple[str, ...]]] = []
-_log: list[TextIO] = []
+_log: list["_Log"] = []
 
 
 def define_config(
@@ -90,12 +91,7 @@ def log_to(folder: str | Path, name: str) -> None:
     The file grows from run to run; each begins with a line that holds the time and the command. Progress bars are left
     out. UserError if the folder cannot be written.
     """
-    path = Path(folder) / f"{name}.log"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("a", buffering=1)
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}; give a folder that can be written") from error
+    file = _Log(Path(folder) / f"{name}.log")
     now = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
     file.write(f"--- {now} {shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])}\n")
     _log.append(file)
@@ -135,10 +131,33 @@ def prepare_jax(mesh: ConfigDict) -> None:
         os.environ["XLA_FLAGS"] = f"{flags_given} {ours}".strip()
 
 
+class _Log:
+    """A log file, open at its end. Nothing is buffered: on a full disk nothing is left to be written later.
+
+    UserError, from `write` as well, if it cannot be written.
+    """
+
+    def __init__(self, path: Path):
+        self._path = path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = path.open("ab", buffering=0)
+        except OSError as error:
+            raise UserError(f"{path}: {error.strerror}; give a folder that can be written") from error
+
+    def write(self, text: str) -> None:
+        data = text.encode(errors="replace")
+        try:
+            if self._file.write(data) < len(data):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            raise UserError(f"{self._path}: {error.strerror}; {DISK_REMEDIES[errno.ENOSPC]}") from error
+
+
 class _Tee:
     """Standard output that a log file gets as well."""
 
-    def __init__(self, shown: TextIO, file: TextIO):
+    def __init__(self, shown: TextIO, file: _Log):
         self._shown, self._file = shown, file
 
     def write(self, text: str) -> int:
@@ -225,10 +244,12 @@ def _remedy(error: OSError) -> str:
 
 
 def _say(line: str) -> None:
-    """Prints a line as an error, and into the log."""
+    """Prints a message as one line, as an error, and into the log if it can be written."""
+    line = " ".join(line.splitlines())  # of a library, or with a file's name, it may have several
     print(line, file=sys.stderr)
     for file in _log:
-        file.write(f"{line}\n")
+        with contextlib.suppress(UserError):
+            file.write(f"{line}\n")
 
 
 def _fail(message) -> None:

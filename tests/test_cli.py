@@ -138,6 +138,26 @@ def test_a_disk_that_refuses_is_one_line(body, status, line, tmp_path):
     assert ("Traceback" in result.stderr) == (status == 1) and (status == 1 or result.stderr.count("\n") == bool(line))
 
 
+@pytest.mark.parametrize("room", [0, 300])
+def test_a_log_that_cannot_be_written_is_one_line(room, tmp_path):
+    """From the start, or when more is printed than there is room for."""
+    code = (
+        "import resource\nfrom dima_jax import cli\ndef main():\n"
+        f"    resource.setrlimit(resource.RLIMIT_FSIZE, ({room}, -1))\n"
+        f"    cli.log_to({str(tmp_path)!r}, 'train')\n    print('x' * 1000)\ncli.run(main)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 2 and result.stderr.count("\n") == 1, result.stderr
+    assert re.match(rf"error: {tmp_path}/train\.log: (File too large|No space left on device); free", result.stderr)
+
+
+def test_an_error_of_several_lines_is_one(capsys, monkeypatch):
+    monkeypatch.setattr(cli, "_log", [])
+    with pytest.raises(SystemExit):
+        cli._fail("a\nb\nc")
+    assert capsys.readouterr().err == "error: a b c\n"
+
+
 def test_compiled_programs_are_kept_in_a_bounded_place_of_the_user(tmp_path, monkeypatch):
     for name in ("DIR", "MAX_SIZE"):
         monkeypatch.delenv(f"JAX_COMPILATION_CACHE_{name}", raising=False)
