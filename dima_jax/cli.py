@@ -74,11 +74,19 @@ def run(main: Callable, words: str | None = None) -> None:
 
     try:
         app.run(start, flags_parser=_parse)
-    except UserError as error:
+    except BaseException as error:
+        _end(error)
+
+
+def _end(error: BaseException) -> None:
+    """Ends the command after what `run` says. A bug is raised again, with its traceback."""
+    if (stopped := interrupts.raised()) is not None:  # whatever a library has made of it
+        _say(str(stopped))
+        interrupts.end(stopped.status)
+    try:
+        raise error
+    except UserError:
         _fail(error)
-    except interrupts.Interrupted as error:
-        _say(str(error))
-        interrupts.end(error.status)
     except BrokenPipeError:  # of `command | head`
         interrupts.end(128 + signal.SIGPIPE)
     except OSError as error:

@@ -13,11 +13,12 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from multiprocessing import resource_tracker
 
 SIGNALS = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
 AGAIN_SECONDS = 0.5  # a second signal counts from here on: `timeout` and others send one twice at once
+AFTER_CALLBACK_SECONDS = 0.02  # until a signal that came during a callback is raised again
 NOTICE_SECONDS = 2.0  # after which a command that is still there says why
 PR_SET_PDEATHSIG = 1  # of prctl(2)
 
@@ -31,16 +32,21 @@ class Interrupted(KeyboardInterrupt):
 
 
 class _State:
-    """of the process. stops: the innermost `StopOnSignal` that is open; is_ending: a signal was raised already."""
+    """of the process. stops: the innermost `StopOnSignal` that is open; raised: what the first signal has raised."""
 
     stops: "StopOnSignal | None" = None
-    is_ending = False
+    raised: Interrupted | None = None
 
 
 def install() -> None:
-    """From here on the first signal raises `Interrupted` in the main thread and a second one ends the process."""
+    """From here on the first signal raises `Interrupted` in the main thread and a second one ends the process.
+
+    Where nobody can be told of an exception, e.g. in a callback of the garbage collector, it is raised again afterwards.
+    """
     for number in SIGNALS:
         signal.signal(number, _handle)
+    signal.signal(signal.SIGALRM, _raise_again)
+    sys.unraisablehook = _after_callbacks(sys.unraisablehook)
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
@@ -50,9 +56,29 @@ def install() -> None:
 def _handle(number: int, _) -> None:
     if _State.stops is not None:
         _State.stops.request(number)
-    elif not _State.is_ending:
-        _State.is_ending = True
-        raise Interrupted(number)
+    elif _State.raised is None:
+        _State.raised = Interrupted(number)
+        raise _State.raised
+
+
+def _raise_again(*_) -> None:
+    if _State.raised is not None:
+        raise _State.raised.with_traceback(None)
+
+
+def _after_callbacks(shown: Callable) -> Callable:
+    def hook(unraisable) -> None:
+        if isinstance(unraisable.exc_value, Interrupted):
+            signal.setitimer(signal.ITIMER_REAL, AFTER_CALLBACK_SECONDS)
+        else:
+            shown(unraisable)
+
+    return hook
+
+
+def raised() -> Interrupted | None:
+    """What a signal has raised, even if a library has since made another error of it or gone on."""
+    return _State.raised
 
 
 def _watch(reading: int) -> None:

@@ -42,6 +42,19 @@ STUBBORN = """
         libc.pthread_mutex_lock(lock)"""
 
 
+IN_A_CALLBACK = """
+        import gc
+        gc.callbacks.append(lambda *_: time.sleep(1))  # as JAX has one: what is raised there is not passed on
+        while True:
+            gc.collect()
+            time.sleep(1)"""
+REPLACED = """
+        try:
+            time.sleep(600)
+        except BaseException:
+            {what}"""
+
+
 @pytest.fixture
 def start(tmp_path):
     """Starts the command in a session of its own, as a terminal does; returns it and its worker's id."""
@@ -77,6 +90,23 @@ def test_one_line_the_status_and_no_process_left(start, number, status, name, se
     out, errors = process.communicate(timeout=60)
     assert (out, errors, process.returncode) == ("cleaned up\n", f"stopped by {name}\n", status)
     assert is_gone(worker)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_in_a_callback_is_not_lost(start, number):
+    process, _ = start(IN_A_CALLBACK)
+    process.send_signal(number)
+    out, errors = process.communicate(timeout=60)
+    name = interrupts.SIGNALS[number]
+    assert (out, errors, process.returncode) == ("cleaned up\n", f"stopped by {name}\n", 128 + number)
+
+
+@pytest.mark.parametrize("what", ["raise RuntimeError('of a library')", "sys.exit(0)", "pass"])
+def test_what_a_library_makes_of_a_signal_does_not_matter(start, what):
+    process, _ = start(REPLACED.format(what=what))
+    process.send_signal(signal.SIGTERM)
+    out, errors = process.communicate(timeout=60)
+    assert (out, errors, process.returncode) == ("cleaned up\n", "stopped by SIGTERM\n", 143)
 
 
 def test_twice_at_once_is_once_and_later_ends_at_once(start):

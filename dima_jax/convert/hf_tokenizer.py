@@ -8,9 +8,11 @@ import json
 from pathlib import Path
 
 from dima_jax.errors import UserError
+from dima_jax.output_files import json_text
 
 TOKENIZER, CONFIG = "tokenizer.json", "tokenizer_config.json"
 FILES = (TOKENIZER, CONFIG)  # what is written
+MOST_TOKENS = 2**31
 NAMES = ("bos_token", "eos_token", "pad_token", "unk_token")
 
 
@@ -26,7 +28,7 @@ def convert(folder: Path) -> dict[str, str]:
     if text is None:
         return {}
     config |= names
-    return {TOKENIZER: text} | ({CONFIG: json.dumps(config, indent=1)} if config else {})
+    return {TOKENIZER: text} | ({CONFIG: json_text(config, indent=1)} if config else {})
 
 
 def load(path: Path):
@@ -55,7 +57,7 @@ def _tokenizer(folder: Path, config: dict) -> str | None:
     whole, model = folder / TOKENIZER, folder / "tokenizer.model"
     if whole.is_file():
         if not is_tokenizer(whole):
-            return whole.read_text(errors="replace")  # as it is: a model can be had without its tokenizer
+            return None  # a model can be had without its tokenizer
         tokenizer = load(whole)
     elif model.is_file():
         from dima_jax.convert import spm_tokenizer
@@ -70,18 +72,27 @@ def _tokenizer(folder: Path, config: dict) -> str | None:
 
 def _added(folder: Path, config: dict) -> dict[int, tuple[str, bool]]:
     """{id: (text, whether it is a control token)} of the tokens that the folder's files add."""
-    tokens = {i: (text, True) for text, i in _read_json(folder / "added_tokens.json").items()}
+    tokens = {}
+    for text, i in _read_json(folder / "added_tokens.json").items():
+        _check_token(text, i, folder)
+        if i in tokens:
+            raise UserError(f"{folder / 'added_tokens.json'}: {tokens[i][0]!r} and {text!r} have the same id {i}")
+        tokens[i] = (text, True)
     try:
         for i, token in (config.get("added_tokens_decoder") or {}).items():
             tokens[int(i)] = (token["content"], bool(token.get("special")))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{folder / CONFIG}: its added_tokens_decoder is not a table of ids and tokens") from error
     for i, (text, _) in tokens.items():
-        if type(i) is not int or not isinstance(text, str):
-            raise UserError(
-                f"{folder}: the added token {text!r} has id {i!r}; added_tokens.json is a table of tokens and ids"
-            )
+        _check_token(text, i, folder)
     return dict(sorted(tokens.items()))
+
+
+def _check_token(text, i, folder: Path) -> None:
+    if type(i) is not int or not 0 <= i < MOST_TOKENS or not isinstance(text, str) or not text:
+        raise UserError(
+            f"{folder}: the added token {text!r} has id {i!r}; added_tokens.json is a table of tokens and ids"
+        )
 
 
 def _add_tokens(tokenizer, tokens: dict[int, tuple[str, bool]], folder: Path) -> bool:

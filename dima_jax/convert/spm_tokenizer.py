@@ -88,7 +88,7 @@ def read(path: Path, *, prefix: bool = True) -> Tokenizer:
             charsmap=spec.precompiled_charsmap,
         )
     except Exception as error:  # the package raises Exception itself
-        raise UserError(f"{path}: cannot be taken over ({error}); {remedy}") from error
+        raise UserError(f"{path}: cannot be taken over ({' '.join(str(error).split())}); {remedy}") from error
 
 
 def _merges(pieces: Sequence[Piece]) -> list[tuple[str, str]]:

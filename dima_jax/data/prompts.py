@@ -61,7 +61,7 @@ class FolderTokenizer:
     """A Hugging Face folder: `tokenizer.json` and, for the special tokens' names, `tokenizer_config.json`.
 
     Text never becomes a control token, whatever it says: those that are special, begin or end a text, or are written
-    in brackets like one. Raises UserError when a file is missing or damaged, or names no end token.
+    in brackets like one. Raises UserError when a file is missing or damaged, or names no end token, or a begin token that is none.
     """
 
     system = SYSTEM
@@ -83,6 +83,10 @@ class FolderTokenizer:
             raise UserError(f"{names_path}: is not a tokenizer's config ({error}); fetch it again") from error
         if self.eos is None:
             raise UserError(f"{names_path}: names no end token; set eos_token to a token of {path.name}")
+        if self.bos is None and names.get("bos_token"):
+            raise UserError(
+                f"{names_path}: bos_token {names['bos_token']!r} is no token of {path.name}; fetch both again"
+            )
         self.pad = self.eos if pad is None else pad
         self.size = 1 + max(self._tokenizer.get_vocab().values())
         self._of_text, self._control = _for_text(self._tokenizer, {self.bos, self.eos} - {None})

@@ -59,7 +59,7 @@ def test_tokens_are_added_to_a_tokenizer_json_as_well(vicuna):
     assert Tokenizer.from_str(hf_tokenizer.convert(vicuna)["tokenizer.json"]).token_to_id("<pad>") == 480
 
 
-@pytest.mark.parametrize("tokens", [{"<pad>": 500}, {"<pad>": 7}, {"</s>": 480}, {"<pad>": "480"}])
+@pytest.mark.parametrize("tokens", [{"<pad>": 500}, {"<pad>": 7}, {"</s>": 480}, {"<pad>": "480"}, {"<pad>": -1}, {"<pad>": 2**70}, {"<pad>": [1]}, {"": 480}])  # fmt: skip
 def test_a_token_that_does_not_fit_is_refused(vicuna, tokens):
     (vicuna / "added_tokens.json").write_text(json.dumps(tokens))
     with pytest.raises(UserError, match="added token"):
@@ -78,3 +78,20 @@ def test_a_damaged_file_is_refused_by_name(vicuna, text):
 def test_a_folder_without_a_tokenizer(tmp_path):
     assert hf_tokenizer.convert(tmp_path) == {}
     assert not hf_tokenizer.is_tokenizer(tmp_path / "tokenizer.json")
+
+
+def test_two_tokens_of_one_id_are_refused(vicuna):
+    (vicuna / "added_tokens.json").write_text(json.dumps({"<pad>": 480, "<end>": 480}))
+    with pytest.raises(UserError, match=r"added_tokens\.json: '<pad>' and '<end>' have the same id 480"):
+        hf_tokenizer.convert(vicuna)
+
+
+@pytest.mark.parametrize("text", ["", "<html>", "version https://git-lfs.github.com/spec/v1", "{}", '{"model": NaN}'])
+def test_a_tokenizer_json_that_is_none_is_not_written(vicuna, text):
+    (vicuna / "tokenizer.json").write_text(text)
+    assert hf_tokenizer.convert(vicuna) == {}
+
+
+def test_what_is_written_is_strict_json(vicuna):
+    (vicuna / "tokenizer_config.json").write_text('{"model_max_length": Infinity}')
+    assert json.loads(hf_tokenizer.convert(vicuna)["tokenizer_config.json"]) == {"model_max_length": None}
