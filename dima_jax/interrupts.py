@@ -14,11 +14,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from importlib.machinery import ExtensionFileLoader
 from multiprocessing import resource_tracker
+from types import FrameType
 
 SIGNALS = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
 AGAIN_SECONDS = 0.5  # a second signal counts from here on: `timeout` and others send one twice at once
-AFTER_CALLBACK_SECONDS = 0.02  # until a signal that came during a callback is raised again
+AGAIN_AFTER = 0.02  # seconds, until what could not be raised is raised again
+LOADING = ("create_module", "exec_module")  # of a loader
 NOTICE_SECONDS = 2.0  # after which a command that is still there says why
 PR_SET_PDEATHSIG = 1  # of prctl(2)
 
@@ -41,11 +44,12 @@ class _State:
 def install() -> None:
     """From here on the first signal raises `Interrupted` in the main thread and a second one ends the process.
 
-    Where nobody can be told of an exception, e.g. in a callback of the garbage collector, it is raised again afterwards.
+    Where nobody can be told of an exception, e.g. in a callback of the garbage collector, it is raised again afterwards;
+    while an extension module is loaded, it waits: C++ that does not expect one ends the process with a traceback.
     """
     for number in SIGNALS:
         signal.signal(number, _handle)
-    signal.signal(signal.SIGALRM, _raise_again)
+    signal.signal(signal.SIGALRM, _raise)
     sys.unraisablehook = _after_callbacks(sys.unraisablehook)
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
@@ -53,23 +57,33 @@ def install() -> None:
     threading.Thread(target=_watch, args=(reading,), daemon=True, name="signals").start()
 
 
-def _handle(number: int, _) -> None:
+def _handle(number: int, frame: FrameType | None) -> None:
     if _State.stops is not None:
         _State.stops.request(number)
     elif _State.raised is None:
         _State.raised = Interrupted(number)
-        raise _State.raised
+        _raise(signal.SIGALRM, frame)
 
 
-def _raise_again(*_) -> None:
-    if _State.raised is not None:
+def _raise(_, frame: FrameType | None) -> None:
+    if _is_loading_extension(frame):
+        signal.setitimer(signal.ITIMER_REAL, AGAIN_AFTER)
+    elif _State.raised is not None:
         raise _State.raised.with_traceback(None)
+
+
+def _is_loading_extension(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_name in LOADING and isinstance(frame.f_locals.get("self"), ExtensionFileLoader):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _after_callbacks(shown: Callable) -> Callable:
     def hook(unraisable) -> None:
         if isinstance(unraisable.exc_value, Interrupted):
-            signal.setitimer(signal.ITIMER_REAL, AFTER_CALLBACK_SECONDS)
+            signal.setitimer(signal.ITIMER_REAL, AGAIN_AFTER)
         else:
             shown(unraisable)
 

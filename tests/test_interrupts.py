@@ -48,6 +48,17 @@ IN_A_CALLBACK = """
         while True:
             gc.collect()
             time.sleep(1)"""
+IN_AN_EXTENSION = """
+        import os
+        from importlib.machinery import ExtensionFileLoader
+        class Loader(ExtensionFileLoader):
+            def exec_module(self, module):
+                time.sleep(2)
+        try:
+            Loader("x", "x.so").exec_module(None)
+        except BaseException:
+            os.abort()  # as C++ does
+        time.sleep(600)"""
 REPLACED = """
         try:
             time.sleep(600)
@@ -93,8 +104,9 @@ def test_one_line_the_status_and_no_process_left(start, number, status, name, se
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_in_a_callback_is_not_lost(start, number):
-    process, _ = start(IN_A_CALLBACK)
+@pytest.mark.parametrize("body", [IN_A_CALLBACK, IN_AN_EXTENSION])
+def test_a_signal_waits_where_it_would_be_lost(start, number, body):
+    process, _ = start(body)
     process.send_signal(number)
     out, errors = process.communicate(timeout=60)
     name = interrupts.SIGNALS[number]

@@ -32,14 +32,16 @@ def convert_llama(source: str | Path, out: str | Path, dtype: str) -> dict:
     layers, tensors = llama.sizes["layers"], _without_equal_head(llama, source)
     if layers > len(tensors):
         raise UserError(f"{source}: is said to have {layers} layers, and holds {len(tensors)} tensors; fetch it again")
-    assignments = rules.assign(llama.rules, llama.ignored, tensors, llm_folder.shapes_of(llama.sizes))
+    with rules.naming(source):
+        assignments = rules.assign(llama.rules, llama.ignored, tensors, llm_folder.shapes_of(llama.sizes))
     files = llama.tokenizer_files(out)
     try:
         llm_folder.clear(out)
         writer = llm_folder.Writer(out, llama.sizes, dtype, llama.window)
         for name, text in files.items():
             (out / name).write_text(text)
-        rules.transfer(assignments, llama.read, writer.write)
+        with rules.naming(source):
+            rules.transfer(assignments, llama.read, writer.write)
         writer.close()
     except BaseException as error:
         llm_folder.clear(out)

@@ -9,9 +9,11 @@ stacked one, every layer) is set exactly once, and every shape fits. `assign` ch
 `transfer` then reads the tensors one by one, so a model need not fit into memory.
 """
 
+import contextlib
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,6 +27,10 @@ CONV = (2, 3, 1, 0)  # OIHW -> HWIO
 BLOCK = 2**20  # numbers that are checked at once
 
 Shape = tuple[int, ...]
+
+
+class MismatchError(UserError):
+    """A checkpoint is not what the rules need. Names the key, not yet the file: `naming` does."""
 
 
 class Rule(NamedTuple):
@@ -63,6 +69,15 @@ class Assignments(NamedTuple):
     ignored: tuple[str, ...]
 
 
+@contextlib.contextmanager
+def naming(file: str | Path) -> Iterator[None]:
+    """Puts the name of the checkpoint's file before a MismatchError."""
+    try:
+        yield
+    except MismatchError as error:
+        raise UserError(f"{file}: {error}") from error
+
+
 def assign(
     rules: Iterable[Rule], ignored: Iterable[str], source: Mapping[str, Shape], expected: Mapping[str, Shape]
 ) -> Assignments:
@@ -81,16 +96,16 @@ def assign(
         rule, targets = _match(rules, key)
         for target in targets:
             if target not in shapes:
-                raise UserError(f"extra key {key!r}: this model has no weight '{target}'; check the config's sizes")
+                raise MismatchError(f"extra key {key!r}: this model has no weight '{target}'; check the config's sizes")
             if target in filled:
-                raise UserError(f"key {key!r} sets the weight '{target}' a second time, after {filled[target]!r}")
+                raise MismatchError(f"key {key!r} sets the weight '{target}' a second time, after {filled[target]!r}")
             _check_shape(key, tuple(shape), rule, target, shapes[target])
             filled[target] = key
         used[key] = Assignment(targets, rule.axes)
     missing = [target for target in shapes if target not in filled]
     if missing:
         key = _key(rules, missing[0])
-        raise UserError(
+        raise MismatchError(
             f"missing key {key!r} of the weight '{missing[0]}' ({len(missing)} missing in all); "
             "is the checkpoint complete?"
         )
@@ -119,7 +134,7 @@ def _check_finite(key: str, tensor: np.ndarray) -> None:
         with np.errstate(over="ignore"):
             numbers = flat[start : start + BLOCK].astype(np.float32)
         if not np.isfinite(numbers).all():
-            raise UserError(
+            raise MismatchError(
                 f"key {key!r} holds NaN or infinite numbers: that training diverged; take another checkpoint"
             )
 
@@ -153,7 +168,7 @@ def to_state_dict(rules: Iterable[Rule], params: Mapping[str, Any]) -> dict[str,
     for key in dict.fromkeys(_key(rules, target) for target in targets):
         rule, parts = _match(rules, key)
         if lacking := [target for target in parts if target not in targets]:
-            raise UserError(f"no weight '{lacking[0]}', which is a part of {key!r}")
+            raise MismatchError(f"no weight '{lacking[0]}', which is a part of {key!r}")
         arrays = [np.asarray(params[path])[... if index is None else index] for path, index in parts]
         if rule.axes:
             arrays = [array.transpose(np.argsort(rule.axes)) for array in arrays]
@@ -176,7 +191,7 @@ def _targets(rules: Iterable[Rule], shapes: Mapping[str, Shape]) -> dict[Target,
 @cache
 def _regex(pattern: str) -> re.Pattern:
     """Placeholders become named groups of digits, everything else is literal."""
-    return re.compile(re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>\\d+)", re.escape(pattern)))
+    return re.compile(re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[0-9]{1,9})", re.escape(pattern)))
 
 
 def _match(rules: Iterable[Rule], key: str) -> tuple[Rule, tuple[Target, ...]]:
@@ -189,7 +204,7 @@ def _match(rules: Iterable[Rule], key: str) -> tuple[Rule, tuple[Target, ...]]:
                 else Target(path.format(**match.groupdict()), None)
                 for path in rule.paths
             )
-    raise UserError(f"unknown key {key!r}: no conversion rule matches it; is it the right kind of checkpoint?")
+    raise MismatchError(f"unknown key {key!r}: no conversion rule matches it; is it the right kind of checkpoint?")
 
 
 def _key(rules: Iterable[Rule], target: Target) -> str:
@@ -200,7 +215,7 @@ def _key(rules: Iterable[Rule], target: Target) -> str:
                 return rule.key.format(i=target.index)
             if match := _regex(path).fullmatch(target.path):
                 return rule.key.format(**match.groupdict())
-    raise UserError(f"no conversion rule leads to the weight '{target}'")
+    raise MismatchError(f"no conversion rule leads to the weight '{target}'")
 
 
 def _check_shape(key: str, shape: Shape, rule: Rule, target: Target, expected: Shape) -> None:
@@ -209,7 +224,7 @@ def _check_shape(key: str, shape: Shape, rule: Rule, target: Target, expected: S
     if len(rule.paths) > 1:
         needed = (needed[0] * len(rule.paths), *needed[1:])
     if shape != needed:
-        raise UserError(
+        raise MismatchError(
             f"key {key!r} has shape {shape} where {needed} is needed for the weight '{target}'; "
             "check the config's sizes"
         )

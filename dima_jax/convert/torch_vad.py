@@ -10,8 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from dima_jax.convert.rules import CONV, LINEAR, SAME, Assignments, Rule, to_params, to_state_dict
-from dima_jax.errors import UserError
+from dima_jax.convert.rules import (
+    CONV,
+    LINEAR,
+    SAME,
+    Assignments,
+    MismatchError,
+    Rule,
+    to_params,
+    to_state_dict,
+)
 
 CONSTANTS = {  # stored by VAD as weights that never train; ours live in the losses
     "pts_bbox_head.code_weights": np.array([1.0] * 8 + [0.2] * 2, np.float32),
@@ -183,13 +191,13 @@ def from_torch(
 ) -> tuple[dict[str, np.ndarray], Assignments]:
     """A VAD state dict (mmcv's names) to ({student path: array}, where every key went).
 
-    expected: the student's weights or their shapes, by path. Raises UserError naming a key that is unknown, extra,
+    expected: the student's weights or their shapes, by path. Raises MismatchError naming a key that is unknown, extra,
     missing or of a wrong shape; the keys that carry nothing for us must be there too.
     """
     params, assignments = to_params(vad_rules(expected), IGNORED, state_dict, expected)
     for key in constants_and_counters(assignments.used):
         if key not in state_dict:
-            raise UserError(f"missing key {key!r}; is the checkpoint complete?")
+            raise MismatchError(f"missing key {key!r}; is the checkpoint complete?")
     return params, assignments
 
 

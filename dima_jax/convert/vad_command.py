@@ -43,7 +43,8 @@ def convert_vad(
     if released:
         config.data.update(RELEASED)
     state_dict = torch_file.read_state_dict(checkpoint, averaged=averaged)
-    params, assignments = torch_vad.from_torch(state_dict, checkpoints.student_shapes(config))
+    with rules.naming(checkpoint):
+        params, assignments = torch_vad.from_torch(state_dict, checkpoints.student_shapes(config))
     with out_folder.new(out) as folder:
         checkpoints.save_student(folder, {f"student/{path}": value for path, value in params.items()}, config)
         write_report(folder, assignments)
@@ -67,7 +68,8 @@ def convert_resnet(
         raise UserError(f"{checkpoint} holds no ResNet: none of {known}; it begins with {next(iter(state_dict))!r}")
     literal = re.escape(prefix)
     ignored = (rf"(?!{literal}).*", f"{literal}{CLASSIFIER}", torch_vad.COUNTERS, torch_vad.AVERAGED)
-    params, assignments = rules.to_params(torch_vad.resnet_rules(prefix), ignored, state_dict, expected)
+    with rules.naming(checkpoint):
+        params, assignments = rules.to_params(torch_vad.resnet_rules(prefix), ignored, state_dict, expected)
     with out_folder.new(out) as folder:
         checkpoints.save_weights(folder, {f"student/{path}": value for path, value in params.items()})
         write_report(folder, assignments)

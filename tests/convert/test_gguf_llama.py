@@ -45,7 +45,7 @@ def test_a_tied_model_has_no_output_head(tmp_path):
 def test_a_missing_tensor_is_named_as_the_file_would(tmp_path):
     source = checkpoint()
     del source["model.layers.1.self_attn.o_proj.weight"]
-    with pytest.raises(UserError, match=r"missing key 'blk\.1\.attn_output\.weight'"):
+    with pytest.raises(UserError, match=r"x\.gguf: missing key 'blk\.1\.attn_output\.weight'"):
         convert_llama(write_gguf(tmp_path / "x.gguf", source), tmp_path / "out", "float32")
 
 

@@ -30,7 +30,7 @@ def test_every_weight_of_llava_arrives(llava, tmp_path):
         params["layers/ffn_norm/scale"][2], source["model.layers.2.post_attention_layernorm.weight"]
     )
     np.testing.assert_array_equal(params["head/table"], source["lm_head.weight"])
-    assert (tmp_path / "out" / "tokenizer.json").read_text() == "{}"
+    assert not (tmp_path / "out" / "tokenizer.json").exists()  # its own is none
 
 
 @pytest.mark.parametrize("decoder, head", hf_llama.LAYOUTS)
@@ -61,7 +61,7 @@ def test_every_layout_sets_every_weight(decoder, head, tied):
 )  # fmt: skip
 def test_a_wrong_checkpoint_is_refused_by_name(llava, tmp_path, change, message):
     edit(llava / "model-00001-of-00002.safetensors", change)
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(UserError, match=rf"^{llava}: .*{message}"):
         convert_llama(llava, tmp_path / "out", "float32")
     assert not (tmp_path / "out").exists()
 

@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
+from tokenizers import Tokenizer, models
 
 from dima_jax.convert.llama_command import convert_llama
 from dima_jax.errors import UserError
@@ -118,9 +119,10 @@ def test_numbers_that_are_not_finite_are_refused_by_key(source, tmp_path, value)
 
 def test_nothing_of_an_earlier_conversion_stays(source, tmp_path):
     out = tmp_path / "out"
-    (source / "tokenizer.json").write_text("{}")
-    (source / "tokenizer_config.json").write_text("{}")
+    Tokenizer(models.BPE({"a": 0}, [])).save(str(source / "tokenizer.json"))
+    (source / "tokenizer_config.json").write_text('{"eos_token": "a"}')
     convert_llama(source, out, "float32")
+    assert (out / "tokenizer.json").exists() and (out / "tokenizer_config.json").exists()
     (source / "tokenizer.json").unlink()
     weights = checkpoint()
     del weights["lm_head.weight"]

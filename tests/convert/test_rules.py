@@ -73,6 +73,7 @@ def test_values_are_cast_to_the_expected_dtype():
     [
         ({"mystery": (3,)}, "unknown key 'mystery'"),
         ({"layers.x.norm": (6,)}, "unknown key 'layers.x.norm'"),
+        ({f"layers.{'9' * 5000}.norm": (6,)}, "unknown key"),
         ({"layers.2.norm": (6,)}, r"extra key 'layers\.2\.norm': this model has no weight 'layers/norm/scale\[2\]'"),
         ({"conv.1.2.weight": (4, 2, 3, 5)}, r"extra key 'conv\.1\.2\.weight'"),
         ({"layers.01.norm": (6,)}, r"'layers\.01\.norm' sets the weight 'layers/norm/scale\[1\]' a second time"),
@@ -131,3 +132,10 @@ def test_no_tensor_outlives_its_turn():
     rules.transfer(assignments, read, lambda target, part: written.append(target))
     assert read_keys == list(source)
     assert len(written) == len(set(written)) == 1 + 1 + 2 * 4
+
+
+def test_the_file_of_a_mismatch_is_named():
+    with pytest.raises(UserError, match=r"^x\.pth: unknown key 'a'"), rules.naming("x.pth"):
+        rules.assign(TABLE, IGNORED, {"a": (3,)}, SHAPES)
+    with pytest.raises(UserError, match=r"^what names its file$"), rules.naming("x.pth"):
+        raise UserError("what names its file")

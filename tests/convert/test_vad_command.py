@@ -82,7 +82,7 @@ def test_a_weight_that_is_not_finite_is_named(config, state_dict, tmp_path, valu
     state_dict[key] = state_dict[key].copy()
     state_dict[key].flat[-1] = value
     file = torch_writer.write(tmp_path / "x.pth", state_dict)
-    with pytest.raises(UserError, match=rf"{key}' holds NaN or infinite"):
+    with pytest.raises(UserError, match=rf"x\.pth: key '{key}' holds NaN or infinite"):
         vad_command.convert_vad(file, tmp_path / "run", config.copy_and_resolve_references(), released=True)
     assert not (tmp_path / "run").exists()
 
