@@ -16,7 +16,7 @@ STATE_DICTS = ("state_dict", "model", "model_state_dict")  # mmcv, Lightning, Mo
 AVERAGED = ("ema_state_dict", "state_dict_ema", "model_ema", "ema")  # mmengine; timm; ConvNeXt, DETR; others
 AVERAGED_PREFIX = "ema_"  # mmcv: "ema_" and the name with "_" for "." beside the plain names
 AVERAGED_COUNTERS = ("steps", "n_averaged")  # of mmengine, torch: beside averaged weights, and none of them
-WRAPPERS = ("module.", "model.")  # of DataParallel, Lightning: where every name has it
+WRAPPERS = ("module.", "model.", "_orig_mod.")  # of DataParallel, Lightning, torch.compile: where every name has it
 
 
 def read_state_dict(file: str | Path, *, averaged: bool = False) -> dict[str, np.ndarray]:
@@ -87,10 +87,10 @@ def _tensors(file: Path, named: dict) -> dict[str, Tensor]:
 
 
 def _unwrapped(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Without the prefixes that all names share."""
+    """Without the prefixes that all names share, in whatever order."""
     for prefix in WRAPPERS:
         if tensors and all(name.startswith(prefix) for name in tensors):
-            tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
+            return _unwrapped({name.removeprefix(prefix): tensor for name, tensor in tensors.items()})
     return tensors
 
 

@@ -84,6 +84,9 @@ def test_prefixes_are_dropped_only_where_all_names_have_them(tmp_path):
     file = torch_writer.write(tmp_path / "x.pth", {"module.model.a": array, "module.model.b": array})
     assert torch_file.read_state_dict(file).keys() == {"a", "b"}
     assert torch_file.index(file).keys() == {"module.model.a", "module.model.b"}
+    for prefix in ("model.module.", "module.module.", "_orig_mod.module."):
+        file = torch_writer.write(tmp_path / "x.pth", {f"{prefix}a": array, f"{prefix}b": array})
+        assert torch_file.read_state_dict(file).keys() == {"a", "b"}
     file = torch_writer.write(tmp_path / "x.pth", {"module.a": array, "a": array + 1})
     assert torch_file.read_state_dict(file).keys() == {"module.a", "a"}
 
