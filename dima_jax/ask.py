@@ -36,7 +36,7 @@ def main(question: str | None) -> None:
     from dima_jax.data import sequences
 
     saved, _, meta = checkpoints.load_student(run, STEP.value)
-    cli.log_to(run, "ask")
+    cli.log_to(run, "ask", is_needed=False)
     config = CONFIG.value or saved
     checkpoints.check_model(meta["config"], config, str(run), (*checkpoints.STUDENT_KEYS, "teacher"))
     frames = sequences.Drives(config, SPLIT.value or config.data.val_split)

@@ -93,13 +93,19 @@ def _end(error: BaseException) -> None:
         _fail(": ".join(map(str, filter(None, (error.filename, error.strerror or str(error))))) + _remedy(error))
 
 
-def log_to(folder: str | Path, name: str) -> None:
+def log_to(folder: str | Path, name: str, *, is_needed: bool = True) -> None:
     """From here on everything printed, and the error that ends the command, also goes to `folder`/`name`.log.
 
     The file grows from run to run; each begins with a line that holds the time and the command. Progress bars are left
-    out. UserError if the folder cannot be written.
+    out. UserError if the folder cannot be written; not is_needed: a line says so, and there is no log.
     """
-    file = _Log(Path(folder) / f"{name}.log")
+    try:
+        file = _Log(Path(folder) / f"{name}.log")
+    except UserError as error:
+        if is_needed:
+            raise
+        print(f"no log: {error}")
+        return
     now = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
     file.write(f"--- {now} {shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])}\n")
     _log.append(file)

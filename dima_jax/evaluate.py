@@ -26,12 +26,14 @@ def main() -> None:
 
     run = early_checks.chosen_run(CHECKPOINT.value)
     early_checks.check_run(run_folder.step_folder(run, STEP.value), CONFIG.value, READS, SPLIT.value)
+    out = Path(OUT.value) if OUT.value else run / "evaluation.json"
+    output_files.check_place(out)
 
     from dima_jax import checkpoints, evaluation, report
     from dima_jax.policy import Policy
 
     policy = Policy.load(run, CONFIG.value, STEP.value)
-    cli.log_to(run, "evaluate")  # after the run is known to be one: a mistyped folder is not made
+    cli.log_to(run, "evaluate", is_needed=False)  # after the run is known to be one: a mistyped folder is not made
     config = policy.student.config
     split = SPLIT.value or config.data.val_split
     scores = evaluation.evaluate(
@@ -46,7 +48,6 @@ def main() -> None:
     )
     result = scores.result | {"checkpoint": str(run), "step": policy.student.step, "seed": config.seed, "split": split}
     report.print_tables(result)
-    out = Path(OUT.value) if OUT.value else run / "evaluation.json"
     output_files.write_json(out, result, indent=2)
     print(f"the same as JSON: {out}")
     for picture in scores.pictures:

@@ -27,7 +27,7 @@ def main() -> None:
     from dima_jax.jax_student import JaxStudent
 
     student = JaxStudent.load(run, CONFIG.value, STEP.value)
-    cli.log_to(run, "export")
+    cli.log_to(run, "export", is_needed=False)
     file = onnx_export.export_student(student, OUT.value, BATCH_SIZE.value)
     size, count = file.stat().st_size / 2**20, weights.count(student.params)
     print(f"{file}: {size:.1f} MiB, {count:,} numbers, opset {onnx_export.OPSET}, standard operators only")

@@ -11,7 +11,7 @@ import jax
 import jax.extend.core
 import numpy as np
 
-from dima_jax import __version__, commit, jax_student, onnx_graph, sharding
+from dima_jax import __version__, commit, jax_student, onnx_graph, output_files, sharding
 from dima_jax.errors import UserError
 from dima_jax.interface import METADATA_PREFIX, Outputs
 from dima_jax.jax_student import JaxStudent
@@ -32,10 +32,8 @@ def export_student(student: JaxStudent, out: str | Path, batch_size: int = 1) ->
     out = Path(out)
     if out.is_dir():
         raise UserError(f"{out} is a folder; name the file to write, e.g. --out={out / 'student.onnx'}")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{out}: {error.strerror}; give another --out") from error
+    output_files.check_place(out)
+    out.parent.mkdir(parents=True, exist_ok=True)
     logging.getLogger("onnx_ir").setLevel(logging.ERROR)  # its notes about types it leaves open in loops
     module, specs = student.module, jax_student.input_specs(student.config, batch_size)
 
@@ -68,8 +66,9 @@ def export_student(student: JaxStudent, out: str | Path, batch_size: int = 1) ->
         partial.write_bytes(model.SerializeToString())
         return partial.replace(out)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise UserError(f"{out}: {error.strerror}; give another --out") from error
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def compare(student: JaxStudent, file: str | Path, frames: list[Frame]) -> dict[str, float]:

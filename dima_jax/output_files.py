@@ -19,6 +19,16 @@ def json_text(content, *, indent: int | None = None, sort_keys: bool = False) ->
     return json.dumps(_strict(content), allow_nan=False, indent=indent, sort_keys=sort_keys)
 
 
+def check_place(path: str | Path) -> None:
+    """UserError where a file cannot be written; to be asked before the work that makes its content."""
+    path = Path(path)
+    if path.is_dir():
+        raise UserError(f"{path} is a folder; give a file, e.g. {path / 'result'}")
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise UserError(f"{path}: {folder} cannot be written; give a file in a folder that can be written")
+
+
 def write_json(path: str | Path, content, *, indent: int | None = 1, sort_keys: bool = False) -> None:
     """Writes `json_text(content)`. Folders are made; the file appears when it is whole, or stays what it was.
 

@@ -111,6 +111,8 @@ def test_what_is_printed_is_logged(tmp_path, capsys, monkeypatch):
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="file/sub"):
         cli.log_to(tmp_path / "file" / "sub", "train")
+    cli.log_to(tmp_path / "file" / "sub", "evaluate", is_needed=False)  # of a run that can only be read
+    assert f"no log: {tmp_path}/file/sub/evaluate.log: " in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

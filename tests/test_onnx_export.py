@@ -165,7 +165,7 @@ def test_a_file_that_cannot_be_written_is_one_line(student, file, tmp_path, monk
         onnx_export.export_student(student, tmp_path)
     monkeypatch.setattr("jax2onnx.to_onnx", lambda *args, **options: onnx.load(file))  # the minutes
     (tmp_path / "text").write_text("")
-    with pytest.raises(UserError, match=r"text/student\.onnx: (Not a directory|File exists); give another --out"):
+    with pytest.raises(UserError, match=r"text/student\.onnx: .*text cannot be written; give a file"):
         onnx_export.export_student(student, tmp_path / "text" / "student.onnx")
     (tmp_path / "student.onnx").write_text("old")
 

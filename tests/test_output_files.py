@@ -21,7 +21,6 @@ WRITERS = (  # of what cannot be undefined: integers, texts, numbers that were c
     "dima_jax/onnx_export.py",
     "dima_jax/data/prompts.py",
     "dima_jax/convert/gguf_tokenizer.py",
-    "dima_jax/convert/hf_tokenizer.py",
     "dima_jax/convert/gguf_llama.py",
     "dima_jax/convert/llm_folder.py",
     "data_prep/miniworld/nuscenes_tables.py",
@@ -63,6 +62,23 @@ def test_a_file_is_whole_or_absent_and_its_folder_is_made(tmp_path):
         output_files.write_json(file.parent, {})
     with pytest.raises(UserError, match=r"x\.json/y\.json: "):
         output_files.write_json(file / "y.json", {})
+
+
+def test_a_place_that_cannot_be_written_is_refused_before(tmp_path, monkeypatch):
+    output_files.check_place(tmp_path / "a" / "b" / "x.json")
+    output_files.check_place("x.json")
+    assert os.listdir(tmp_path) == []
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "file" / "x.json", tmp_path / "file" / "b" / "x.json"):
+        with pytest.raises(UserError, match=r"x\.json: .*file cannot be written"):
+            output_files.check_place(path)
+    with pytest.raises(UserError, match="is a folder; give a file"):
+        output_files.check_place(tmp_path)
+    monkeypatch.setattr(
+        output_files.os, "access", lambda *_: False
+    )  # a read-only file system; root may write elsewhere
+    with pytest.raises(UserError, match="cannot be written"):
+        output_files.check_place(tmp_path / "a" / "x.json")
 
 
 @pytest.mark.parametrize(
