@@ -83,6 +83,7 @@ def _end(error: BaseException) -> None:
     if (stopped := interrupts.raised()) is not None:  # whatever a library has made of it
         _say(str(stopped))
         interrupts.end(stopped.status)
+    interrupts.finish()
     try:
         raise error
     except UserError:

@@ -35,10 +35,13 @@ class Interrupted(KeyboardInterrupt):
 
 
 class _State:
-    """of the process. stops: the innermost `StopOnSignal` that is open; raised: what the first signal has raised."""
+    """of the process. stops: the innermost `StopOnSignal` that is open; raised: what the first signal has raised; is_done:
+    nothing is left that an exception could stop.
+    """
 
     stops: "StopOnSignal | None" = None
     raised: Interrupted | None = None
+    is_done = False
 
 
 def install() -> None:
@@ -60,6 +63,9 @@ def install() -> None:
 def _handle(number: int, frame: FrameType | None) -> None:
     if _State.stops is not None:
         _State.stops.request(number)
+    elif _State.is_done:
+        _say(str(Interrupted(number)))
+        end(128 + number)
     elif _State.raised is None:
         _State.raised = Interrupted(number)
         _raise(signal.SIGALRM, frame)
@@ -88,6 +94,11 @@ def _after_callbacks(shown: Callable) -> Callable:
             shown(unraisable)
 
     return hook
+
+
+def finish() -> None:
+    """From here on a signal ends the process at once: Python's and the libraries' own ends cannot be interrupted."""
+    _State.is_done = True
 
 
 def raised() -> Interrupted | None:

@@ -21,7 +21,7 @@ def wait():
     time.sleep(600)
 
 def main():
-    threading.Thread(target=time.sleep, args=(600,)).start()  # not a daemon: it would keep the process
+    threading.Thread(target=time.sleep, args=(600,), daemon={daemon}).start()  # else it would keep the process
     with interrupts.blocked():
         worker = multiprocessing.get_context("spawn").Process(target=wait)
         worker.start()
@@ -59,6 +59,10 @@ IN_AN_EXTENSION = """
         except BaseException:
             os.abort()  # as C++ does
         time.sleep(600)"""
+AT_EXIT = """
+        import atexit
+        atexit.register(time.sleep, 600)
+        return"""
 REPLACED = """
         try:
             time.sleep(600)
@@ -70,8 +74,8 @@ REPLACED = """
 def start(tmp_path):
     """Starts the command in a session of its own, as a terminal does; returns it and its worker's id."""
 
-    def started(body="time.sleep(600)"):
-        (tmp_path / "command.py").write_text(COMMAND.format(body=body))
+    def started(body="time.sleep(600)", daemon=False):
+        (tmp_path / "command.py").write_text(COMMAND.format(body=body, daemon=daemon))
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         options = dict(
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True, env=environment
@@ -119,6 +123,14 @@ def test_what_a_library_makes_of_a_signal_does_not_matter(start, what):
     process.send_signal(signal.SIGTERM)
     out, errors = process.communicate(timeout=60)
     assert (out, errors, process.returncode) == ("cleaned up\n", "stopped by SIGTERM\n", 143)
+
+
+def test_after_the_work_a_signal_ends_at_once(start):
+    process, _ = start(AT_EXIT, daemon=True)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=20)
+    assert (errors, process.returncode) == ("stopped by SIGTERM\n", 143)
 
 
 def test_twice_at_once_is_once_and_later_ends_at_once(start):
