@@ -51,7 +51,7 @@ class Side:
 
     def __init__(self, python: str, module: str, task: dict):
         self.process = subprocess.Popen(
-            [python, "-m", f"tests.bench.{module}", json_text(task)],
+            [python, "-m", f"benchmarks.{module}", json_text(task)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
