@@ -6,6 +6,7 @@ from pyquaternion import Quaternion
 from data_prep import agents, ego, jpeg, map_lines
 from data_prep.nuscenes_schema import LIDAR
 from data_prep.scenes import Root
+from data_prep.tables import REMEDY
 from dima_jax.constants import CAMERAS
 from dima_jax.errors import UserError
 
@@ -81,6 +82,12 @@ class KeyFrames:
         tables = self.root.tables
         rows = self._images(i)
         mounts = [tables.get("calibrated_sensor", row["calibrated_sensor_token"]) for row in rows]
+        for mount in mounts:
+            if not mount["camera_intrinsic"]:  # right for a LiDAR
+                raise UserError(
+                    f"{self._where(self.samples[i])}: calibrated_sensor.json: {mount['token']} is a camera's and has no "
+                    f"camera_intrinsic; {REMEDY}"
+                )
         poses = [tables.get("ego_pose", row["ego_pose_token"]) for row in rows]
         camera2global = [matrix(pose) @ matrix(mount) for pose, mount in zip(poses, mounts, strict=True)]
         return {

@@ -59,10 +59,15 @@ def _pairs(path: str, scene: str, sample: str, frame: dict) -> dict:
     return {"kinds": kinds, "questions": questions, "answers": answers}
 
 
+def _is_text(value) -> bool:
+    """Whether it is a string, and one that a file can hold: JSON may name half a character."""
+    return isinstance(value, str) and not any("\ud800" <= character <= "\udfff" for character in value)
+
+
 def _texts(pair: dict, where: str, kind: str) -> tuple[str, str]:
     """(question, answer) of one entry; DriveLM answers a few questions with a list of sentences."""
     question = pair["Q"]
-    if not isinstance(question, str):
+    if not _is_text(question):
         raise UserError(f"{where}: a {kind} question is {question!r}, no text; correct or remove it")
     if "A" not in pair:
         raise UserError(
@@ -71,7 +76,7 @@ def _texts(pair: dict, where: str, kind: str) -> tuple[str, str]:
         )
     answer = pair["A"]
     sentences = answer if isinstance(answer, list) else [answer]
-    if not all(isinstance(sentence, str) for sentence in sentences):
+    if not all(map(_is_text, sentences)):
         raise UserError(
             f"{where}: the answer to {kind} question {question!r} is {answer!r}, no text; correct or remove it"
         )

@@ -4,6 +4,7 @@
 remedy.
 """
 
+import itertools
 import math
 import re
 import threading
@@ -82,7 +83,7 @@ class Root:
         return {split: scenes for split, scenes in found.items() if scenes}
 
     def samples(self, scene: dict) -> list[dict]:
-        """The key frames of a scene in order of time. UserError unless they are as many as the scene says."""
+        """The key frames of a scene in order of time. UserError unless they are that, and as many as the scene says."""
         samples = []
         token = scene["first_sample_token"]
         while token and len(samples) <= scene["nbr_samples"]:
@@ -93,6 +94,12 @@ class Root:
                 f"{self.path / self.version}/sample.json: the key frames of {scene['name']} are not the "
                 f"{scene['nbr_samples']} of scene.json; {tables.REMEDY}"
             )
+        for before, row in itertools.pairwise(samples):
+            if row["timestamp"] <= before["timestamp"]:
+                raise UserError(
+                    f"{self.path / self.version}/sample.json: {row['token']} of {scene['name']} is not later than the key "
+                    f"frame before it; {tables.REMEDY}"
+                )
         return samples
 
     def map_layers(self, location: str) -> dict:

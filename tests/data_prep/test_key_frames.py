@@ -47,6 +47,16 @@ def edit(root: Path, table: str, change):
             lambda rows: [row.update(is_key_frame=False) for row in rows if "CAM_BACK/" in row["filename"]],
             r"scene-0061, sample smp_0008: sample_data\.json has no key frame of CAM_BACK;",
         ),
+        (
+            "calibrated_sensor",
+            lambda rows: [row.update(camera_intrinsic=[]) for row in rows],
+            r"scene-0061, sample smp_0008: calibrated_sensor\.json: cs_\d+ is a camera's and has no camera_intrinsic;",
+        ),
+        (
+            "sample",
+            lambda rows: [row.update(timestamp=10**15 - i) for i, row in enumerate(rows)],
+            r"sample\.json: smp_0009 of scene-0061 is not later than the key frame before it; unpack",
+        ),
     ],
 )
 def test_bad_rows_name_scene_and_sample(copy, table, change, message):

@@ -35,6 +35,8 @@ def test_questions_in_file_order_and_other_files_refused(tmp_path):
         ({"Q": "What is ahead?", "A": None}, "the answer to perception question 'What is ahead?' is None, no text"),
         ({"Q": "What is ahead?", "A": ["A car.", 3]}, "the answer to perception question 'What is ahead?' is"),
         ({"Q": None, "A": "A car."}, "a perception question is None, no text"),
+        ({"Q": "Ahead\ud800?", "A": "A car."}, "a perception question is 'Ahead\\ud800?', no text"),
+        ({"Q": "What is ahead?", "A": "\udfff"}, "the answer to perception question 'What is ahead?' is"),
         ({"Q": "What is ahead?"}, "perception question 'What is ahead?' has no answer; a file of questions alone"),
     ],
 )
