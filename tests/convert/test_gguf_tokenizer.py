@@ -41,6 +41,18 @@ def test_words_of_llama_3(tmp_path):
     assert convert(tmp_path, "llama-bpe").encode("ab a") == [18, 19, 1]
 
 
+@pytest.mark.parametrize(("kind", "ids"), [("llama-bpe", [19]), ("smollm", [3, 4, 5])])
+def test_llama_3_takes_a_whole_word_whatever_its_merges(tmp_path, kind, ids):
+    def change(writer):
+        writer.kv_data[0].pop("tokenizer.ggml.tokens")
+        writer.add_token_list([*GGUF_TOKENS[:-1], "cde"])
+
+    convert_llama(
+        write_gguf(tmp_path / "x.gguf", checkpoint(), tokenizer=kind, change=change), tmp_path / "out", "float32"
+    )
+    assert FolderTokenizer(str(tmp_path / "out")).encode("cde") == ids
+
+
 def test_another_tokenizer_is_refused_with_a_remedy(tmp_path):
     with pytest.raises(
         UserError, match=r"tokenizer \(gpt2/qwen2\) cannot be converted; put the model's tokenizer.json beside"

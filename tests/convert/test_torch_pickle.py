@@ -36,3 +36,10 @@ def test_what_is_not_known_becomes_its_name():
     assert isinstance(key, torch_pickle.Foreign) and value == 3
     name, _ = load(b"\x8c\x01a\x8c\x03b\nc\x93.")
     assert name.name == "a.b?c"
+
+
+@pytest.mark.parametrize("opcode", [b"\x8e", b"\x96", b"\x8d"])
+@pytest.mark.parametrize("length", [4, 2**60, 2**64 - 1])
+def test_a_length_beyond_the_file_is_refused(opcode, length):
+    with pytest.raises(ValueError, match=rf"^{length} bytes wanted at byte 9 of 12"):
+        load(opcode + length.to_bytes(8, "little") + b"abc")
