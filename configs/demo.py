@@ -14,7 +14,7 @@ def get_config():
     config = miniworld.get_config()
     teacher(config.teacher)
     config.auxiliary.update(image=False, bev=False, agent_groups=0)  # the student sees already
-    config.data.history = 3
+    config.data.history = 2
     config.data.future = 2
     config.data.flip = 0.0  # the questions say left and right
     config.data.batch_size = 8
