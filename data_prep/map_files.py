@@ -1,6 +1,8 @@
 """One map of the nuScenes map expansion, checked before the devkit opens it."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from nuscenes.map_expansion.map_api import NuScenesMap
@@ -9,6 +11,7 @@ from data_prep import map_lines, tables
 from dima_jax.errors import UserError
 
 VERSION = "1.3"
+T = TypeVar("T")
 TOKENS = {  # {field: the layer that its token, or its tokens, are of}
     "polygon_token": "polygon",
     "polygon_tokens": "polygon",
@@ -19,7 +22,12 @@ TOKENS = {  # {field: the layer that its token, or its tokens, are of}
 
 
 def read_layers(root: Path, location: str) -> dict[str, map_lines.Layer]:
-    """The layers of `map_lines.read_layers` of one nuScenes location.
+    """The layers of `map_lines.read_layers` of one nuScenes location. Raises UserError as `read` does."""
+    return read(root, location, map_lines.read_layers)
+
+
+def read(root: Path, location: str, take: Callable[[NuScenesMap], T]) -> T:
+    """What `take` makes of the map of one nuScenes location.
 
     Raises UserError for a file that is missing, cut, or of another version, and for a token that leads nowhere.
     """
@@ -36,7 +44,7 @@ def read_layers(root: Path, location: str) -> dict[str, map_lines.Layer]:
         nodes = [(node["x"], node["y"]) for node in content["node"]]
         if not np.isfinite(np.array(nodes, np.float64)).all():
             raise ValueError("a node has no finite coordinates")
-        return map_lines.read_layers(NuScenesMap(str(root), location))
+        return take(NuScenesMap(str(root), location))
     except Exception as error:  # the devkit raises whatever a missing field leads to
         detail = f"nothing is called {error}" if isinstance(error, KeyError) else f"{type(error).__name__}: {error}"
         raise UserError(f"{path}: no whole map expansion ({' '.join(detail.split())}); {remedy}") from None

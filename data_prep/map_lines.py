@@ -8,6 +8,7 @@ edge of the patch is not taken for a curb.
 """
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -49,9 +50,25 @@ def read_layers(nusc_map) -> dict[str, Layer]:
 
 def local_lines(layers: dict[str, Layer], lidar2global: np.ndarray) -> list[tuple[int, np.ndarray]]:
     """(class, vertices [n, 2] float64 in the LiDAR frame) of every line in the patch around the pose [4, 4]."""
-    yaw = math.atan2(lidar2global[1, 0], lidar2global[0, 0])
-    x, y = lidar2global[:2, 3]
-    patch = affinity.rotate(_box(PATCH_WIDTH, PATCH_LENGTH), yaw, origin=(0, 0), use_radians=True)
+    clipped = _clipped(layers, lidar2global, PATCH_WIDTH, PATCH_LENGTH)
+    lines = [(DIVIDER, line) for name in LINE_LAYERS for part in clipped(name) for line in _lines(part)]
+    crossings = ops.unary_union(clipped("ped_crossing"))
+    inside = _box(PATCH_WIDTH + 2 * MARGIN, PATCH_LENGTH + 2 * MARGIN)
+    lines += [(PED_CROSSING, line) for line in _outlines(crossings, inside)]
+    lines += [(BOUNDARY, line) for line in _boundaries(clipped, PATCH_WIDTH, PATCH_LENGTH)]
+    return [(label, np.array(line.coords)) for label, line in lines]
+
+
+def local_boundaries(layers: dict[str, Layer], pose: np.ndarray, width: float, length: float) -> list[np.ndarray]:
+    """Vertices [n, 2] float64 of every boundary in a patch of `width` (x) by `length` (y) meters around a pose [4, 4]."""
+    return [np.array(line.coords) for line in _boundaries(_clipped(layers, pose, width, length), width, length)]
+
+
+def _clipped(layers: dict[str, Layer], pose: np.ndarray, width: float, length: float) -> Callable[[str], list]:
+    """Gives the parts of a layer, by its name, that lie in a patch around a pose [4, 4], in the frame of the pose."""
+    yaw = math.atan2(pose[1, 0], pose[0, 0])
+    x, y = pose[:2, 3]
+    patch = affinity.rotate(_box(width, length), yaw, origin=(0, 0), use_radians=True)
     patch = affinity.translate(patch, x, y)
     cos, sin = math.cos(yaw), math.sin(yaw)
     to_local = (cos, sin, -sin, cos, -(cos * x + sin * y), sin * x - cos * y)
@@ -65,14 +82,13 @@ def local_lines(layers: dict[str, Layer], lidar2global: np.ndarray) -> list[tupl
             part if part.is_valid else shapely.make_valid(part) for part in moved
         ]  # rotation can make a thin tip intersect itself
 
-    lines = [(DIVIDER, line) for name in LINE_LAYERS for part in clipped(name) for line in _lines(part)]
-    crossings = ops.unary_union(clipped("ped_crossing"))
-    inside = _box(PATCH_WIDTH + 2 * MARGIN, PATCH_LENGTH + 2 * MARGIN)
-    lines += [(PED_CROSSING, line) for line in _outlines(crossings, inside)]
+    return clipped
+
+
+def _boundaries(clipped: Callable[[str], list], width: float, length: float) -> list:
+    """The outlines of the roads in a patch, without the edge of the patch itself."""
     roads = ops.unary_union([ops.unary_union(clipped("road_segment")), ops.unary_union(clipped("lane"))])
-    inside = _box(PATCH_WIDTH - 2 * MARGIN, PATCH_LENGTH - 2 * MARGIN)
-    lines += [(BOUNDARY, line) for line in _outlines(roads, inside)]
-    return [(label, np.array(line.coords)) for label, line in lines]
+    return _outlines(roads, _box(width - 2 * MARGIN, length - 2 * MARGIN))
 
 
 def _box(width: float, length: float) -> Polygon:

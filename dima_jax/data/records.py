@@ -11,6 +11,7 @@ records each shard has is compared with `dataset_info.json`, which tensorflow-da
 sidecar can be rebuilt from the shard alone: `walk`.
 """
 
+import hashlib
 import json
 import os
 import struct
@@ -83,13 +84,14 @@ def sidecar_text(path: Path, fingerprint: str, size: int, rows: list[dict]) -> s
 
 
 def read_sidecar(path: Path) -> dict:
-    """The sidecar of the shard `path`. Raises UserError unless it is whole and fits the shard."""
+    """The sidecar of the shard `path`, its "crc" included. Raises UserError unless it is whole and fits the shard."""
     index = sidecar(path)
     if not index.is_file():
         raise UserError(f"{index}: missing sidecar; {REBUILD}")
     try:
         content = json.loads(index.read_text())
-        if content.pop("crc") != _content_crc(content) or content["shard"] != path.name:
+        crc = content.pop("crc")
+        if crc != _content_crc(content) or content["shard"] != path.name:
             raise ValueError("its checksum or its name differs")
         end = 0
         for row in content["records"]:
@@ -98,6 +100,7 @@ def read_sidecar(path: Path) -> dict:
             end = row["offset"] + row["bytes"] + FOOTER
         if end != content["bytes"]:
             raise ValueError("its records do not fill the shard")
+        content |= {"crc": crc, "fingerprint": content["fingerprint"]}
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         detail = f"no {error}" if isinstance(error, KeyError) else error
         raise UserError(f"{index}: damaged sidecar, or of another version ({detail}); {REBUILD}") from None
@@ -133,6 +136,7 @@ class Records:
     """All records of one split, in order: scene by scene, frame by frame.
 
     scenes, frames, lengths: for each record its scene's name, its place in the scene, the scene's number of key frames.
+    shards: names of the files. data_hash: 16 hexadecimal digits that change with anything in them.
     Raises UserError when the folder, the split, a shard, a sidecar or dataset_info.json is missing, damaged, or not of the
     same build.
     """
@@ -145,7 +149,11 @@ class Records:
         self._places: list[tuple[Path, Place]] = []
         self.scenes, self.frames, self.lengths, self.samples = [], [], [], []
         expected = shard_lengths(self.folder).get(split)
-        found = [read_sidecar(path)["records"] for path in paths]
+        sidecars = [read_sidecar(path) for path in paths]
+        found = [content["records"] for content in sidecars]
+        self.shards = [path.name for path in paths]
+        lines = [f"{sidecar(path).name} {c['fingerprint']} {c['crc']}" for path, c in zip(paths, sidecars, strict=True)]
+        self.data_hash = hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()[:16]
         if expected != [len(rows) for rows in found]:
             raise UserError(
                 f"{self.folder / INFO}: says that the shards of {split} hold {expected} records, their sidecars "
@@ -171,11 +179,11 @@ class Records:
             raise UserError(f"{path}: {problem} record of {self.scenes[i]}, sample {self.samples[i]}; {REBUILD}")
         return payload
 
-    def decode(self, i: int) -> dict:
-        """Record i by `features.decode`. Raises UserError for one that is damaged or of another version."""
+    def decode(self, i: int, fields: tuple[str, ...] = ()) -> dict:
+        """Record i, or some fields of it, by `features.decode`. Raises UserError for one that is damaged or of another version."""
         payload = self.read(i)
         try:
-            return features.decode(payload)
+            return features.decode(payload, fields)
         except Exception as error:  # protobuf and tensorflow-datasets raise kinds of their own
             where = f"{self.folder}: {self.scenes[i]}, sample {self.samples[i]}"
             detail = " ".join(f"{type(error).__name__}: {error}".split())[:LONGEST_DETAIL]

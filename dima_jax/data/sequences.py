@@ -4,7 +4,6 @@ The CAN bus is VAD's at test time (docs/vad.md#can-bus): position and yaw relati
 frame of a scene. Targets are never cut: their padding grows where a frame holds more than the config's.
 """
 
-import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -17,6 +16,7 @@ from dima_jax.data.ego_inputs import can_bus_input, command_input
 from dima_jax.data.features import NUM_FUTURE
 from dima_jax.data.frames import Frames
 from dima_jax.data.records import Records
+from dima_jax.data.scene_tags import scene_tags
 from dima_jax.types import AgentTargets, EgoTargets, Frame, MapTargets
 
 
@@ -113,9 +113,3 @@ class Drives:
             camera_matrices=transforms.lidar2img(cameras["intrinsics"], cameras["sensor2lidar"], 1.0),
             questions=list(zip(*(record["qa"][name] for name in ("kinds", "questions", "answers")), strict=True)),
         )
-
-
-def scene_tags(description: str) -> tuple[str, ...]:
-    """The tags at the end of a mini-world scene's description, "... tags: turn_left, overtake."; () elsewhere."""
-    found = re.search(r"tags: ([a-z_, ]+)\.$", description)
-    return tuple(found[1].split(", ")) if found else ()

@@ -43,25 +43,29 @@ class Truth:
     # places
     location: Int16[Array, " N"] | None = None  # index in location_names
     location_names: Text[Array, " L"] | None = None
-    # tags of scenes: `data.sequences.scene_tags`
+    # tags of scenes: `data.scene_tags`
     tag_names: Text[Array, " tags"] | None = None
     tags: Bool[Array, "S tags"] | None = None
-    # paths: the LiDAR's origin in the LiDAR frame; the float32 sum of a record's offsets
-    path: Float32[Array, "N 6 2"] | None = None
+    # masks: which steps of the recorded path are known; the others repeat the last known one
     path_mask: Bool[Array, "N 6"] | None = None
     future_valid: Bool[Array, " N"] | None = None  # six future key frames exist
-    # yaw: headings along the path; steps that are masked repeat the last known one
+    # paths: the LiDAR's origin in the LiDAR frame; the float32 sum of a record's offsets
+    path: Float32[Array, "N 6 2"] | None = None
+    # yaw: headings along the path
     path_yaw: Float32[Array, "N 6"] | None = None
     # ego_paths: the ego frame's origin, in the ego frame
     ego_path: Float32[Array, "N 6 2"] | None = None
+    # ego_yaw
     ego_path_yaw: Float32[Array, "N 6"] | None = None
     # poses
     lidar2ego: Float64[Array, "N 4 4"] | None = None
     ego2global: Float64[Array, "N 4 4"] | None = None
-    # ego_inputs: what a planner is told (`data.features`)
+    # commands
     command: Int8[Array, " N"] | None = None  # index in constants.COMMANDS
     targeted: Bool[Array, " N"] | None = None  # the command is not "straight"
-    history: Float32[Array, "N 2 2"] | None = None  # the two last steps, oldest first
+    # history: the two last steps, oldest first
+    history: Float32[Array, "N 2 2"] | None = None
+    # ego_inputs: what else a planner is told (`data.features`)
     speed: Float32[Array, " N"] | None = None  # m/s
     can_bus: Float64[Array, "N 18"] | None = None  # absolute
     status: Float32[Array, "N 9"] | None = None
@@ -144,11 +148,15 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "times": ("timestamp",),
     "places": ("location", "location_names"),
     "tags": ("tag_names", "tags"),
-    "paths": ("path", "path_mask", "future_valid"),
+    "masks": ("path_mask", "future_valid"),
+    "paths": ("path",),
     "yaw": ("path_yaw",),
-    "ego_paths": ("ego_path", "ego_path_yaw"),
+    "ego_paths": ("ego_path",),
+    "ego_yaw": ("ego_path_yaw",),
     "poses": ("lidar2ego", "ego2global"),
-    "ego_inputs": ("command", "targeted", "history", "speed", "can_bus", "status"),
+    "commands": ("command", "targeted"),
+    "history": ("history",),
+    "ego_inputs": ("speed", "can_bus", "status"),
     "agents": ("agent_start", "boxes", "category", "lidar_points", "radar_points"),
     "instances": ("instance", "instance_tokens"),
     "futures": ("future_offsets", "future_mask", "future_yaw"),
@@ -159,7 +167,13 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "areas": tuple(key for key in KINDS if key.startswith(("area_", "ring_", "center_"))),
     "lights": ("light_start", "light_stop_line", "light_state"),
 }
-NEEDED = {  # by a group: another one, whose rows it counts or points at
+NEEDED = {  # by a group: another one, without which it says little
+    "paths": "masks",
+    "yaw": "paths",
+    "ego_paths": "masks",
+    "ego_yaw": "ego_paths",
+    "ego_inputs": "history",
+    "history": "commands",
     **dict.fromkeys(("instances", "futures", "visibility", "attributes"), "agents"),
     "areas": "places",
     "lights": "areas",

@@ -35,10 +35,10 @@ def test_round_trip(tmp_path, arrays):
 
 
 def test_paths_alone_are_a_truth(tmp_path, arrays):
-    keys = ("tokens", "scene", "scene_names", *GROUPS["paths"])
+    keys = ("tokens", "scene", "scene_names", *GROUPS["masks"], *GROUPS["paths"])
     truth.save(tmp_path / "a.npz", {key: arrays[key] for key in keys}, HEADER)
     found = truth.load(tmp_path / "a.npz")
-    assert found.header["has"] == ["paths"] and found.boxes is None and found.has("paths")
+    assert found.header["has"] == ["masks", "paths"] and found.boxes is None and found.has("paths")
     assert not found.has("paths", "agents")
 
 
