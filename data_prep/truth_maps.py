@@ -1,7 +1,7 @@
 """The map around recorded drives for a truth file: curbs in the ego frame, areas and centerlines in global coordinates.
 
-Areas are polygons of the map expansion as they are there. A lane connector whose polygon is not in the file, as in
-nuScenes' own maps, gets the strip of LANE_WIDTH around its centerline.
+Areas are polygons of the map expansion as they are there. A lane connector whose polygon is not in the file gets
+the strip of LANE_WIDTH around its centerline.
 """
 
 from typing import NamedTuple

@@ -23,6 +23,7 @@ COMMANDS = {  # {module: a flag that its help must explain}
     "data_prep.miniworld": "--scenes",
     "data_prep.build": "--dataroot",
     "data_prep.validate": "--data",
+    "data_prep.truth": "--field",
     "tests.golden": "--piece",
     **{
         f"benchmarks.{name}": flag

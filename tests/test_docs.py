@@ -16,7 +16,7 @@ import pytest
 from dima_jax.configs import base
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted([*(ROOT / "docs").glob("*.md"), *ROOT.glob("*.md")])
+PAGES = sorted([*(ROOT / "docs").rglob("*.md"), *ROOT.glob("*.md")])
 # Notes that the project began with and that no reader of the repository has.
 ABSENT = re.compile(
     r"vad-spec|dima-paper|\bdesign(\.md|,? (section|decisions))|(protocols|style|data-stack|sumo|aot)\.md"
@@ -95,7 +95,7 @@ def test_nothing_refers_to_a_document_that_is_not_here():
 def test_pages_that_code_refers_to_exist():
     missing = []
     for path in tracked("*.py", "*.toml", "*.txt", "Makefile"):
-        for name, section in re.findall(r"\b(docs/[\w-]+\.md|[A-Z]+\.md)(?:#([\w-]+))?", path.read_text()):
+        for name, section in re.findall(r"\b(docs/[\w/-]+\.md|[A-Z]+\.md)(?:#([\w-]+))?", path.read_text()):
             page = ROOT / name
             if not page.is_file() or (section and section not in read(page).ids):
                 missing.append(f"{path.relative_to(ROOT)}: {name}#{section}")

@@ -30,6 +30,7 @@ COMMANDS = [
     ("dima_jax.export", "export"),
     ("data_prep.build", "data"),
     ("data_prep.validate", "data"),
+    ("data_prep.truth", "data"),
     ("data_prep.miniworld.__main__", "miniworld"),
 ]
 # Name of the distribution where it is not that of the import.

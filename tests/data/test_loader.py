@@ -154,11 +154,3 @@ def test_drive_is_in_order_with_sequential_can_bus(config):
 def test_drive_targets_are_never_cut(config):
     config.data.update(max_agents=1, max_map=1)
     assert max(frame.agents.mask.sum() for frame in sequences.iterate_scenes(config, "val")) > 1
-
-
-def test_scene_tags():
-    assert sequences.scene_tags("The car turns left. [turn_left] tags: turn_left, overtake.") == (
-        "turn_left",
-        "overtake",
-    )
-    assert sequences.scene_tags("Parked truck, construction") == ()
