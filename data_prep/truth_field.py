@@ -40,15 +40,15 @@ def make(files: list[str], split: str, scenes: str | None, records: str | None) 
     Without either, every frame of a file that has no scenes is its own, and the header says "scenes": "unknown".
     UserError, with file and sample token, for a file that is none of these and for numbers that cannot be.
     """
-    contents = {file: field_files.read(file) for file in files}
-    kinds = {file: _kind(file, content) for file, content in contents.items()}
     read: dict[str, Any] = {}
-    for file, kind in kinds.items():
+    for file in files:
+        content = field_files.read(file)
+        kind = _kind(file, content)
         if kind == "paths" and kind in read:
             kind = "masks"
         if kind in read:
             raise UserError(f"{file}: is the second file of {kind}; give one of each")
-        read[kind] = (file, contents[file])
+        read[kind] = (file, content)
     order = _scene_order(split, scenes, records)
     if "infos" in read:
         kind, arrays = "infos", truth_infos.arrays(*read["infos"], *read.get("instances", (None, None)), order)

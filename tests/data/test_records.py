@@ -50,6 +50,24 @@ def test_encode_is_the_inverse_of_decode(tiny_records):
     assert features.encode(features.decode(payload)) == payload
 
 
+def test_some_fields_are_those_of_the_whole_record(tiny_records):
+    payload = records.Records(tiny_records, "val").read(4)
+    part, whole = features.decode(payload, ("frame_index", "scene", "agents")), features.decode(payload)
+    assert set(part) == {"frame_index", "scene", "agents"} and part["scene"] == whole["scene"]
+    assert part["agents"]["instances"] == whole["agents"]["instances"] and part["frame_index"] == 4
+    np.testing.assert_array_equal(part["agents"]["boxes"], whole["agents"]["boxes"])
+    assert set(features.decode(payload, ("qa",))["qa"]) == {"kinds", "questions", "answers"}
+
+
+def test_the_data_hash_is_that_of_what_is_read(copy):
+    before = records.Records(copy, "train").data_hash
+    assert len(before) == 16 and records.Records(copy, "train").data_hash == before
+    path = shard(copy)
+    content = records.read_sidecar(path)
+    records.sidecar(path).write_text(records.sidecar_text(path, "other", content["bytes"], content["records"]))
+    assert records.Records(copy, "train").data_hash != before
+
+
 def test_a_flipped_bit_is_named(copy):
     reader = records.Records(copy, "train")
     with open(shard(copy), "r+b") as file:
