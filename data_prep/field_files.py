@@ -11,6 +11,7 @@ import numpy as np
 from dima_jax.errors import UserError
 from dima_jax.scoring import pickles
 
+LONGEST_NAME = 100  # characters
 MOST_BYTES = 2 * 2**30  # of a file without its compression
 
 
@@ -31,6 +32,11 @@ def read(file: str) -> Any:
         raise UserError(f"{file}: is no JSON file, or is damaged ({' '.join(str(error).split())[:100]})") from None
     except OSError as error:
         raise UserError(f"{file}: {error.strerror or error}; give a file that can be read") from None
+
+
+def is_name(value: Any) -> bool:
+    """Whether it can be a token or the name of a scene: a text of one line."""
+    return isinstance(value, str) and 0 < len(value) <= LONGEST_NAME and value.isprintable()
 
 
 def refuse(file: str, token: str, problem: str) -> UserError:

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from data_prep import field_files, truth_infos
-from data_prep.field_files import numbers, refuse
+from data_prep.field_files import is_name, numbers, refuse
 from dima_jax import commit
 from dima_jax.constants import COMMANDS
 from dima_jax.data.features import NUM_FUTURE
@@ -29,6 +29,8 @@ from dima_jax.data.truth_arrays import texts
 from dima_jax.errors import UserError
 
 FARTHEST = 1000.0  # meters
+# Kinds of files that hold recorded paths, and the kinds that may come with each.
+BESIDE = {"paths": ("masks", "vad_results"), "uniad_results": (), "waypoints": (), "infos": ("instances",)}
 Arrays = dict[str, np.ndarray]
 Found = dict[str, Arrays]  # {sample token: its arrays, without the axis of frames}
 
@@ -49,12 +51,18 @@ def make(files: list[str], split: str, scenes: str | None, records: str | None) 
         if kind in read:
             raise UserError(f"{file}: is the second file of {kind}; give one of each")
         read[kind] = (file, content)
+    mains = [kind for kind in BESIDE if kind in read]
+    if len(mains) != 1:
+        raise UserError(f"{', '.join(files)}: {len(mains)} of them hold recorded paths; give one, e.g. gt_traj.pkl")
+    for kind, (file, _) in read.items():
+        if kind not in (*mains, *BESIDE[mains[0]]):
+            raise UserError(f"{file}: {kind} are of no use beside {mains[0]}; leave the file out")
     order = _scene_order(split, scenes, records)
-    if "infos" in read:
-        kind, arrays = "infos", truth_infos.arrays(*read["infos"], *read.get("instances", (None, None)), order)
+    if mains == ["infos"]:
+        arrays = truth_infos.arrays(*read["infos"], *read.get("instances", (None, None)), order)
     else:
-        kind, found = _frames(read)
-        arrays = _arrays(found, order, files[0])
+        arrays = _arrays(_frames(mains[0], read), order, files[0])
+    kind = {"paths": "gt_traj"}.get(mains[0], mains[0])
     header = {
         "split": split,
         "source": {"kind": kind, "files": [Path(file).name for file in files]},
@@ -75,7 +83,7 @@ def _kind(file: str, content: Any) -> str:
         return "vad_results"
     if isinstance(content, list) and content and isinstance(content[0], dict) and "waypoints" in content[0]:
         return "waypoints"
-    if isinstance(content, dict) and content and all(isinstance(key, str) for key in content):
+    if isinstance(content, dict) and content and all(is_name(key) for key in content):
         first = next(iter(content.values()))
         if isinstance(first, list) and all(one is None or isinstance(one, str) for one in first):
             return "instances"
@@ -86,21 +94,17 @@ def _kind(file: str, content: Any) -> str:
     )
 
 
-def _frames(read: Mapping[str, tuple[str, Any]]) -> tuple[str, Found]:
-    """(kind of the source, arrays by sample token) of all files but infos."""
+def _frames(main: str, read: Mapping[str, tuple[str, Any]]) -> Found:
+    """Arrays by sample token of all files but infos."""
     sources: dict[str, Callable[..., Found]] = {
         "paths": _of_paths,
         "uniad_results": _of_uniad,
         "waypoints": _of_waypoints,
     }
-    main = [kind for kind in sources if kind in read]
-    if len(main) != 1:
-        names = ", ".join(file for file, _ in read.values())
-        raise UserError(f"{names}: {len(main)} of them hold recorded paths; give one that does, e.g. gt_traj.pkl")
-    found = sources[main[0]](*read[main[0]], *read.get("masks", ()))
+    found = sources[main](*read[main], *read.get("masks", ()))
     if "vad_results" in read:
         _add_commands(found, *read["vad_results"])
-    return {"paths": "gt_traj"}.get(main[0], main[0]), found
+    return found
 
 
 def _of_paths(file: str, paths: dict, mask_file: str = "", masks: dict | None = None) -> Found:
@@ -114,11 +118,11 @@ def _of_paths(file: str, paths: dict, mask_file: str = "", masks: dict | None = 
     return found
 
 
-def _of_uniad(file: str, content: dict, *_: Any) -> Found:
+def _of_uniad(file: str, content: dict) -> Found:
     found: Found = {}
     for place, row in enumerate(content["bbox_results"]):
         token = row.get("token") if isinstance(row, dict) else None
-        if not isinstance(token, str):
+        if not is_name(token):
             raise UserError(f"{file}: bbox_results {place} has no token; give results that test.py of UniAD wrote")
         try:
             truth = row["planning"]["planning_gt"]
@@ -134,11 +138,11 @@ def _of_uniad(file: str, content: dict, *_: Any) -> Found:
     return found
 
 
-def _of_waypoints(file: str, content: list, *_: Any) -> Found:
+def _of_waypoints(file: str, content: list) -> Found:
     found: Found = {}
     for place, row in enumerate(content):
         token = row.get("sample_token") if isinstance(row, dict) else None
-        if not isinstance(token, str) or not isinstance(row.get("scene"), str):
+        if not is_name(token) or not is_name(row.get("scene")):
             raise UserError(f"{file}: entry {place} has no sample_token or no scene")
         if token in found:
             raise refuse(file, token, "is there twice")
@@ -199,7 +203,7 @@ def _scene_order(split: str, scenes: str | None, records: str | None) -> dict[st
     if not scenes:
         return None
     content = field_files.read(scenes)
-    if not isinstance(content, dict) or not all(isinstance(one, str) for pair in content.items() for one in pair):
+    if not isinstance(content, dict) or not all(is_name(one) for pair in content.items() for one in pair):
         raise UserError(f"{scenes}: is not {{sample token: name of its scene}}")
     return {token: (scene, -1, -1) for token, scene in content.items()}
 

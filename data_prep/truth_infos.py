@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from data_prep import ego
-from data_prep.field_files import numbers, refuse
+from data_prep.field_files import is_name, numbers, refuse
 from data_prep.key_frames import matrix
 from dima_jax.categories import CLASS_OF_CATEGORY, LIDARSEG_CATEGORIES
 from dima_jax.data import truth_arrays
@@ -46,7 +46,7 @@ def arrays(
             raise refuse(file, token, "is there twice")
         seen.add(token)
         name = info.get("scene_token") if order is None else order.get(token, (None,))[0]
-        if not isinstance(name, str):
+        if not is_name(name):
             raise refuse(file, token, "its scene is not known; give --scenes=FILE.json, {sample token: scene}")
         frame["scene"] = {"name": name, "description": "", "location": ""}
         scenes.setdefault(name, []).append(frame)
@@ -61,7 +61,7 @@ def arrays(
 def _frame(file: str, place: int, info: Any, instance_file: str | None, instances: dict | None) -> dict:
     token = info.get("token") if isinstance(info, dict) else None
     time = info.get("timestamp") if isinstance(info, dict) else None
-    if not isinstance(token, str) or not isinstance(time, (int, np.integer)) or not 0 <= time < LATEST:
+    if not is_name(token) or not isinstance(time, (int, np.integer)) or not 0 <= time < LATEST:
         raise UserError(f"{file}: info {place} has no token or no timestamp in microseconds")
     names = info.get("gt_names")
     names = names.tolist() if isinstance(names, np.ndarray) else names
@@ -77,7 +77,7 @@ def _frame(file: str, place: int, info: Any, instance_file: str | None, instance
         raise refuse(file, token, "num_lidar_pts or num_radar_pts has a number that is no count")
     known = [CATEGORY_OF_CLASS.get(name, name) for name in names]
     tokens = [None] * len(names) if instances is None else instances.get(token)
-    are_names = isinstance(tokens, list) and all(one is None or isinstance(one, str) for one in tokens)
+    are_names = isinstance(tokens, list) and all(one is None or is_name(one) for one in tokens)
     if not are_names or len(tokens) != len(names):
         raise refuse(str(instance_file), token, f"has not the {len(names)} instances of its boxes")
     return {

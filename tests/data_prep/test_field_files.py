@@ -55,6 +55,11 @@ def test_a_file_that_unpacks_to_too_much(tmp_path, monkeypatch):
         field_files.read(str(tmp_path / "a.json.gz"))
 
 
+def test_names_are_of_one_line():
+    assert all(map(field_files.is_name, ("a", "scene-0001", "é" * 100)))
+    assert not any(map(field_files.is_name, ("", "a\nb", "a\0", "\ud800", "a" * 101, 1, None, b"a", ["a"])))
+
+
 def test_numbers():
     found = field_files.numbers("f", "t", "x", [[1, 2], [3, 4.5]])
     assert found.dtype == np.float64 and found.tolist() == [[1, 2], [3, 4.5]]

@@ -135,6 +135,9 @@ def test_files_that_do_not_fit_are_refused(files, tmp_path):
     refused([write(tmp_path, "a.json", {})], "is no file of paths, masks, waypoints")
     refused([write(tmp_path, "a.json", {"a": "b"})], "is no file of paths, masks, waypoints")
     refused([write(tmp_path, "vad.pkl", {"plan_results": {}})], r"0 of them hold recorded paths")
+    refused([*files, write(tmp_path, "i.json", {"a": ["b"]})], "instances are of no use beside paths")
+    refused([*files, write(tmp_path, "w.json", waypoints())], "2 of them hold recorded paths")
+    refused([write(tmp_path, "p.json", {"a\nb": [[0, 0]]})], "is no file of paths")
     scenes = write(tmp_path, "s.json", dict.fromkeys(TOKENS[1:], "a"))
     refused(files, rf"the scene is not known of {TOKENS[0]} \(1 in all\)", scenes)
     refused(files, "is not {sample token: name of its scene}", write(tmp_path, "s.json", {"a": 1}))
@@ -244,6 +247,7 @@ def test_waypoints(tmp_path):
     [
         (lambda row: row.pop("scene"), "entry 1 has no sample_token or no scene"),
         (lambda row: row.update(sample_token=TOKENS[0]), "is there twice"),
+        (lambda row: row.update(scene="\ud800"), "entry 1 has no sample_token or no scene"),
         (lambda row: row.update(command="back"), "command is 'back', not of right, left, straight"),
         (lambda row: row.update(command=[]), r"command is \[\], not of"),
         (lambda row: row["waypoints"].pop(), r"has the shape \(5, 2\)"),
