@@ -115,5 +115,5 @@ def test_a_place_is_checked_beforehand(tmp_path):
     assert file.read_text() == "as it was"
     with pytest.raises(UserError, match="Is a directory; give a file in a folder that can be written"):
         npz_file.check_place(tmp_path)
-    with pytest.raises(UserError, match="(File exists|Not a directory); give a file"):
+    with pytest.raises(UserError, match=r"(File exists|Not a directory); give a file"):
         npz_file.check_place(file / "b.npz")
