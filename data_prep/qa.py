@@ -10,10 +10,9 @@ import json
 import re
 from pathlib import Path
 
-from dima_jax.constants import CAMERAS
+from dima_jax.constants import CAMERAS, QUESTION_KINDS
 from dima_jax.errors import UserError
 
-KINDS = ("perception", "prediction", "planning", "behavior")
 IMAGE_SIZE = (1600, 900)  # pixels: width, height that the tags refer to, whatever the size of the files
 TAG = re.compile(r"<\s*c\d+\b([^<>]*)>")
 
@@ -45,10 +44,10 @@ def read(path: str) -> dict[str, dict]:
 
 def _pairs(path: str, scene: str, sample: str, frame: dict) -> dict:
     where = f"{path}: scene {scene}, sample {sample}"
-    unknown = set(frame["QA"]) - set(KINDS)
+    unknown = set(frame["QA"]) - set(QUESTION_KINDS)
     if unknown:
         raise UserError(f"{where} has questions of unknown kind {sorted(unknown)}")
-    rows = [(kind, *_texts(pair, where, kind)) for kind in KINDS for pair in frame["QA"].get(kind, ())]
+    rows = [(kind, *_texts(pair, where, kind)) for kind in QUESTION_KINDS for pair in frame["QA"].get(kind, ())]
     for kind, question, answer in rows:
         for tag, problem in tag_problems(f"{question} {answer}"):
             raise UserError(

@@ -27,6 +27,7 @@ AGENT_CLASSES = (
 NUM_VEHICLE_CLASSES = 5  # the first of AGENT_CLASSES: what VAD's planning constraints call a vehicle
 MAP_CLASSES = ("divider", "ped_crossing", "boundary")
 COMMANDS = ("right", "left", "straight")
+QUESTION_KINDS = ("perception", "prediction", "planning", "behavior")  # DriveLM's, in the order of its question ids
 STEP_SECONDS = 0.5  # between key frames, and between waypoints
 
 EGO_LENGTH, EGO_WIDTH = 4.084, 1.85  # meters
