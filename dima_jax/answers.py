@@ -34,18 +34,19 @@ PROMPT_STEP = 64  # prompts beyond config.data.max_text are padded to a multiple
 class Asker:
     """A run's student and teacher, ready to answer.
 
-    max_new_tokens: most tokens of an answer. source: what answers depend on beside the frame and the question.
-    UserError if the run has no teacher.
+    max_new_tokens: most tokens of an answer. blank_images: the student sees black images. source: what answers depend on
+    beside the frame and the question. UserError if the run has no teacher.
     """
 
-    def __init__(self, run: Path, config: ConfigDict, max_new_tokens: int):
+    def __init__(self, run: Path, config: ConfigDict, max_new_tokens: int, blank_images: bool = False):
         if not config.teacher.enabled:
             raise UserError(f"{run} was trained without a teacher; there is nobody to ask")
-        self.config, self.max_new_tokens = config, max_new_tokens
+        self.config, self.max_new_tokens, self.blank_images = config, max_new_tokens, blank_images
         self.source = {
             "checkpoint": str(checkpoints.step_folder(run)),
             "data": config.data.path,
             "max_tokens": max_new_tokens,
+            "blank_images": blank_images,
         }
         self.tokenizer = tokenizer_of(config)
         model = ShardedModel.for_evaluation(config)
@@ -71,7 +72,8 @@ class Asker:
         first = index - min(self.config.data.history, frames[index].frame_index)
         self.policy.reset()
         for i in range(first, index + 1):
-            self.policy.step(Frame.from_batch(frames[i].frame))
+            frame = Frame.from_batch(frames[i].frame)
+            self.policy.step(frame._replace(images=np.zeros_like(frame.images)) if self.blank_images else frame)
         return self.policy.student_output.tokens
 
     def stream(self, tokens: SceneTokens, question: str) -> Iterator[str]:
@@ -167,12 +169,18 @@ def answer_split(asker: Asker, frames: sequences.Drives, out: Path, limit: int |
 
 
 def answer_frame(asker: Asker, frames: sequences.Drives, index: int, frame: sequences.DriveFrame) -> list[dict]:
-    """The recorded questions of key frame `index`, which is `frame`, with answers, in DriveLM's form."""
+    """The recorded questions of key frame `index`, which is `frame`, with answers, in DriveLM's form, and their kinds."""
     scene = frames.frames[index].record["scene"]["token"]
     answers = asker.answers(asker.encode(frames, index), [question for _, question, _ in frame.questions])
     return [
-        {"id": f"{scene}_{frame.sample_token}_{i}", "question": question, "gt_answer": truth, "answer": answer}
-        for i, ((_, question, truth), answer) in enumerate(zip(frame.questions, answers, strict=True))
+        {
+            "id": f"{scene}_{frame.sample_token}_{i}",
+            "kind": kind,
+            "question": question,
+            "gt_answer": truth,
+            "answer": answer,
+        }
+        for i, ((kind, question, truth), answer) in enumerate(zip(frame.questions, answers, strict=True))
     ]
 
 

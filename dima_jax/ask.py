@@ -2,10 +2,12 @@
 
     python -m dima_jax.ask --checkpoint=runs/demo --sample=TOKEN "What should the ego vehicle do?"
     python -m dima_jax.ask --checkpoint=runs/demo --split=val --out=answers.json [--limit=100] [--show=10]
+    python -m dima_jax.ask --checkpoint=runs/demo --split=val --out=answers_blank.json --blank_images
 
 With a sample and a question the answer appears word by word. With --out every question that the records of a split hold
-is answered, in the form that DriveLM's evaluation reads: [{"id": "<scene>_<sample>_<number>", "question", "gt_answer",
-"answer"}, ...]; a run that is stopped goes on where it was. --show prints questions and answers beside what was recorded.
+is answered, in the form that DriveLM's evaluation reads: [{"id": "<scene>_<sample>_<number>", "kind", "question",
+"gt_answer", "answer"}, ...]; a run that is stopped goes on where it was. --show prints questions and answers beside what
+was recorded. `python -m dima_jax.score_answers` scores the file; --blank_images is its control.
 
 The student and the trained parts of the teacher come from the checkpoint, the LLM's frozen base from where the run took
 it (`teacher.weights`, else the run's seed). The student looks at `data.history` key frames before the sample's first.
@@ -40,7 +42,7 @@ def main(question: str | None) -> None:
     config = CONFIG.value or saved
     checkpoints.check_model(meta["config"], config, str(run), (*checkpoints.STUDENT_KEYS, "teacher"))
     frames = sequences.Drives(config, SPLIT.value or config.data.val_split)
-    asker = answers.Asker(checkpoints.step_folder(run, STEP.value), config, MAX_TOKENS.value)
+    asker = answers.Asker(checkpoints.step_folder(run, STEP.value), config, MAX_TOKENS.value, BLANK.value)
     if OUT.value is not None:
         answers.answer_split(asker, frames, Path(OUT.value), LIMIT.value, SHOW.value)
     else:
@@ -59,4 +61,5 @@ if __name__ == "__main__":  # flags belong to the command: several commands may 
     )
     SHOW = flags.DEFINE_integer("show", 10, "With --out: print so many answers, spread over all.", lower_bound=0)
     MAX_TOKENS = flags.DEFINE_integer("max_tokens", 64, "Most tokens of an answer.", lower_bound=1)
+    BLANK = flags.DEFINE_boolean("blank_images", False, "The student sees black images: does the teacher look at all?")
     cli.run(main, words="QUESTION")

@@ -60,14 +60,28 @@ def test_the_history_counts(asker, frames):
     assert float(np.abs(np.asarray(after_history.bev) - np.asarray(alone.bev)).max()) > 1e-4
 
 
+def test_blank_images_are_black(run, asker, frames):
+    """The rest of the frame stays; answers of one kind are not gone on with as those of the other."""
+    blank = answers.Asker(run, asker.config, MAX_TOKENS, blank_images=True)
+    seen = []
+    step, blank.policy.step = blank.policy.step, lambda frame: seen.append(frame) or step(frame)
+    tokens = blank.encode(frames, 3)
+    given = Frame.from_batch(frames[3].frame)
+    assert given.images.any() and not any(frame.images.any() for frame in seen)
+    np.testing.assert_array_equal(seen[-1].can_bus, given.can_bus)
+    assert float(np.abs(np.asarray(tokens.bev) - np.asarray(asker.encode(frames, 3).bev)).max()) > 1e-4
+    assert blank.source != asker.source
+
+
 def test_a_split_is_answered_in_drivelms_form_and_goes_on(asker, frames, tmp_path, monkeypatch, capsys):
     out = tmp_path / "answers.json"
     answers.answer_split(asker, frames, out, limit=None, show=1)
     written = json.loads(out.read_text())
-    assert [set(one) for one in written] == [{"id", "question", "gt_answer", "answer"}] * 2
+    assert [set(one) for one in written] == [{"id", "kind", "question", "gt_answer", "answer"}] * 2
     scene = frames.frames[0].record["scene"]["token"]
     assert [one["id"] for one in written] == [f"{scene}_smp_0010_{i}" for i in range(2)]
     assert written[1]["gt_answer"] == "Keep going at the same speed."
+    assert [one["kind"] for one in written] == [kind for kind, _, _ in frames[0].questions]
     assert "2 answers" in capsys.readouterr().out
 
     left = [asker.source | {"split": "train"}, ["smp_0010", [dict(one, answer="as before") for one in written]]]

@@ -12,14 +12,14 @@ import pytest
 
 from dima_jax import geometry, losses, metrics, scoring, student, teacher
 from dima_jax.losses import focal
-from dima_jax.metrics import planning, protocols
+from dima_jax.metrics import language, planning, protocols
 
 ROOT = Path(__file__).parents[1] / "dima_jax"
 ANNOTATED = [
     ROOT / "geometry.py",
     *sorted(path for package in ("losses", "metrics", "scoring") for path in ROOT.glob(f"{package}/**/*.py")),
 ]
-PACKAGES = (student, teacher, losses, metrics, protocols, scoring)
+PACKAGES = (student, teacher, losses, metrics, language, protocols, scoring)
 MODULES = [
     "dima_jax.geometry",
     "dima_jax.predictions",

@@ -57,8 +57,8 @@ def units(questions: Sequence[Question]) -> Units:
     scenes = [one.scene for one in questions]
     kind = "scenes" if len(set(scenes)) >= FEWEST_SCENES else "frames"
     names = scenes if kind == "scenes" else [f"{one.scene}_{one.frame}" for one in questions]
-    _, of = np.unique(np.array(names), return_inverse=True)
-    return Units(kind, of, draws(of.max() + 1, RESAMPLES))
+    number = {name: i for i, name in enumerate(sorted(set(names)))}
+    return Units(kind, np.array([number[name] for name in names]), draws(len(number), RESAMPLES))
 
 
 def asked(questions: Sequence[Question]) -> Asked:
