@@ -25,25 +25,26 @@ def target(link: str, base: str) -> Path | None:
 
 def rewrite(text: str, base: str) -> str:
     """Links out of docs/ lead to generated pages; those to folders become plain text. base: as in `target`."""
+    up = posixpath.relpath("docs", base) if base else "."
 
     def new(match: re.Match) -> str:
         words, link = match.groups()
         path = target(link, base)
         if path is None:
-            return match[0] if base == "docs" else f"[{words}]({link.removeprefix('docs/')})"
+            return match[0] if base else f"[{words}]({link.removeprefix('docs/')})"
         inside = path.relative_to(ROOT).as_posix()
         if inside in PAGES:
-            return f"[{words}]({PAGES[inside]}{''.join(link.partition('#')[1:])})"
+            return f"[{words}]({posixpath.normpath(f'{up}/{PAGES[inside]}')}{''.join(link.partition('#')[1:])})"
         if path.is_dir():
             return words
-        return f"[{words}](source/{inside}.md)"
+        return f"[{words}]({posixpath.normpath(f'{up}/source/{inside}.md')})"
 
     return LINK.sub(new, text)
 
 
 def linked_files() -> set[str]:
     """Files of the repository outside docs/ that some page links to."""
-    texts = [(path.read_text(), "docs") for path in (ROOT / "docs").glob("*.md")]
+    texts = [(path.read_text(), path.parent.relative_to(ROOT).as_posix()) for path in (ROOT / "docs").rglob("*.md")]
     texts += [((ROOT / name).read_text(), "") for name in GENERATED]
     paths = {target(link, base) for text, base in texts for _, link in LINK.findall(text)} - {None}
     return {path.relative_to(ROOT).as_posix() for path in paths if path.is_file()} - set(PAGES)
@@ -63,4 +64,5 @@ def on_files(files, config):
 
 def on_page_markdown(markdown, page, **_):
     """Makes links of the pages in docs/ lead to generated pages."""
-    return markdown if page.file.generated_by else rewrite(markdown, "docs")
+    base = posixpath.normpath(posixpath.join("docs", posixpath.dirname(page.file.src_uri)))
+    return markdown if page.file.generated_by else rewrite(markdown, base)

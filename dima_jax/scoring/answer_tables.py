@@ -47,7 +47,7 @@ def show(result: dict[str, Any]) -> None:
     table = Table(*columns, title=f"By kind of question; {title}", title_justify="left")
     for group, rows in result["groups"].items():
         for name, row in rows.items():
-            cells = [group, NAMES[name][0], f"{row['questions']:,}", _value(name, row)]
+            cells = [group if name == next(iter(rows)) else "", NAMES[name][0], f"{row['questions']:,}", _value(name, row)]
             if "blank" in result:
                 other = result["blank"]["differences"][group][name]
                 cells += [
@@ -56,7 +56,6 @@ def show(result: dict[str, Any]) -> None:
                     _word(other["verdict"]),
                 ]
             table.add_row(*cells, end_section=name == list(rows)[-1])
-            group = ""
     console.print(table)
 
 
