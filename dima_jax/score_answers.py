@@ -26,26 +26,32 @@ FORMAT, VERSION = "dima_jax.answer_scores", 1
 def main() -> None:
     if not ANSWERS.value:
         raise UserError("--answers is missing: give the file that `python -m dima_jax.ask --out` wrote, or DriveLM's")
+    score(ANSWERS.value, TRUTH.value, BLANK.value, OUT.value, JUDGE.value)
 
+
+def score(
+    answers_path: str, truth_path: str | None, blank_path: str | None, out: str | None, judge_folder: str | None
+) -> None:
+    """Prints the scores of a file and writes them to `out`. UserError for whatever is wrong with the files."""
     from dima_jax import commit
     from dima_jax.metrics.language import captions
     from dima_jax.output_files import write_json
     from dima_jax.scoring import answer_files, answer_scores, answer_tables
 
-    file = answer_files.read_answers(ANSWERS.value)
-    if TRUTH.value:
-        questions, truth_hash = answer_files.read_recorded(TRUTH.value)
+    file = answer_files.read_answers(answers_path)
+    if truth_path:
+        questions, truth_hash = answer_files.read_recorded(truth_path)
     else:
         questions, truth_hash = answer_files.recorded_in(file), file.hash
-    truth = TRUTH.value or ANSWERS.value
+    truth = truth_path or answers_path
     files = {"answers": file}
-    if BLANK.value:
-        files["blank"] = answer_files.read_answers(BLANK.value)
-        if Path(BLANK.value).samefile(ANSWERS.value):
-            raise UserError(f"--blank={BLANK.value}: is --answers itself; give the answers to blank images")
+    if blank_path:
+        files["blank"] = answer_files.read_answers(blank_path)
+        if Path(blank_path).samefile(answers_path):
+            raise UserError(f"--blank={blank_path}: is --answers itself; give the answers to blank images")
     answers = {name: answer_files.aligned(one, questions, truth) for name, one in files.items()}
-    if OUT.value:
-        _check_place(Path(OUT.value))
+    if out:
+        _check_place(Path(out))
 
     truths = [one.truth for one in questions]
     why_not, tokens = captions.why_not(), dict.fromkeys([*files, "recorded"])
@@ -53,13 +59,13 @@ def main() -> None:
         split = captions.tokenize([text for part in (*answers.values(), truths) for text in part])
         tokens = {name: split[i * len(truths) : (i + 1) * len(truths)] for i, name in enumerate(tokens)}
     grades, judged = dict.fromkeys(files), {}
-    if JUDGE.value:
+    if judge_folder:
         from dima_jax import judge
 
-        local = judge.Judge(Path(JUDGE.value))
+        local = judge.Judge(Path(judge_folder))
         asked = [one.question for one in questions]
         grades = {name: local.grades(asked, truths, some) for name, some in answers.items()}
-        judged = {"judge": {"folder": JUDGE.value, **local.controls(asked, truths)}}
+        judged = {"judge": {"folder": judge_folder, **local.controls(asked, truths)}}
 
     given = {name: answer_scores.Given(answers[name], tokens[name], grades[name]) for name in files}
     header = {
@@ -74,9 +80,9 @@ def main() -> None:
     result |= {"captions": {"available": why_not is None, "why_not": why_not}, **judged}
     result |= answer_scores.score(questions, given["answers"], given.get("blank"), tokens["recorded"])
     answer_tables.show(result)
-    if OUT.value:
-        write_json(OUT.value, result)
-        print(OUT.value)
+    if out:
+        write_json(out, result)
+        print(out)
 
 
 def _check_place(out: Path) -> None:

@@ -7,15 +7,21 @@ from pathlib import Path
 
 import pytest
 
+from dima_jax import score_answers
+from dima_jax.errors import UserError
 from dima_jax.metrics.language import captions
 from tests import realdata
 
 ROOT = Path(__file__).parents[1]
 
 
-def score(*flags, cwd=ROOT):
-    command = [sys.executable, "-m", "dima_jax.score_answers", *(f"--{flag}" for flag in flags)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+def command(*flags):
+    words = [sys.executable, "-m", "dima_jax.score_answers", *(f"--{flag}" for flag in flags)]
+    return subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
+
+
+def score(answers, truth=None, blank=None, out=None, judge=None):
+    score_answers.score(*(value and str(value) for value in (answers, truth, blank, out, judge)))
 
 
 @pytest.fixture
@@ -32,7 +38,7 @@ def answers(tmp_path):
 
 def test_files_in_strict_json_out(answers, tmp_path):
     out = tmp_path / "new" / "scores.json"
-    result = score(f"answers={answers}", f"blank={answers.with_name('blank.json')}", f"out={out}")
+    result = command(f"answers={answers}", f"blank={answers.with_name('blank.json')}", f"out={out}")
     assert result.returncode == 0, result.stderr
     assert "better with images" in result.stdout and str(out) in result.stdout
     scores = json.loads(out.read_text(), parse_constant=lambda name: pytest.fail(name))
@@ -52,23 +58,33 @@ def test_files_in_strict_json_out(answers, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("flags", "words"),
+    ("given", "message"),
     [
-        ((), "--answers is missing"),
-        (("answers=absent.json",), "absent.json: No such file"),
-        (("answers={a}", "blank={a}"), "is --answers itself"),
-        (("answers={a}", "truth={short}"), "2 ids that"),
-        (("answers={short}", "truth={a}"), "2 ids of"),
-        (("answers={a}", "out=/proc/none/x.json"), "--out=/proc/none/x.json"),
-        (("answers={a}", "judge=/nowhere"), "llm.json: no such file"),
+        (dict(answers="absent.json"), r"absent\.json: No such file.*; give a JSON file"),
+        (dict(answers="{a}", blank="{a}"), "is --answers itself"),
+        (dict(answers="{a}", blank="absent.json"), r"absent\.json: No such file"),
+        (dict(answers="{a}", truth="{short}"), r"answers\.json: 2 ids that .*short\.json does not have"),
+        (dict(answers="{short}", truth="{a}"), r"short\.json: 2 ids of .*answers\.json missing"),
+        (dict(answers="{a}", blank="{short}"), r"short\.json: 2 ids of .*answers\.json missing"),
+        (dict(answers="{a}", out="/proc/none/x.json"), "--out=/proc/none/x.json: .*can be written"),
+        (dict(answers="{a}", out="/proc"), "--out=/proc: is a folder; give a file"),
     ],
 )
-def test_refusals_are_one_line(answers, flags, words):
+def test_refusals(answers, given, message):
     short = answers.with_name("short.json")
     short.write_text(json.dumps(json.loads(answers.read_text())[2:]))
-    result = score(*(flag.format(a=answers, short=short) for flag in flags))
-    assert result.returncode == 2 and result.stderr.startswith("error: ") and result.stderr.count("\n") == 1
-    assert words in result.stderr
+    with pytest.raises(UserError, match=message):
+        score(**{name: value.format(a=answers, short=short) for name, value in given.items()})
+
+
+def test_a_refusal_is_one_line(answers):
+    for flags, words in (
+        ((), "--answers is missing"),
+        ((f"answers={answers}", "judge=/nowhere"), "llm.json: no such file"),
+    ):
+        result = command(*flags)
+        assert result.returncode == 2 and result.stderr.startswith("error: ") and result.stderr.count("\n") == 1
+        assert words in result.stderr
 
 
 def test_drivelms_baseline(tmp_path):
@@ -78,8 +94,7 @@ def test_drivelms_baseline(tmp_path):
     folder = realdata.folder()
     expected = json.loads((folder / "derived" / "drivelm_output_scores.json").read_text())
     challenge, out = folder / "drivelm_challenge", tmp_path / "scores.json"
-    result = score(f"answers={challenge / 'output.json'}", f"truth={challenge / 'test_eval.json'}", f"out={out}")
-    assert result.returncode == 0, result.stderr
+    score(challenge / "output.json", challenge / "test_eval.json", out=out)
     own = json.loads(out.read_text())["drivelm"]["scores"]
     found = {name: row["value"] for name, row in own.items()}
     assert found == pytest.approx(
@@ -98,5 +113,5 @@ def test_drivelms_baseline(tmp_path):
         counts["language"],
         counts["match"],
     )
-    submission = score(f"answers={challenge / 'submission.json'}", f"truth={challenge / 'test_eval.json'}")
-    assert submission.returncode == 2 and "17 ids with another question" in submission.stderr
+    with pytest.raises(UserError, match="17 ids with another question"):
+        score(challenge / "submission.json", challenge / "test_eval.json")

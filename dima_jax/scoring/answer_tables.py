@@ -3,6 +3,7 @@
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from dima_jax.scoring.answer_scores import BETTER, TOO_FEW, UNDECIDED
@@ -30,12 +31,12 @@ def show(result: dict[str, Any]) -> None:
     header = result["header"]
     console = Console(width=max(Console().width, 120))
     for sentence in sentences(result):
-        console.print(sentence, highlight=False, soft_wrap=True)
+        console.print(sentence, highlight=False, soft_wrap=True, markup=False)
     title = f"{header['questions']:,} questions, {header['frames']:,} frames, {header['scenes']:,} scenes"
     if result["drivelm"]["available"]:
         table = Table("score", "questions", "value", title=f"DriveLM's own scores; {title}", title_justify="left")
         for name, row in result["drivelm"]["scores"].items():
-            table.add_row(NAMES[name][0], f"{row['questions']:,}", _value(name, row))
+            table.add_row(NAMES[name][0], f"{row['questions']:,}", escape(_value(name, row)))
         console.print(table)
     columns = [
         "kind",
@@ -47,7 +48,12 @@ def show(result: dict[str, Any]) -> None:
     table = Table(*columns, title=f"By kind of question; {title}", title_justify="left")
     for group, rows in result["groups"].items():
         for name, row in rows.items():
-            cells = [group if name == next(iter(rows)) else "", NAMES[name][0], f"{row['questions']:,}", _value(name, row)]
+            cells = [
+                group if name == next(iter(rows)) else "",
+                NAMES[name][0],
+                f"{row['questions']:,}",
+                _value(name, row),
+            ]
             if "blank" in result:
                 other = result["blank"]["differences"][group][name]
                 cells += [
@@ -55,7 +61,7 @@ def show(result: dict[str, Any]) -> None:
                     _value(name, other, "difference", "+"),
                     _word(other["verdict"]),
                 ]
-            table.add_row(*cells, end_section=name == list(rows)[-1])
+            table.add_row(*map(escape, cells), end_section=name == list(rows)[-1])
     console.print(table)
 
 
@@ -102,7 +108,8 @@ def _number(name: str, value: float | None, sign: str = "") -> str:
     if value is None:
         return "n/a"
     _, factor, unit = NAMES[name]
-    return f"{factor * value:{sign}.{1 if factor == 100 else 3}f}{unit}"
+    digits = 1 if factor == 100 else 3
+    return f"{round(factor * value, digits) + 0.0:{sign}.{digits}f}{unit}"  # and not -0.0
 
 
 def _value(name: str, row: dict[str, Any], key: str = "value", sign: str = "") -> str:
@@ -110,4 +117,4 @@ def _value(name: str, row: dict[str, Any], key: str = "value", sign: str = "") -
     if row["low"] is None:
         return text
     ends = (_number(name, row[end], sign).removesuffix(" %") for end in ("low", "high"))
-    return f"{text} \\[{', '.join(ends)}]"
+    return f"{text} [{', '.join(ends)}]"
