@@ -5,7 +5,10 @@ import importlib
 from dima_jax.errors import UserError
 from dima_jax.metrics.protocols.base import Protocol
 
-PROTOCOLS: dict[str, str] = {}  # {name: "module:attribute"}
+PROTOCOLS: dict[str, str] = {  # {name: "module:attribute"}
+    name: f"dima_jax.metrics.protocols.{name}:PROTOCOL"
+    for name in ("stp3_vad", "uniad", "bevplanner", "paradrive_std", "sparsedrive")
+}
 
 
 def get(name: str) -> Protocol:
