@@ -53,10 +53,13 @@ def draw(spec: GridSpec, agents: StepAgents) -> Bool[np.ndarray, "F R C"]:
     """Every agent's box is filled, border included (`cv2.fillPoly`, one call a box: in one call overlaps cancel)."""
     grids = np.zeros((F, spec.cells, spec.cells), np.uint8)
     pixels = _pixels(spec, agents)
-    seen = (pixels.max(axis=1, initial=-1) >= 0).all(axis=1) & (pixels.min(axis=1, initial=0) < spec.cells).all(axis=1)
+    step = agents.step
+    if pixels.min(initial=0) < 0 or pixels.max(initial=0) >= spec.cells:  # what is wholly beyond the grid is left out
+        seen = (pixels.max(axis=1) >= 0).all(axis=1) & (pixels.min(axis=1) < spec.cells).all(axis=1)
+        step, pixels = step[seen], pixels[seen]
     layers = list(grids)
-    for step, box in zip(agents.step[seen].tolist(), pixels[seen], strict=True):
-        cv2.fillPoly(layers[step], [box], 1)
+    for layer, box in zip(step.tolist(), pixels, strict=True):
+        cv2.fillPoly(layers[layer], [box], 1)
     return grids.view(bool)
 
 
@@ -99,7 +102,7 @@ def ego_cells(spec: GridSpec, ahead: float) -> tuple[Float[np.ndarray, " K"], Fl
 
 def to_cells(spec: GridSpec, cells: Float[np.ndarray, "P F K"]) -> Int[np.ndarray, "P F K"]:
     """Whole numbers of cells, toward 0, moved to the border where they are beyond the grid or not finite."""
-    return np.clip(np.nan_to_num(cells), 0, spec.cells - 1).astype(np.int64)
+    return np.minimum(np.fmax(cells, 0), spec.cells - 1).astype(np.int64)
 
 
 def covered(

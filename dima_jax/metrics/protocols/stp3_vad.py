@@ -33,10 +33,8 @@ def box_cells(plans: Float[np.ndarray, "P F 2"]) -> tuple[Int[np.ndarray, "P F K
 
 def point_collisions(grid: Bool[np.ndarray, "F R C"], plans: Float[np.ndarray, "P F 2"]) -> Bool[np.ndarray, "P F"]:
     """Whether the cell of each waypoint is occupied, at half the grid's true offset (quirk Q7), so hardly ever."""
-    plans = np.nan_to_num(plans, nan=np.inf)
-    cells = np.clip((POINT_OFFSET + plans * np.array([1, -1], plans.dtype)) / GRID.cell, -1, GRID.cells).astype(
-        np.int64
-    )
+    cells = (POINT_OFFSET + plans * np.array([1, -1], plans.dtype)) / GRID.cell
+    cells = np.minimum(np.fmax(cells, -1), GRID.cells).astype(np.int64)
     inside = ((cells >= 0) & (cells < GRID.cells)).all(axis=-1)
     column, row = np.moveaxis(np.where(inside[..., None], cells, 0), -1, 0)
     return inside & grid[np.arange(plans.shape[1]), row, column]
