@@ -73,8 +73,8 @@ def test_equals_shapely_where_a_corner_touches_a_side():
 def test_the_lowest_row_that_is_met_at_its_step():
     ego = np.zeros((2, 6, 5))
     ego[..., 3:] = 4, 2
-    ego[1, :, 0] = 100
-    others = boxes((0, 0, 1, 1, 1), (1, 0, 0, 1, 1), (0, 0, 0, 1, 1), (100, 0, 0, 1, 1))
+    ego[1, :, 0], ego[0, 4, 0] = 100, 50
+    others = boxes((0, 0, 1, 1, 1), (1, 0, 0, 1, 1), (50, 0, 0, 1, 1), (100, 0, 0, 1, 1))
     step, rows = np.array([2, 2, 4, 5]), np.array([9, 7, 3, 1])
     found = polygons.first_met(ego, others, step, rows)
     assert found.tolist() == [[-1, -1, 7, -1, 3, -1], [-1, -1, -1, -1, -1, 1]]

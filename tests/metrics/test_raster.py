@@ -104,6 +104,15 @@ def test_the_agent_that_covers_a_cell():
     assert (raster.first_hit(VAD, frame, struck & False, rows, columns) == -1).all()
 
 
+def test_an_agent_that_is_gone_covers_nothing(monkeypatch):
+    """At step 3 row 0 is in the cell; at step 4 row 2 is, and row 1 passes it by."""
+    boxes = (0, 12, 0, 2, 2), (3, 12, np.pi / 4, 12, 0.3), (0, 12, 0, 2, 2)
+    monkeypatch.setattr(FrameTruth, "agents", lambda frame, selection: agents(*boxes, step=[3, 4, 4]))
+    struck = np.array([[False, False, False, True, True, False]])
+    rows, columns = np.full((1, 6, 1), 200 - 124), np.full((1, 6, 1), 100)
+    assert raster.first_hit(VAD, FrameTruth(drive(), 0), struck, rows, columns).tolist() == [[-1, -1, -1, 0, 2, -1]]
+
+
 def test_an_unknown_rounding_is_refused():
     with pytest.raises(ValueError, match="no rounding 'up'"):
         raster.draw(VAD._replace(rounding="up"), agents((0, 0, 0, 1, 1)))
