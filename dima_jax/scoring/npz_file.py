@@ -13,6 +13,7 @@ import os
 import struct
 import zipfile
 import zlib
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -91,7 +92,7 @@ def read(path: str | Path, file_format: str, version: int) -> tuple[Arrays, dict
     Raises UserError for a file that cannot be read, is of another format or of a later version, or is damaged: a
     checksum of the zip file or, where the header has one, the content hash does not fit.
     """
-    arrays = _members(Path(path), file_format)
+    arrays = members(Path(path), file_format)
     try:
         header = json.loads(arrays.pop(HEADER).item())
         found, number = header["format"], header["version"]
@@ -109,15 +110,22 @@ def read(path: str | Path, file_format: str, version: int) -> tuple[Arrays, dict
     return arrays, header
 
 
-def _members(path: Path, file_format: str) -> Arrays:
-    """Every array of an npz file. Bytes are read whole, and so checked, before numpy looks at them."""
+def members(path: Path, file_format: str) -> Arrays:
+    """Every array of an npz file. Bytes are read whole, and so checked, before numpy looks at them.
+
+    UserError for a file that is none, is damaged, or holds a name twice. file_format: what it should have been.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
-            content = {name.removesuffix(".npy"): archive.read(name) for name in archive.namelist()}
+            names = archive.namelist()
+            content = {name.removesuffix(".npy"): archive.read(name) for name in names}
     except OSError as error:
         raise UserError(f"{path}: {error.strerror or error}; give a file of the format {file_format}") from None
     except DAMAGE as error:
         raise UserError(f"{path} is no npz file or is damaged ({_line(error)}); make it again") from None
+    if len(content) < len(names):
+        twice = next(name for name, count in Counter(names).items() if count > 1)
+        raise UserError(f"{path} holds {twice.removesuffix('.npy')[:60]!r} twice; make it again")
     arrays = {}
     for key, data in content.items():
         try:

@@ -120,3 +120,93 @@ def test_damage_is_refused_in_one_line_or_read(tmp_path, protocol):
             refused += 1
             assert len(str(error).splitlines()) == 1
     assert refused > 100
+
+
+TORCH = Path(__file__).parent / "torch_files" / "results.pkl"
+
+
+def test_tensors_become_arrays():
+    found, whole = pickles.read(TORCH), np.arange(24, dtype=np.float32).reshape(2, 3, 4)
+    assert isinstance(found["brain"], torch_pickle.Foreign) and "BFloat16" in found.pop("brain").name
+    same(
+        found,
+        dict(
+            first=whole[:1],
+            turned=whole.transpose(2, 0, 1)[1],
+            half=np.array([0.5, -2.0], np.float16),
+            count=np.array(7),
+            empty=np.zeros((0, 3), np.float32),
+            same=np.ones(3, np.float32),
+            flags=np.array([True, False]),
+        ),
+    )
+
+
+def test_damaged_tensors_are_refused_in_one_line_or_read(tmp_path):
+    file, rng, refused = tmp_path / "a.pkl", np.random.default_rng(1), 0
+    for _ in range(400):
+        file.write_bytes(damaged(TORCH.read_bytes(), rng))
+        try:
+            pickles.read(file)
+        except UserError as error:
+            refused += 1
+            assert len(str(error).splitlines()) == 1
+    assert refused > 100
+
+
+def first_storage() -> bytes:
+    taken = []
+
+    class Taker(pickle.Unpickler):
+        def find_class(self, module, name):
+            if name == "_load_from_bytes":
+                return taken.append
+            return super().find_class(module, name) if module == "_codecs" else lambda *_: None
+
+    with TORCH.open("rb") as file:
+        Taker(file).load()
+    return taken[0]
+
+
+class Claim:
+    """Pickles as a call of a function with arguments, whatever they are."""
+
+    def __init__(self, name, *arguments):
+        self.name, self.arguments = name, arguments
+
+    def __reduce__(self):
+        return self.name, self.arguments
+
+
+def _rebuild_tensor_v2(*_):
+    """Named as torch's, below."""
+
+
+def _load_from_bytes(*_):
+    """Named as torch's, below."""
+
+
+@pytest.mark.parametrize(
+    ("data", "view", "why"),
+    [
+        (((1, 2), 3), (0, (1,), (1,)), "a storage that is no bytes"),
+        (b"", (0, (1,), (1,)), "1 bytes wanted"),
+        (b"\x80\x02K\x01.", (0, (1,), (1,)), "not those of torch.save"),
+        ("real", (0, (2**40,), (0,)), "shape is none"),
+        ("real", (0, (2**20, 2**20), (0, 0)), "beyond its storage"),
+        ("real", (22, (3,), (1,)), "beyond its storage"),
+        ("real", (-1, (3,), (1,)), "shape is none"),
+        ("real", (0, (3, 3), (1,)), "shape is none"),
+    ],
+)
+def test_tensors_that_cannot_be_are_refused(tmp_path, data, view, why):
+    if data == "real":
+        data = first_storage()
+    made = pickle.dumps(Claim(_rebuild_tensor_v2, Claim(_load_from_bytes, data), *view), 2)
+    own = b"c" + __name__.encode()
+    made = made.replace(own + b"\n_rebuild", b"ctorch._utils\n_rebuild").replace(
+        own + b"\n_load", b"ctorch.storage\n_load"
+    )
+    (tmp_path / "a.pkl").write_bytes(made)
+    with pytest.raises(UserError, match=rf"a\.pkl is no pickle .*{why}"):
+        pickles.read(tmp_path / "a.pkl")

@@ -1,0 +1,80 @@
+"""Scores files of plans, of any planner, by every protocol: no model, no images, no JAX.
+
+    python -m dima_jax.score --truth=truth-val.npz --predictions=ours.npz,theirs.npz --pair
+    python -m dima_jax.score --truth=truth-val.npz --predictions=theirs.json --frame=ego --allow_missing
+
+Beside the files stand planners that see nothing: the recorded path, constant velocity, constant turn rate, going
+straight, standing still. Every number has a 95 % interval by resampling scenes, and what cannot be told apart is said in
+words. Writes the same as JSON (--out) and the number of every frame beside it (--frames).
+"""
+
+import datetime
+import shlex
+import sys
+from pathlib import Path
+
+from absl import flags
+
+from dima_jax import cli, output_files
+from dima_jax.errors import UserError
+
+
+def main() -> None:
+    if not TRUTH.value or not PREDICTIONS.value:
+        raise UserError("--truth and --predictions are needed; see --help")
+    out = Path(OUT.value)
+    frames = Path(FRAMES.value) if FRAMES.value else out.with_name(f"{out.stem}.frames.npz")
+    inputs = [Path(name).resolve() for name in (TRUTH.value, *PREDICTIONS.value)]
+    for flag, place in (("--out", out), ("--frames", frames)):
+        if place.resolve() in inputs:
+            raise UserError(f"{flag}={place} is one of the files that are read; give another")
+        output_files.check_place(place)
+    if out.resolve() == frames.resolve():
+        raise UserError(f"--out and --frames are both {out}; give two files")
+
+    from dima_jax.metrics.protocols import registry
+    from dima_jax.scoring import align, controls, frames_file, predictions, result, run, tables, truth
+
+    protocols = PROTOCOLS.value or list(registry.PROTOCOLS)
+    for name in protocols:
+        registry.get(name)
+    recorded = truth.load(TRUTH.value)
+    if recorded.path is None and recorded.ego_path is None:
+        raise UserError(f"{TRUTH.value} has no recorded paths; make it again with data_prep.truth")
+    files = [predictions.load(name, FRAME.value, START.value) for name in PREDICTIONS.value]
+    rows = [*files, *controls.plans(recorded)]
+    plans = align.align(recorded, rows, MISSING.value)
+    scored = run.score(recorded, plans, protocols, workers=WORKERS.value)
+    command = shlex.join(["python", "-m", "dima_jax.score", *sys.argv[1:]])
+    created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    told = result.build(recorded, plans, rows, scored, protocols, pair=PAIR.value, command=command, created=created)
+    tables.print_all(told)
+    output_files.write_json(out, told)
+    frames_file.save(frames, told, recorded, plans, scored)
+    print(f"the same as JSON: {out}; the number of every frame: {frames}")
+
+
+if __name__ == "__main__":  # flags belong to the command: several commands may be imported side by side
+    TRUTH = flags.DEFINE_string("truth", None, "What was recorded: a file of data_prep.truth.")
+    PREDICTIONS = flags.DEFINE_list(
+        "predictions", None, "Files of plans, .npz, .json or .pkl, separated by commas; docs/scores/predictions.md."
+    )
+    FRAME = flags.DEFINE_enum(
+        "frame", None, ["lidar", "ego"], "Whose origin the plans of files without a header are of."
+    )
+    START = flags.DEFINE_boolean(
+        "start_included", False, "Plans of files without a header have 7 rows, the first the place at the frame itself."
+    )
+    MISSING = flags.DEFINE_boolean(
+        "allow_missing", False, "Score the frames that have a plan, and say everywhere how many they are."
+    )
+    PAIR = flags.DEFINE_boolean(
+        "pair", False, "Compare every two files; by default each with the first and with the controls."
+    )
+    PROTOCOLS = flags.DEFINE_list("protocols", None, "Names of protocols, separated by commas; default: all.")
+    OUT = flags.DEFINE_string("out", "scores.json", "JSON of all tables: docs/scores.schema.json.")
+    FRAMES = flags.DEFINE_string(
+        "frames", None, "Every frame's numbers, .npz; default: scores.frames.npz beside --out."
+    )
+    WORKERS = flags.DEFINE_integer("workers", None, "Processes; default: one for each core.", lower_bound=1)
+    cli.run(main)

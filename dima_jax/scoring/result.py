@@ -1,0 +1,211 @@
+"""scores.json (`dima_jax.scores`): every number of a scoring with its interval, what it was made of, and the verdicts.
+
+`docs/scores.schema.json` is its schema. Meters, and shares in [0, 1]; null where nothing is defined.
+"""
+
+import itertools
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Int
+
+from dima_jax import commit
+from dima_jax.metrics.protocols import registry
+from dima_jax.metrics.protocols.base import Definition, Plans
+from dima_jax.scoring import run, statistics, subsets, verdicts
+from dima_jax.scoring.predictions import Predictions
+from dima_jax.scoring.recorded import Truth
+from dima_jax.scoring.run import ProtocolFrames
+from dima_jax.scoring.statistics import Planner
+
+FORMAT, VERSION = "dima_jax.scores", 1
+RECORDED = "recorded path"  # a plan's distance to it is its L2: nothing is left to compare
+SCENES_UNKNOWN = "unknown"  # of a truth's header: every frame is its own scene
+
+
+class Rows(NamedTuple):
+    """Which rows of the plans are of which planner; several seeds of one are pooled."""
+
+    of: dict[str, list[int]]
+    controls: list[str]
+    partial: dict[str, str]  # {planner: "scored 5,119 of 6,019 frames"} of those without a plan for every frame
+
+    @property
+    def others(self) -> list[str]:
+        return [name for name in self.of if name not in self.controls]
+
+
+def build(
+    truth: Truth,
+    plans: Plans,
+    predictions: Sequence[Predictions],
+    scored: dict[str, ProtocolFrames],
+    protocols: Sequence[str],
+    *,
+    pair: bool = False,
+    command: str = "",
+    created: str = "",
+    extra: dict | None = None,
+) -> dict:
+    """The content of scores.json.
+
+    plans, predictions: of the same files in the same order, controls (no file) among them. protocols: all that were
+    asked for. pair: compare every two files; else each with the first, and with every control in any case. command,
+    created: the only entries that may differ between equal runs. extra: further tables (audit, perception, language,
+    edit_reaction).
+    """
+    rows = _rows(plans, predictions)
+    scenes_known = truth.header.get("scenes") != SCENES_UNKNOWN
+    scene = truth.scene if scenes_known else np.zeros(len(truth.tokens), np.int32)
+    groups = {name: mask for name, mask in subsets.masks(truth).items() if mask.any()}
+    pairs = _pairs(rows, pair)
+    result = {
+        "format": FORMAT,
+        "version": VERSION,
+        "header": _header(truth, scenes_known, command, created),
+        "planners": [_planner(one, plans, i) for i, one in enumerate(predictions)],
+        "protocols": {name: _protocol(name, truth, scored.get(name)) for name in protocols},
+        "subsets": {name: _subset(mask, scene, scenes_known) for name, mask in groups.items()},
+        "scores": {},
+        "differences": {},
+        "verdicts": [],
+    }
+    for name, found in scored.items():
+        result["scores"][name], result["differences"][name] = {}, {}
+        for subset, mask in groups.items():
+            planners = _planners(rows, found, mask)
+            estimates = statistics.estimates(found.definition, planners, scene[mask])
+            result["scores"][name][subset] = {
+                planner: {column: _number(one) for column, one in columns.items()}
+                for planner, columns in estimates.items()
+            }
+            differences = statistics.differences(found.definition, planners, pairs, scene[mask])
+            compared, sentences = _compared(found.definition, pairs, differences, rows)
+            result["differences"][name][subset] = compared
+            if subset == subsets.ALL:
+                result["verdicts"] += sentences
+    decided = (verdicts.A_BETTER, verdicts.B_BETTER, verdicts.UNDECIDED)
+    every = [one for groups in result["differences"].values() for found in groups.values() for one in found]
+    result["comparisons"] = sum(one["verdict"] in decided for one in every)
+    return result | (extra or {})
+
+
+def _rows(plans: Plans, predictions: Sequence[Predictions]) -> Rows:
+    of: dict[str, list[int]] = {}
+    for i, one in enumerate(predictions):
+        of.setdefault(one.planner, []).append(i)
+    counts = {name: int(plans.covered[rows].sum(axis=1).min()) for name, rows in of.items()}
+    total = plans.covered.shape[1]
+    partial = {name: coverage(count, total) for name, count in counts.items() if count < total}
+    return Rows(of, [one.planner for one in predictions if not one.file], partial)
+
+
+def coverage(scored: int, of: int) -> str:
+    """In words."""
+    return f"scored {scored:,} of {of:,} frames"
+
+
+def _pairs(rows: Rows, pair: bool) -> list[tuple[str, str]]:
+    """Who is compared with whom: nobody with the recorded path."""
+    files = rows.others
+    among = [*itertools.combinations(files, 2)] if pair else [(files[0], other) for other in files[1:]] if files else []
+    return among + [(name, control) for name in files for control in rows.controls if control != RECORDED]
+
+
+def _header(truth: Truth, scenes_known: bool, command: str, created: str) -> dict:
+    hashes = {key: truth.header.get(key) for key in ("content_hash", "data_hash", "token_hash", "has", "split")}
+    scenes = len(np.unique(truth.scene)) if scenes_known else None
+    described = hashes | {"frames": len(truth.tokens), "scenes": scenes}
+    return {"commit": commit.describe(), "created": created, "command": command, "truth": described}
+
+
+def _planner(one: Predictions, plans: Plans, row: int) -> dict:
+    kind = one.header.get("kind", "prediction") if one.file else "control"
+    return {
+        "name": one.planner,
+        "row": plans.names[row],
+        "kind": kind,
+        "file": one.file or None,
+        "frame": one.frame,
+        "seed": one.seed,
+        "coverage": {"scored": int(plans.covered[row].sum()), "of": plans.covered.shape[1]},
+        "given": one.header.get("given") or {},
+    }
+
+
+def _protocol(name: str, truth: Truth, found: ProtocolFrames | None) -> dict:
+    definition = registry.get(name).definition
+    told = definition._asdict() | {"columns": [column._asdict() for column in definition.columns]}
+    result = {"version": definition.version, "definition_hash": definition.hash, "definition": told}
+    if found is None:
+        return result | {"available": False, "why_not": run.why_not(definition, truth)}
+    missing = [column for column in definition.columns if column.quantity not in found.values]
+    lacking = {column.name: f"the truth lacks what {column.quantity} needs" for column in missing}
+    return result | {
+        "available": True,
+        "why_not": None,
+        "columns_not_available": lacking,
+        "recorded_collisions": _recorded(found),
+    }
+
+
+def _recorded(found: ProtocolFrames) -> dict:
+    """The recorded path's own collisions, without any exemption, over the frames that enter."""
+    frames = found.recorded[found.entered]
+    count = len(frames)
+    return {
+        "frames": count,
+        "at_step": frames.mean(axis=0) if count else None,
+        "any": frames.any(axis=1).mean() if count else None,
+    }
+
+
+def _subset(mask: Bool[np.ndarray, " n"], scene: Int[np.ndarray, " n"], scenes_known: bool) -> dict:
+    scenes = len(np.unique(scene[mask]))
+    return {
+        "frames": int(mask.sum()),
+        "scenes": scenes if scenes_known else None,
+        "ranked": scenes >= statistics.FEWEST_RANKED,
+    }
+
+
+def _planners(rows: Rows, found: ProtocolFrames, mask: Bool[np.ndarray, " n"]) -> dict[str, Planner]:
+    return {name: Planner(found.value[of][:, mask], found.weight[of][:, mask]) for name, of in rows.of.items()}
+
+
+def _number(one: statistics.Estimate) -> dict:
+    return {"value": one.value, "low": one.low, "high": one.high, "frames": one.frames}
+
+
+def units(definition: Definition) -> dict[str, str]:
+    """{column or average: its unit}."""
+    found = {column.name: definition.quantities[column.quantity] for column in definition.columns}
+    return found | {name: found[members[0]] for name, members in definition.averages.items()}
+
+
+def headlines(definition: Definition) -> list[str]:
+    """The columns that are compared in words: the averages, and columns that no average stands for."""
+    within = {name for members in definition.averages.values() for name in members}
+    return [*definition.averages, *(column.name for column in definition.columns if column.name not in within)]
+
+
+def _compared(
+    definition: Definition,
+    pairs: Sequence[tuple[str, str]],
+    differences: Sequence[dict[str, statistics.Estimate]],
+    rows: Rows,
+) -> tuple[list[dict], list[str]]:
+    """(an entry for each pair and column, sentences for the headlines)."""
+    unit, spoken = units(definition), headlines(definition)
+    entries, sentences = [], []
+    for (a, b), columns in zip(pairs, differences, strict=True):
+        partial = ", ".join(f"{name}: {rows.partial[name]}" for name in (a, b) if name in rows.partial)
+        for column, one in columns.items():
+            told = _number(one)
+            told["difference"] = told.pop("value")
+            found = verdicts.verdict(one, unit[column])
+            entries.append({"a": a, "b": b, "column": column, **told, "scenes": one.scenes, "verdict": found})
+            if column in spoken:
+                sentences.append(verdicts.sentence(one, a, b, column, unit[column], definition.name, partial))
+    return entries, [one for one in sentences if one]

@@ -1,0 +1,200 @@
+"""Means of a protocol's columns, and 95 % intervals by resampling whole scenes with replacement.
+
+Frames of a scene resemble each other, so scenes are what is drawn. Every resample is a number of draws for each scene;
+a mean weights each frame with it. Two planners are compared on the same draws and the same frames: the interval is that
+of their difference. Percentiles of the resamples, fixed seed. Where a planner is there with several seeds of its
+training, each resample draws among them too; its number is the mean over the seeds.
+
+n frames, C columns, S scenes, B resamples, K seeds of a planner; A = the columns and the averages after them.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from dima_jax.metrics.protocols.base import Definition
+
+RESAMPLES = 1000
+SEED = 0
+PERCENTILES = (2.5, 97.5)
+FEWEST_SCENES = 2  # of an interval
+FEWEST_RANKED = 5  # scenes of a subset in which planners are ranked
+
+
+class Estimate(NamedTuple):
+    """A mean over frames (over seeds, of several), its interval, None for fewer than two scenes, and what it is of."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    frames: int
+    scenes: int
+
+
+class Sums(NamedTuple):
+    """Of one file's rows, by scene: sums of weight * value and of the weights, and the frames that count."""
+
+    weighted: Float[np.ndarray, "S C"]
+    weight: Float[np.ndarray, "S C"]
+    frames: Int[np.ndarray, "S C"]
+
+
+class Planner(NamedTuple):
+    """The rows of a planner's K files (one for each seed): value NaN where the weight is 0."""
+
+    value: Float[np.ndarray, "K n C"]
+    weight: Float[np.ndarray, "K n C"]
+
+
+def names(definition: Definition) -> list[str]:
+    """Of the columns and the averages, in the order in which everything here has them."""
+    return [column.name for column in definition.columns] + list(definition.averages)
+
+
+def draws(num_scenes: int, resamples: int = RESAMPLES, seed: int = SEED) -> Int[np.ndarray, "B S"]:
+    """How often each scene is drawn in each resample: the same for every planner, protocol and column."""
+    return np.random.default_rng(seed).multinomial(num_scenes, np.full(num_scenes, 1 / num_scenes), size=resamples)
+
+
+@lru_cache
+def _seed_draws(seeds: int, other: bool, resamples: int = RESAMPLES) -> Float[np.ndarray, "B K"]:
+    """The share of each seed in each resample. other: of the second planner of a pair, independent of the first."""
+    generator = np.random.default_rng([SEED, seeds, other])
+    return generator.multinomial(seeds, np.full(seeds, 1 / seeds), size=resamples) / seeds
+
+
+def estimates(
+    definition: Definition, planners: Mapping[str, Planner], scene: Int[np.ndarray, " n"]
+) -> dict[str, dict[str, Estimate]]:
+    """{planner: {column or average: its mean and interval}}. scene: of each frame."""
+    places, times = _drawn(scene)
+    result = {}
+    for name, planner in planners.items():
+        sums = _sums(planner, places)
+        low, high = _ends(_resampled(definition, sums, times, other=False))
+        result[name] = _estimates(definition, sums, _pooled(definition, sums), low, high)
+    return result
+
+
+def differences(
+    definition: Definition,
+    planners: Mapping[str, Planner],
+    pairs: Sequence[tuple[str, str]],
+    scene: Int[np.ndarray, " n"],
+) -> list[dict[str, Estimate]]:
+    """Of each pair (a, b): {column or average: a minus b}, over the frames for which both have a number."""
+    places, times = _drawn(scene)
+    whole = {name: _common(planner) for name, planner in planners.items()}
+    kept: dict[tuple[str, bool], tuple] = {}
+
+    def resampled(name: str, other: bool) -> tuple:
+        if (name, other) not in kept:
+            sums = _sums(planners[name], places)
+            kept[name, other] = (sums, _pooled(definition, sums), _resampled(definition, sums, times, other))
+        return kept[name, other]
+
+    result = []
+    for a, b in pairs:
+        both = whole[a] & whole[b]
+        if all((planners[name].weight[:, ~both] == 0).all() for name in (a, b)):
+            first, second = resampled(a, False), resampled(b, True)
+        else:
+            sums = [_sums(_restricted(planners[name], both), places) for name in (a, b)]
+            first, second = (
+                (one, _pooled(definition, one), _resampled(definition, one, times, other))
+                for one, other in zip(sums, (False, True), strict=True)
+            )
+        low, high = _ends(first[2] - second[2])
+        result.append(_estimates(definition, first[0], first[1] - second[1], low, high))
+    return result
+
+
+def _common(planner: Planner) -> np.ndarray:
+    """[n, C]: every seed has a number there."""
+    return (planner.weight > 0).all(axis=0)
+
+
+def _restricted(planner: Planner, kept: np.ndarray) -> Planner:
+    return Planner(planner.value, np.where(kept, planner.weight, 0.0))
+
+
+def _drawn(scene: Int[np.ndarray, " n"]) -> tuple[Float[np.ndarray, "S n"], Int[np.ndarray, "B S"]]:
+    """(which frames are of which scene, draws of the scenes that have frames)."""
+    present, index = np.unique(scene, return_inverse=True)
+    return index, draws(len(present)) if len(present) else np.zeros((RESAMPLES, 0), np.int64)
+
+
+def _sums(planner: Planner, index: Int[np.ndarray, " n"]) -> list[Sums]:
+    """For each seed. A value that is not known and yet counts makes its sum NaN."""
+    scenes = int(index.max()) + 1 if len(index) else 0
+    result = []
+    for value, weight in zip(planner.value, planner.weight, strict=True):
+        columns = range(value.shape[1])
+        parts = (np.where(weight > 0, weight * value, 0.0), weight, weight > 0)
+        summed = [[np.bincount(index, part[:, column], scenes) for column in columns] for part in parts]
+        weighted, total, frames = (np.array(one).reshape(len(columns), scenes).T for one in summed)
+        result.append(Sums(weighted, total, frames.astype(np.int64)))
+    return result
+
+
+def _ratio(weighted: Float[np.ndarray, "..."], weight: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
+    return np.divide(weighted, weight, out=np.full(weighted.shape, np.nan), where=weight > 0)
+
+
+def _with_averages(definition: Definition, means: Float[np.ndarray, "... C"]) -> Float[np.ndarray, "... A"]:
+    """An average is the mean of the means of its columns."""
+    number = {column.name: i for i, column in enumerate(definition.columns)}
+    averages = [means[..., [number[name] for name in members]].mean(-1) for members in definition.averages.values()]
+    return np.concatenate([means, *(one[..., None] for one in averages)], axis=-1)
+
+
+def _pooled(definition: Definition, sums: list[Sums]) -> Float[np.ndarray, " A"]:
+    means = [_ratio(one.weighted.sum(axis=0), one.weight.sum(axis=0)) for one in sums]
+    return _with_averages(definition, np.mean(means, axis=0))
+
+
+def _resampled(
+    definition: Definition, sums: list[Sums], times: Int[np.ndarray, "B S"], other: bool
+) -> Float[np.ndarray, "B A"]:
+    times = times.astype(np.float64)
+    means = np.stack([_ratio(times @ one.weighted, times @ one.weight) for one in sums], axis=1)
+    share = _seed_draws(len(sums), other)
+    return _with_averages(definition, (share[..., None] * means).sum(axis=1))
+
+
+def _ends(resampled: Float[np.ndarray, "B A"]) -> tuple[Float[np.ndarray, " A"], Float[np.ndarray, " A"]]:
+    """Both ends of the intervals; resamples in which a column has no frame are left out of it."""
+    if not np.isnan(resampled).any():
+        return tuple(np.percentile(resampled, PERCENTILES, axis=0))
+    found = np.full((2, resampled.shape[1]), np.nan)
+    for column, values in enumerate(resampled.T):
+        if len(known := values[~np.isnan(values)]):
+            found[:, column] = np.percentile(known, PERCENTILES)
+    return tuple(found)
+
+
+def _estimates(
+    definition: Definition,
+    sums: list[Sums],
+    values: Float[np.ndarray, " A"],
+    low: Float[np.ndarray, " A"],
+    high: Float[np.ndarray, " A"],
+) -> dict[str, Estimate]:
+    """With the frames and scenes of the file that has the fewest; an average has those of its scarcest column."""
+    number = {column.name: i for i, column in enumerate(definition.columns)}
+    columns = [[i] for i in number.values()] + [[number[name] for name in one] for one in definition.averages.values()]
+    frames = np.min([one.frames.sum(axis=0) for one in sums], axis=0)
+    scenes = np.min([(one.frames > 0).sum(axis=0) for one in sums], axis=0)
+    result = {}
+    for i, (name, members) in enumerate(zip(names(definition), columns, strict=True)):
+        of, count = int(frames[members].min()), int(scenes[members].min())
+        ends = (low[i], high[i]) if count >= FEWEST_SCENES else (np.nan, np.nan)
+        result[name] = Estimate(*(_known(one) for one in (values[i], *ends)), of, count)
+    return result
+
+
+def _known(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
