@@ -95,7 +95,7 @@ def _encoded(text: str, encoding: str) -> bytes:
 class _Storage:
     """The numbers of tensors, in the bytes of torch.save; they are looked at when a tensor is."""
 
-    def __init__(self, data: bytes):
+    def __init__(self, data: Any):
         if type(data) is not bytes:
             raise ValueError("a storage that is no bytes")
         self._data = data

@@ -70,10 +70,10 @@ def estimates(
     definition: Definition, planners: Mapping[str, Planner], scene: Int[np.ndarray, " n"]
 ) -> dict[str, dict[str, Estimate]]:
     """{planner: {column or average: its mean and interval}}. scene: of each frame."""
-    places, times = _drawn(scene)
+    index, times = _drawn(scene)
     result = {}
     for name, planner in planners.items():
-        sums = _sums(planner, places)
+        sums = _sums(planner, index)
         low, high = _ends(_resampled(definition, sums, times, other=False))
         result[name] = _estimates(definition, sums, _pooled(definition, sums), low, high)
     return result
@@ -86,13 +86,13 @@ def differences(
     scene: Int[np.ndarray, " n"],
 ) -> list[dict[str, Estimate]]:
     """Of each pair (a, b): {column or average: a minus b}, over the frames for which both have a number."""
-    places, times = _drawn(scene)
+    index, times = _drawn(scene)
     whole = {name: _common(planner) for name, planner in planners.items()}
     kept: dict[tuple[str, bool], tuple] = {}
 
     def resampled(name: str, other: bool) -> tuple:
         if (name, other) not in kept:
-            sums = _sums(planners[name], places)
+            sums = _sums(planners[name], index)
             kept[name, other] = (sums, _pooled(definition, sums), _resampled(definition, sums, times, other))
         return kept[name, other]
 
@@ -102,7 +102,7 @@ def differences(
         if all((planners[name].weight[:, ~both] == 0).all() for name in (a, b)):
             first, second = resampled(a, False), resampled(b, True)
         else:
-            sums = [_sums(_restricted(planners[name], both), places) for name in (a, b)]
+            sums = [_sums(_restricted(planners[name], both), index) for name in (a, b)]
             first, second = (
                 (one, _pooled(definition, one), _resampled(definition, one, times, other))
                 for one, other in zip(sums, (False, True), strict=True)
@@ -121,8 +121,8 @@ def _restricted(planner: Planner, kept: np.ndarray) -> Planner:
     return Planner(planner.value, np.where(kept, planner.weight, 0.0))
 
 
-def _drawn(scene: Int[np.ndarray, " n"]) -> tuple[Float[np.ndarray, "S n"], Int[np.ndarray, "B S"]]:
-    """(which frames are of which scene, draws of the scenes that have frames)."""
+def _drawn(scene: Int[np.ndarray, " n"]) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, "B S"]]:
+    """(the number of each frame's scene among those that have frames, draws of these scenes)."""
     present, index = np.unique(scene, return_inverse=True)
     return index, draws(len(present)) if len(present) else np.zeros((RESAMPLES, 0), np.int64)
 

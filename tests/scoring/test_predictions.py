@@ -96,7 +96,8 @@ def test_a_start_that_is_included_is_dropped(tmp_path):
 
 def spoiled(kind, rng, table):
     """(what the message says, the tokens it is of); the table of lists is changed."""
-    chosen = sorted(rng.choice(N, rng.integers(1, N), replace=False).tolist())
+    most = N // 2 if kind == "shape" else N  # which shape is right, most of them say
+    chosen = sorted(rng.choice(N, rng.integers(1, most), replace=False).tolist())
     for i in chosen:
         plan = table[TOKENS[i]]
         row, column = rng.integers(6), rng.integers(2)
@@ -132,8 +133,6 @@ def test_what_cannot_be_scored_is_refused_by_token(tmp_path, kind, suffix):
     for _ in range(40):
         table = {token: plan.tolist() for token, plan in zip(TOKENS, plans(), strict=True)}
         said, tokens = spoiled(kind, rng, table)
-        if kind == "shape" and len(tokens) == N:
-            continue  # which of them is right is open
         path = tmp_path / f"a.{suffix}"
         path.write_bytes(json.dumps(table).encode() if suffix == "json" else pickle.dumps(table))
         with pytest.raises(UserError) as caught:

@@ -1,0 +1,95 @@
+"""The command: files in, tables and files out, one line for what is wrong, and neither JAX nor a model on the way."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import numpy as np
+import pytest
+
+from dima_jax.scoring import frames_file, predictions, truth
+from tests.scoring.fake import fake_truth
+
+ROOT = Path(__file__).parents[1]
+RUN = """
+import sys
+from dima_jax.metrics.protocols import registry
+registry.PROTOCOLS = {"toy": "tests.scoring.toy:TOY", "mapped": "tests.scoring.toy:MAPPED"}
+import runpy
+sys.argv = ["score", *sys.argv[1:]]
+try:
+    runpy.run_module("dima_jax.score", run_name="__main__", alter_sys=True)
+finally:
+    heavy = {"jax", "flax", "optax", "tensorflow", "nuscenes"} & {name.split(".")[0] for name in sys.modules}
+    print("heavy", sorted(heavy))
+"""
+
+
+def score(*arguments, cwd=ROOT):
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", RUN, *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("files")
+    recorded = fake_truth(scenes=6, frames=9, agents=2)
+    truth.save(folder / "truth.npz", recorded.arrays(), {"split": "val", "source": {}, "commit": "c", "data_hash": "d"})
+    plans = recorded.path + np.array([0.5, 0.0], np.float32)
+    predictions.write(folder / "ours.npz", recorded.tokens, {"plans": plans}, {"planner": "ours", "frame": "lidar"})
+    table = dict(zip(recorded.tokens.tolist(), (recorded.ego_path + 0.25).tolist(), strict=True))
+    (folder / "theirs.json").write_text(json.dumps(table))
+    return folder
+
+
+def test_scores_of_two_files(files, tmp_path):
+    given = f"{files}/ours.npz,{files}/theirs.json"
+    out = tmp_path / "new" / "scores.json"
+    wrong = score(f"--truth={files}/truth.npz", f"--predictions={given}", f"--out={out}")
+    assert wrong.returncode == 2 and "theirs.json does not say whose origin" in wrong.stderr
+    content = json.loads((files / "theirs.json").read_text())
+    header = {"format": predictions.FORMAT, "version": 1, "frame": "ego", "steps": 6, "start_included": False}
+    (tmp_path / "theirs.json").write_text(json.dumps(header | {"predictions": content}))
+    given = f"{files}/ours.npz,{tmp_path}/theirs.json"
+    result = score(f"--truth={files}/truth.npz", f"--predictions={given}", f"--out={out}")
+    assert result.returncode == 0, result.stderr
+    assert "heavy []" in result.stdout and "the same as JSON" in result.stdout
+    told = json.loads(out.read_text())
+    jsonschema.validate(told, json.loads((ROOT / "docs" / "scores.schema.json").read_text()))
+    scores = told["scores"]["toy"]["all frames"]
+    np.testing.assert_allclose(scores["ours"]["l2_avg"]["value"], 0.5, atol=1e-5)
+    np.testing.assert_allclose(scores["theirs"]["l2_avg"]["value"], 0.25 * 2**0.5, atol=1e-5)
+    assert told["header"]["command"].startswith("python -m dima_jax.score --truth=")
+    found = frames_file.load(tmp_path / "new" / "scores.frames.npz")
+    assert found.header["truth"] == told["header"]["truth"] and found.arrays["planners"][0] == "ours"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--truth={files}/truth.npz",), "--truth and --predictions are needed"),
+        (("--truth={files}/truth.npz", "--predictions={files}/absent.npz"), "absent.npz: No such file"),
+        (("--truth={files}/ours.npz", "--predictions={files}/ours.npz"), "give a file of the format dima_jax.truth"),
+        (
+            ("--truth={files}/truth.npz", "--predictions={files}/ours.npz", "--protocols=l2"),
+            "no protocol 'l2'; say one of toy, mapped",
+        ),
+        (
+            ("--truth={files}/truth.npz", "--predictions={files}/ours.npz", "--out={files}/ours.npz"),
+            "is one of the files that are read",
+        ),
+        (("--truth={files}/truth.npz", "--predictions={files}/ours.npz", "--out={files}"), "is a folder; give a file"),
+        (
+            ("--truth={files}/truth.npz", "--predictions={files}/ours.npz", "--out={files}/ours.npz/x.json"),
+            "give a file in a folder that can be written",
+        ),
+    ],
+)
+def test_mistakes_are_one_line(files, arguments, said):
+    result = score(*(one.format(files=files) for one in arguments))
+    assert result.returncode == 2 and result.stderr.startswith("error: ") and said in result.stderr, result.stderr
+    assert result.stderr.count("\n") == 1
