@@ -6,11 +6,13 @@ The keys are those of `recorded.Truth`.
 """
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from jaxtyping import jaxtyped
+from jaxtyping import Shaped
 
 from dima_jax import categories
 from dima_jax.constants import COMMANDS, MAP_CLASSES
@@ -77,10 +79,10 @@ def check(arrays: npz_file.Arrays) -> None:
     for name in groups:
         if NEEDED.get(name, name) not in groups:
             raise ValueError(f"{GROUPS[name][0]} is of no use without {GROUPS[NEEDED[name]][0]}")
-    with jaxtyped("context"):
-        for key, kind in KINDS.items():
-            if key in arrays and not isinstance(arrays[key], kind):
-                raise ValueError(f"{key} is {arrays[key].dtype} {arrays[key].shape}, not {kind.__name__}")
+    sizes: dict[str, int] = {}
+    for key, kind in KINDS.items():
+        if key in arrays and not _fits(arrays[key], kind, sizes):
+            raise ValueError(f"{key} is {arrays[key].dtype} {arrays[key].shape}, not {kind.__name__}")
     for key, (items, divided) in STARTS.items():
         if key in arrays:
             steps, end = np.diff(arrays[key], prepend=0), _rows(arrays, divided)
@@ -92,6 +94,26 @@ def check(arrays: npz_file.Arrays) -> None:
             if ((arrays[key] < low) | (arrays[key] >= count)).any():
                 raise ValueError(f"{key} has a number outside of {low} to {count - 1}")
     _check_order(arrays)
+
+
+def _fits(array: Shaped[np.ndarray, "..."], kind: Any, sizes: dict[str, int]) -> bool:
+    """Whether an array has the dtype and the shape of an annotation; sizes: of the axes so far, which grow.
+
+    By hand: jaxtyping's own context, in which axes keep their sizes, would load JAX.
+    """
+    if not any(re.fullmatch(name, array.dtype.name) for name in kind.dtypes):
+        return False
+    axes = kind.dim_str.split()
+    if axes == ["..."]:
+        return True
+    if len(axes) != array.ndim:
+        return False
+    for axis, size in zip(axes, array.shape, strict=True):
+        name, _, more = axis.partition("+")
+        more = int(more or 0)
+        if size != (int(name) if name.isdigit() else sizes.setdefault(name, size - more) + more):
+            return False
+    return True
 
 
 def _check_order(arrays: npz_file.Arrays) -> None:
