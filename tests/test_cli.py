@@ -20,6 +20,7 @@ COMMANDS = {  # {module: a flag that its help must explain}
     "dima_jax.ask": "--config",
     "dima_jax.score_answers": "--answers",
     "dima_jax.plan_run": "--config",
+    "dima_jax.score": "--truth",
     "dima_jax.convert": "--config",
     "data_prep.miniworld": "--scenes",
     "data_prep.build": "--dataroot",

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FILES = sorted(path for package in ("dima_jax", "data_prep", "configs") for path in (ROOT / package).rglob("*.py"))
-ENTRY_POINTS = ("train", "evaluate", "export", "ask", "score_answers", "plan_run.__main__", "convert.__main__")
+ENTRY_POINTS = ("train", "evaluate", "export", "ask", "score", "score_answers", "plan_run.__main__", "convert.__main__")
 WRITING = ("drivelm", "writer", "scene_recorder", "visibility", "can_bus", "map_expansion", "nuscenes_tables")
 # What loads JAX, TensorFlow or nuScenes' devkit: scores are made of files, without any of them.
 NOT_FOR_SCORES = (
@@ -59,6 +59,7 @@ def importing(package: str, *forbidden: str) -> list[str]:
         ("dima_jax/metrics/", NOT_FOR_SCORES),
         ("dima_jax/scoring/", NOT_FOR_SCORES),
         ("dima_jax/score_answers.py", NOT_FOR_SCORES),
+        ("dima_jax/score.py", NOT_FOR_SCORES),
         ("dima_jax/data/", ("dima_jax.student", "dima_jax.teacher", "dima_jax.losses", "tensorflow")),
         ("dima_jax/convert/", ("dima_jax.student", "dima_jax.teacher", "dima_jax.losses", "dima_jax.data")),
         ("data_prep/miniworld/", ("dima_jax.student", "dima_jax.teacher", "dima_jax.losses", "dima_jax.data", "jax")),

@@ -29,6 +29,7 @@ COMMANDS = [
     ("dima_jax.convert.vad_command", "train"),
     ("dima_jax.convert.__main__", "llm"),
     ("dima_jax.export", "export"),
+    ("dima_jax.score", "score"),
     ("data_prep.build", "data"),
     ("data_prep.validate", "data"),
     ("data_prep.truth", "data"),

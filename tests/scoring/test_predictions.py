@@ -2,6 +2,7 @@
 
 import json
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -240,3 +241,29 @@ def test_damage_is_refused_or_does_not_matter(tmp_path):
         return found.tokens == TOKENS and bool((found.plans == plans()).all())
 
     assert survey((tmp_path / "a.npz").read_bytes(), read, 150, seed=3)["refused"] > 80
+
+
+def recipe(name: str) -> str:
+    """The converter of a section of the page."""
+    text = (Path(__file__).parents[2] / "docs" / "scores" / "predictions.md").read_text()
+    return text.partition(f"## From {name}'s results")[2].partition("```python\n")[2].partition("```")[0]
+
+
+def test_the_converters_of_the_page(tmp_path, monkeypatch):
+    """On results in the layout of either project, with tensors as they write them."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    steps, command = rng.normal(size=(N, 3, 6, 2)).astype(np.float32), np.arange(N) % 3
+    vad = {
+        t: [s, np.eye(3, dtype=np.float32)[c].reshape(1, 1, 1, 3)]
+        for t, s, c in zip(TOKENS, steps, command, strict=True)
+    }
+    Path("results_nusc.pkl").write_bytes(pickle.dumps({"meta": {}, "results": {}, "plan_results": vad}, 2))
+    exec(recipe("VAD"), {})
+    same(predictions.load("vad.npz"), steps.cumsum(axis=2)[np.arange(N), command])
+    plans = rng.normal(size=(N, 1, 6, 2)).astype(np.float32)
+    rows = [{"token": t, "planning_traj": p * [-1, 1]} for t, p in zip(TOKENS, plans, strict=True)]
+    Path("results.pkl").write_bytes(pickle.dumps({"bbox_results": rows}, 2))
+    exec(recipe("UniAD"), {})
+    same(predictions.load("uniad.npz"), plans[:, 0])
+    assert predictions.load("uniad.npz").planner == "UniAD"
