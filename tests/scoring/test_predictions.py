@@ -258,12 +258,12 @@ def test_the_converters_of_the_page(tmp_path, monkeypatch):
         t: [s, np.eye(3, dtype=np.float32)[c].reshape(1, 1, 1, 3)]
         for t, s, c in zip(TOKENS, steps, command, strict=True)
     }
-    Path("results_nusc.pkl").write_bytes(pickle.dumps({"meta": {}, "results": {}, "plan_results": vad}, 2))
+    Path("vad_plans.pkl").write_bytes(pickle.dumps({"plan_results": vad}, 2))
     exec(recipe("VAD"), {})
     same(predictions.load("vad.npz"), steps.cumsum(axis=2)[np.arange(N), command])
     plans = rng.normal(size=(N, 1, 6, 2)).astype(np.float32)
     rows = [{"token": t, "planning_traj": p * [-1, 1]} for t, p in zip(TOKENS, plans, strict=True)]
-    Path("results.pkl").write_bytes(pickle.dumps({"bbox_results": rows}, 2))
+    Path("uniad_plans.pkl").write_bytes(pickle.dumps(rows, 2))
     exec(recipe("UniAD"), {})
     same(predictions.load("uniad.npz"), plans[:, 0])
     assert predictions.load("uniad.npz").planner == "UniAD"
