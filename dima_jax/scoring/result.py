@@ -81,10 +81,11 @@ def build(
                 for planner, columns in estimates.items()
             }
             differences = statistics.differences(found.definition, planners, pairs, scene[mask])
-            compared, sentences = _compared(found.definition, pairs, differences, rows)
-            result["differences"][name][subset] = compared
-            if subset == subsets.ALL:
-                result["verdicts"] += sentences
+            result["differences"][name][subset] = _compared(found.definition, pairs, differences)
+            if subset == subsets.ALL and result["subsets"][subset]["ranked"]:
+                result["verdicts"] += _sentences(found.definition, pairs, differences, rows)
+    if not result["subsets"][subsets.ALL]["ranked"]:
+        result["verdicts"] = [f"Planners are not ranked: fewer than {statistics.FEWEST_RANKED} scenes, or none known."]
     decided = (verdicts.A_BETTER, verdicts.B_BETTER, verdicts.UNDECIDED)
     every = [one for groups in result["differences"].values() for found in groups.values() for one in found]
     result["comparisons"] = sum(one["verdict"] in decided for one in every)
@@ -151,8 +152,11 @@ def _protocol(name: str, truth: Truth, found: ProtocolFrames | None) -> dict:
 
 
 def _recorded(found: ProtocolFrames) -> dict:
-    """The recorded path's own collisions, without any exemption, over the frames that enter."""
-    frames = found.recorded[found.entered]
+    """The recorded path's own collisions, without any exemption, over the frames that enter.
+
+    Over no frame where the truth lacks what collisions need.
+    """
+    frames = found.recorded[found.entered & ("collision" in found.values)]
     count = len(frames)
     return {
         "frames": count,
@@ -185,27 +189,35 @@ def units(definition: Definition) -> dict[str, str]:
 
 
 def headlines(definition: Definition) -> list[str]:
-    """The columns that are compared in words: the averages, and columns that no average stands for."""
-    within = {name for members in definition.averages.values() for name in members}
-    return [*definition.averages, *(column.name for column in definition.columns if column.name not in within)]
+    """What is compared in words: the averages, or every column where there is none."""
+    return list(definition.averages) or [column.name for column in definition.columns]
 
 
 def _compared(
-    definition: Definition,
-    pairs: Sequence[tuple[str, str]],
-    differences: Sequence[dict[str, statistics.Estimate]],
-    rows: Rows,
-) -> tuple[list[dict], list[str]]:
-    """(an entry for each pair and column, sentences for the headlines)."""
-    unit, spoken = units(definition), headlines(definition)
-    entries, sentences = [], []
+    definition: Definition, pairs: Sequence[tuple[str, str]], differences: Sequence[dict[str, statistics.Estimate]]
+) -> list[dict]:
+    """An entry for each pair and column."""
+    unit, entries = units(definition), []
     for (a, b), columns in zip(pairs, differences, strict=True):
-        partial = ", ".join(f"{name}: {rows.partial[name]}" for name in (a, b) if name in rows.partial)
         for column, one in columns.items():
             told = _number(one)
             told["difference"] = told.pop("value")
             found = verdicts.verdict(one, unit[column])
             entries.append({"a": a, "b": b, "column": column, **told, "scenes": one.scenes, "verdict": found})
-            if column in spoken:
-                sentences.append(verdicts.sentence(one, a, b, column, unit[column], definition.name, partial))
-    return entries, [one for one in sentences if one]
+    return entries
+
+
+def _sentences(
+    definition: Definition,
+    pairs: Sequence[tuple[str, str]],
+    differences: Sequence[dict[str, statistics.Estimate]],
+    rows: Rows,
+) -> list[str]:
+    """For each headline and each planner that is compared with others."""
+    unit, sentences = units(definition), []
+    for column in headlines(definition):
+        for name in dict.fromkeys(a for a, _ in pairs):
+            others = [(b, one[column]) for (a, b), one in zip(pairs, differences, strict=True) if a == name]
+            partial = [f"{one}: {rows.partial[one]}" for one in (name, *(b for b, _ in others)) if one in rows.partial]
+            sentences.append(verdicts.sentence(name, others, column, unit[column], definition.name, ", ".join(partial)))
+    return [one for one in sentences if one]

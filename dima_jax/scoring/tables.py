@@ -50,7 +50,7 @@ def _point(frame: str) -> str:
 
 def _table(result: dict, name: str, protocol: dict) -> Table:
     definition = protocol["definition"]
-    unit = _units(definition)
+    groups = _groups(definition, protocol["columns_not_available"])
     title = f"{name} ({definition['title']}), version {protocol['version']}, definition {protocol['definition_hash']}"
     partial = [one["coverage"] for one in result["planners"] if one["coverage"]["scored"] < one["coverage"]["of"]]
     if partial:
@@ -58,33 +58,41 @@ def _table(result: dict, name: str, protocol: dict) -> Table:
         title += f"; {results.coverage(least['scored'], least['of'])}"
     table = Table(title=escape(title), title_justify="left")
     table.add_column("planner", min_width=18)
-    for column, one in unit.items():
-        first, _, last = column.rpartition("_")
-        table.add_column(
-            f"{(first or column).replace('_', ' ')}\n{last if first else ''} {_form(one)[2]}", justify="right"
-        )
-        if column in definition["averages"]:
-            table.add_column(f"95 %\n{_form(one)[2]}", justify="right")
+    for head, _, has_interval in groups:
+        table.add_column(head, justify="right", no_wrap=True)
+        if has_interval:
+            table.add_column("avg\n95 %", justify="right", no_wrap=True)
     for subset, planners in result["scores"][name].items():
         entered = max((one["frames"] for columns in planners.values() for one in columns.values()), default=0)
         if entered:
             table.add_row(_subset(subset, entered, result["subsets"][subset]))
             for planner, columns in planners.items():
-                table.add_row(escape(planner), *_cells(columns, unit, definition["averages"]))
+                table.add_row(escape(planner), *_cells(columns, groups))
             table.add_section()
     return table
 
 
-def _units(definition: dict) -> dict[str, str]:
-    """{column or average: its unit}, each average after the columns that it is of."""
+def _groups(definition: dict, lacking: dict) -> list[tuple[str, list[tuple[str, str]], bool]]:
+    """(head, its columns with their units, whether the last has an interval): an average stands with its columns.
+
+    lacking: columns that are left out.
+    """
     quantity = {column["name"]: column["quantity"] for column in definition["columns"]}
-    last = {members[-1]: name for name, members in definition["averages"].items()}
-    found = {}
-    for column, of in quantity.items():
-        found[column] = definition["quantities"][of]
-        if column in last:
-            found[last[column]] = found[column]
-    return found
+    unit = {name: definition["quantities"][of] for name, of in quantity.items()}
+    groups, done = [], set()
+    for name, members in definition["averages"].items():
+        done |= set(members)
+        if not lacking.keys() & set(members):
+            stem = name.removesuffix("_avg")
+            parts = " ".join(member.removeprefix(f"{stem}_") for member in members)
+            head = f"{_words(stem)} {_form(unit[members[0]])[2]}\n{parts} avg"
+            groups.append((head, [(one, unit[members[0]]) for one in (*members, name)], True))
+    alone = [name for name in quantity if name not in done and name not in lacking]
+    return groups + [(f"{_words(name)}\n{_form(unit[name])[2]}", [(name, unit[name])], False) for name in alone]
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def _subset(name: str, entered: int, subset: dict) -> str:
@@ -94,14 +102,14 @@ def _subset(name: str, entered: int, subset: dict) -> str:
     return f"[bold]{escape(name)}[/]\n{entered:,} frames{note}{unranked}"
 
 
-def _cells(columns: dict, unit: dict[str, str], averages: dict) -> list[str]:
+def _cells(columns: dict, groups: list[tuple[str, list[tuple[str, str]], bool]]) -> list[str]:
     cells = []
-    for column, one in unit.items():
-        found = columns[column]
-        cells.append(_number(found["value"], one))
-        if column in averages:
-            ends = [_number(found[end], one) for end in ("low", "high")]
-            cells.append("n/a" if found["low"] is None else " .. ".join(ends))
+    for _, members, has_interval in groups:
+        cells.append(" ".join(_number(columns[name]["value"], unit) for name, unit in members))
+        if has_interval:
+            name, unit = members[-1]
+            ends = [_number(columns[name][end], unit) for end in ("low", "high")]
+            cells.append("n/a" if columns[name]["low"] is None else " .. ".join(ends))
     return cells
 
 
@@ -125,5 +133,8 @@ def _print_notes(console: Console, protocol: dict) -> None:
             f"(step by step: {at} %)",
             highlight=False,
         )
+    reasons: dict[str, list[str]] = {}
     for column, why in protocol["columns_not_available"].items():
-        console.print(f"{column}: not available, {why}", highlight=False)
+        reasons.setdefault(why, []).append(column)
+    for why, columns in reasons.items():
+        console.print(f"{', '.join(columns)}: not available, {why}", highlight=False)

@@ -3,10 +3,18 @@
 Smaller is better, but for scores (unit "score"). A difference whose 95 % interval contains 0 is undecided.
 """
 
+from collections.abc import Sequence
+
 from dima_jax.scoring.statistics import FEWEST_RANKED, Estimate
 
 A_BETTER, B_BETTER, UNDECIDED, TOO_FEW = "a_better", "b_better", "undecided", "too_few_scenes"
 LARGER_IS_BETTER = ("score",)  # units
+WORDS = {
+    A_BETTER: "is better than",
+    B_BETTER: "is worse than",
+    UNDECIDED: "cannot be told apart from",
+    TOO_FEW: "has too few scenes to be ranked with",
+}
 FORMS = {"m": (1.0, ".2f", " m"), "share": (100.0, ".2f", " %")}  # by unit: scale, form, what follows
 
 
@@ -22,25 +30,34 @@ def verdict(difference: Estimate, unit: str) -> str | None:
 
 
 def sentence(
-    difference: Estimate, a: str, b: str, column: str, unit: str, protocol: str, coverage: str = ""
+    a: str, others: Sequence[tuple[str, Estimate]], column: str, unit: str, protocol: str, coverage: str = ""
 ) -> str | None:
-    """The verdict in words. coverage: which frames were scored, where not all were; "" else."""
-    found = verdict(difference, unit)
-    if found is None:
+    """What a's differences to others say, in words; None where there is none. others: their names and a minus them.
+
+    coverage: which frames were scored, where not all were; "" else.
+    """
+    parts: dict[str, list[str]] = {}
+    known = [(b, one) for b, one in others if one.value is not None]
+    for b, one in known:
+        found = verdict(one, unit)
+        by, ends = number(abs(one.value), unit), (one.low, one.high)
+        if found == TOO_FEW:
+            parts.setdefault(found, []).append(f"{b} (they differ by {by})")
+        elif found == UNDECIDED:
+            parts.setdefault(found, []).append(f"{b} ({' to '.join(number(end, unit, '+') for end in ends)})")
+        else:
+            away = " to ".join(number(end, unit) for end in sorted(map(abs, ends)))
+            parts.setdefault(found, []).append(f"{b} by {by} ({away})")
+    if not known:
         return None
-    of = f"{protocol}, {column}"
-    where = f"{difference.frames:,} frames of {difference.scenes:,} {'scene' if difference.scenes == 1 else 'scenes'}"
-    where += f"; {coverage}" if coverage else ""
-    by = number(abs(difference.value), unit)
-    if found == TOO_FEW:
-        return f"{of}: too few scenes to rank {a} and {b} (they differ by {by}; {where})."
-    ends = [difference.low, difference.high]
-    if found == UNDECIDED:
-        low, high = (number(end, unit, "+") for end in ends)
-        return f"{of}: {a} and {b} cannot be told apart: the difference is {low} to {high} ({where})."
-    low, high = (number(end, unit) for end in sorted(map(abs, ends)))
-    better, worse = (a, b) if found == A_BETTER else (b, a)
-    return f"{of}: {better} is better than {worse} by {by}, {low} to {high} ({where})."
+    told = "; ".join(f"{WORDS[found]} {_and(names)}" for found, names in parts.items())
+    frames, scenes = min(one.frames for _, one in known), min(one.scenes for _, one in known)
+    where = f"{frames:,} frames of {scenes:,} {'scene' if scenes == 1 else 'scenes'}"
+    return f"{protocol}, {column}: {a} {told}. {where}{f'; {coverage}' if coverage else ''}."
+
+
+def _and(names: Sequence[str]) -> str:
+    return ", ".join(names[:-1]) + " and " * (len(names) > 1) + names[-1]
 
 
 def number(value: float, unit: str, sign: str = "") -> str:

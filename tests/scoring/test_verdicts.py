@@ -30,26 +30,28 @@ def estimate(value, low, high, scenes=30):
 )
 def test_verdicts(one, unit, expected):
     assert verdicts.verdict(one, unit) == expected
-    assert (verdicts.sentence(one, "a", "b", "l2_avg", unit, "toy") is None) == (expected is None)
+    assert (verdicts.sentence("a", [("b", one)], "l2_avg", unit, "toy") is None) == (expected is None)
 
 
 def test_sentences():
-    def told(one, unit="m", coverage=""):
-        return verdicts.sentence(one, "ours", "theirs", "l2_avg", unit, "toy", coverage)
+    def told(*ones, unit="m", coverage=""):
+        others = [(f"their{i}", one) for i, one in enumerate(ones)]
+        return verdicts.sentence("ours", others, "l2_avg", unit, "toy", coverage)
 
     assert told(estimate(-0.1, -0.2, -0.05)) == (
-        "toy, l2_avg: ours is better than theirs by 0.10 m, 0.05 m to 0.20 m (300 frames of 30 scenes)."
+        "toy, l2_avg: ours is better than their0 by 0.10 m (0.05 m to 0.20 m). 300 frames of 30 scenes."
     )
-    assert told(estimate(0.002, 0.001, 0.003), "share", "scored 300 of 400 frames") == (
-        "toy, l2_avg: theirs is better than ours by 0.20 %, 0.10 % to 0.30 % "
-        "(300 frames of 30 scenes; scored 300 of 400 frames)."
+    assert told(estimate(0.002, 0.001, 0.003), unit="share", coverage="scored 300 of 400 frames") == (
+        "toy, l2_avg: ours is worse than their0 by 0.20 % (0.10 % to 0.30 %). "
+        "300 frames of 30 scenes; scored 300 of 400 frames."
     )
-    assert told(estimate(0.1, -0.05, 0.2)) == (
-        "toy, l2_avg: ours and theirs cannot be told apart: the difference is -0.05 m to +0.20 m "
-        "(300 frames of 30 scenes)."
+    several = [estimate(0.1, -0.05, 0.2), estimate(-1, -2, -0.5), estimate(0, -0.1, 0.1, scenes=20)]
+    assert told(*several, Estimate(None, None, None, 0, 0)) == (
+        "toy, l2_avg: ours cannot be told apart from their0 (-0.05 m to +0.20 m) and their2 (-0.10 m to +0.10 m); "
+        "is better than their1 by 1.00 m (0.50 m to 2.00 m). 200 frames of 20 scenes."
     )
     assert told(estimate(0.1, 0.1, 0.1, scenes=1)) == (
-        "toy, l2_avg: too few scenes to rank ours and theirs (they differ by 0.10 m; 10 frames of 1 scene)."
+        "toy, l2_avg: ours has too few scenes to be ranked with their0 (they differ by 0.10 m). 10 frames of 1 scene."
     )
 
 
