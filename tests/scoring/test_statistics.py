@@ -65,7 +65,7 @@ def test_the_draws_are_the_same_every_time():
     assert (statistics.draws(7).sum(axis=1) == 7).all() and statistics.draws(7).shape == (1000, 7)
 
 
-@pytest.mark.parametrize("count", [10, 40, 150])
+@pytest.mark.parametrize("count", [10, 100])
 def test_intervals_hold_what_is_true_95_times_in_100(count):
     """Of the mean of one planner, and of the difference of two that see the same scenes."""
     rng, scene, held, between = np.random.default_rng(3), scenes(count, 6), 0, 0
