@@ -26,9 +26,10 @@ def main() -> None:
     if _SCENES.value and not _FIELD.value:
         raise UserError("--scenes goes with --field; records know their scenes")
     absl.logging.set_verbosity(absl.logging.ERROR)  # of tensorflow-datasets
-    from dima_jax.scoring import npz_file, truth  # numpy and what follows load here, after the flags are parsed
+    from dima_jax import output_files
+    from dima_jax.scoring import truth  # numpy and what follows load here, after the flags are parsed
 
-    npz_file.check_place(_OUT.value)
+    output_files.check_place(_OUT.value)
     if _FIELD.value:
         from data_prep import truth_field
 

@@ -47,18 +47,6 @@ def write_json(path: str | Path, content, *, indent: int | None = 1, sort_keys: 
         raise UserError(f"{path}: {error.strerror}; give a file in a folder that can be written") from None
 
 
-def check_place(path: str | Path) -> None:
-    """UserError now for a file that could not be written later, after the work. Its folder is made."""
-    path = Path(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        why = "is a folder" if path.is_dir() else "" if os.access(path.parent, os.W_OK) else "its folder is read-only"
-    except OSError as error:
-        why = str(error.strerror)
-    if why:
-        raise UserError(f"{path}: {why}; give a file in a folder that can be written")
-
-
 def file_name(name: str) -> str:
     """A name from data as the name of a file in the folder where it is wanted, never one elsewhere.
 

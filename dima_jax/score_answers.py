@@ -35,7 +35,7 @@ def score(
     """Prints the scores of a file and writes them to `out`. UserError for whatever is wrong with the files."""
     from dima_jax import commit
     from dima_jax.metrics.language import captions
-    from dima_jax.output_files import write_json
+    from dima_jax.output_files import check_place, write_json
     from dima_jax.scoring import answer_files, answer_scores, answer_tables
 
     file = answer_files.read_answers(answers_path)
@@ -51,7 +51,7 @@ def score(
             raise UserError(f"--blank={blank_path}: is --answers itself; give the answers to blank images")
     answers = {name: answer_files.aligned(one, questions, truth) for name, one in files.items()}
     if out:
-        _check_place(Path(out))
+        check_place(out)
 
     truths = [one.truth for one in questions]
     why_not, tokens = captions.why_not(), dict.fromkeys([*files, "recorded"])
@@ -83,20 +83,6 @@ def score(
     if out:
         write_json(out, result)
         print(out)
-
-
-def _check_place(out: Path) -> None:
-    """UserError for a place that cannot be written, before anything is computed."""
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        if out.is_dir():
-            raise IsADirectoryError(21, "is a folder")
-        with out.open("a"):
-            pass
-        if out.stat().st_size == 0:
-            out.unlink()
-    except OSError as error:
-        raise UserError(f"--out={out}: {error.strerror}; give a file in a folder that can be written") from None
 
 
 if __name__ == "__main__":

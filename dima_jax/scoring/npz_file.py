@@ -4,7 +4,6 @@ The header is the 0-d array `header`; `format` and `version` in it say what the 
 headers give equal bytes: keys are sorted, and numpy writes no dates.
 """
 
-import errno
 import hashlib
 import io
 import json
@@ -68,20 +67,6 @@ def write(path: str | Path, arrays: Arrays, header: dict) -> None:
             os.replace(part, path)
         finally:
             part.unlink(missing_ok=True)
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}; give a file in a folder that can be written") from None
-
-
-def check_place(path: str | Path) -> None:
-    """UserError where `write` could not write; its folder is made. What is there stays as it is."""
-    path = Path(path)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.is_dir():
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        part.touch()
-        part.unlink()
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}; give a file in a folder that can be written") from None
 

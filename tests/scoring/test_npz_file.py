@@ -104,16 +104,3 @@ def test_a_place_that_cannot_be_written_is_refused(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match=r"x\.npz: .*; give a file in a folder that can be written"):
         npz_file.write(tmp_path / "file" / "x.npz", arrays(), HEAD)
-
-
-def test_a_place_is_checked_beforehand(tmp_path):
-    file = tmp_path / "sub" / "a.npz"
-    npz_file.check_place(file)
-    assert not list(file.parent.iterdir())
-    file.write_text("as it was")
-    npz_file.check_place(file)
-    assert file.read_text() == "as it was"
-    with pytest.raises(UserError, match="Is a directory; give a file in a folder that can be written"):
-        npz_file.check_place(tmp_path)
-    with pytest.raises(UserError, match=r"(File exists|Not a directory); give a file"):
-        npz_file.check_place(file / "b.npz")
