@@ -66,8 +66,8 @@ def test_files_in_strict_json_out(answers, tmp_path):
         (dict(answers="{a}", truth="{short}"), r"answers\.json: 2 ids that .*short\.json does not have"),
         (dict(answers="{short}", truth="{a}"), r"short\.json: 2 ids of .*answers\.json missing"),
         (dict(answers="{a}", blank="{short}"), r"short\.json: 2 ids of .*answers\.json missing"),
-        (dict(answers="{a}", out="/proc/none/x.json"), "--out=/proc/none/x.json: .*can be written"),
-        (dict(answers="{a}", out="/proc"), "--out=/proc: is a folder; give a file"),
+        (dict(answers="{a}", out="/proc/none/x.json"), "/proc/none/x.json: .*can be written"),
+        (dict(answers="{a}", out="/proc"), "/proc is a folder; give a file"),
     ],
 )
 def test_refusals(answers, given, message):

@@ -75,7 +75,7 @@ def test_a_line_is_sampled_at_equal_distances():
 
 
 def test_needs_the_path_of_the_ego():
-    steps = score(PROTOCOL, drive(thing(0, 12), without=["ego_paths"]), AHEAD)
+    steps = score(PROTOCOL, drive(thing(0, 12), without=["ego_paths", "ego_yaw"]), AHEAD)
     assert set(steps.values) == {"l2"}
 
 
