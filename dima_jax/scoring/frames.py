@@ -37,7 +37,8 @@ class AgentSelection(NamedTuple):
     def needs(self) -> list[str]:
         """Groups of the truth without which these agents cannot be had."""
         of_source = {"now": ["futures"], "future": ["scenes", "poses"]}[self.source]
-        return ["paths", "agents", *of_source, *(["visibility"] if self.min_visibility else [])]
+        path = {"lidar": "paths", "ego": "ego_paths"}[self.frame]
+        return [path, "agents", *of_source, *(["visibility"] if self.min_visibility else [])]
 
 
 class StepAgents(NamedTuple):

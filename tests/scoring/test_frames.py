@@ -45,6 +45,7 @@ def test_what_a_selection_needs():
     assert CAR.needs == ["paths", "agents", "futures"]
     future = AgentSelection("future", (17,), "none", min_visibility=2)
     assert future.needs == ["paths", "agents", "scenes", "poses", "visibility"]
+    assert future._replace(frame="ego").needs[0] == "ego_paths"
     assert FrameTruth(drive(), 0).has(*future.needs)
     assert not FrameTruth(drive(without=["visibility"]), 0).has(*future.needs)
 

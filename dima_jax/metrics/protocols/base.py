@@ -105,7 +105,7 @@ class Protocol(abc.ABC):
 
 FRAMES = {  # {name: (groups that it needs, which frames enter)}
     "all": ((), lambda truth: np.ones(len(truth.tokens), bool)),
-    "future_valid": (("paths",), lambda truth: truth.future_valid),
+    "future_valid": (("masks",), lambda truth: truth.future_valid),
     "not_first": (("scenes",), lambda truth: truth.frame_index > 0),
 }
 

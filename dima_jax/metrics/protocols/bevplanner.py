@@ -47,7 +47,7 @@ def sampled(line: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "points 2"]:
 
 
 class BevPlanner(Protocol):
-    """Needs paths; for collisions also paths of the ego, agents, scenes and poses; for curbs the curbs."""
+    """Needs masks; for collisions also paths of the ego, agents, scenes and poses; for curbs these paths and curbs."""
 
     grids = (GRID,)
     definition = Definition(
@@ -79,10 +79,10 @@ class BevPlanner(Protocol):
             "agent_categories": parts.names(VEHICLES),
             "curb_points": CURB_POINTS,
             "curb_limit": CURB_LIMIT,
-            "collision_needs": [*SELECTION.needs, "ego_paths"],
-            "curb_needs": ["paths", "ego_paths", "curbs"],
+            "collision_needs": SELECTION.needs,
+            "curb_needs": ["ego_paths", "curbs"],
         },
-        needs=("paths",),
+        needs=("masks",),
     )
 
     def frame(

@@ -41,7 +41,7 @@ def off_lane(frame: FrameTruth, boxes: Float[np.ndarray, "P F 5"]) -> Bool[np.nd
 
 
 class ParaDrive(Protocol):
-    """Needs paths; for collisions also headings, agents, scenes and poses; for the road areas, places and poses."""
+    """Needs masks; for collisions also paths, headings, agents, scenes and poses; for the road areas, places and poses."""
 
     grids = ()
     definition = Definition(
@@ -74,7 +74,7 @@ class ParaDrive(Protocol):
             "off_road_needs": list(AREAS),
             "off_lane_needs": list(AREAS),
         },
-        needs=("paths", "scenes"),
+        needs=("masks", "scenes"),
     )
 
     def frame(

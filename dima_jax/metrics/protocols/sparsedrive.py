@@ -27,7 +27,7 @@ def headings(plans: Float[np.ndarray, "P F 2"]) -> Float[np.ndarray, "P F"]:
 
 
 class SparseDrive(Protocol):
-    """Needs paths; for collisions also agents, scenes and poses."""
+    """Needs masks; for collisions also paths, agents, scenes and poses."""
 
     grids = ()
     definition = Definition(
@@ -50,7 +50,7 @@ class SparseDrive(Protocol):
             "touching": "collides",
             "collision_needs": SELECTION.needs,
         },
-        needs=("paths",),
+        needs=("masks",),
     )
 
     def frame(

@@ -41,7 +41,7 @@ def point_collisions(grid: Bool[np.ndarray, "F R C"], plans: Float[np.ndarray, "
 
 
 class Stp3Vad(Protocol):
-    """Needs paths; for collisions also agents with their futures."""
+    """Needs masks; for collisions also paths, agents with their futures."""
 
     grids = (GRID,)
     definition = Definition(
@@ -73,7 +73,7 @@ class Stp3Vad(Protocol):
             "collision_needs": SELECTION.needs,
             "point_collision_needs": SELECTION.needs,
         },
-        needs=("paths",),
+        needs=("masks",),
     )
 
     def frame(

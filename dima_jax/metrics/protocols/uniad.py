@@ -27,7 +27,7 @@ def box_cells(plans: Float[np.ndarray, "P F 2"]) -> tuple[Int[np.ndarray, "P F K
 
 
 class UniAD(Protocol):
-    """Needs paths; for collisions also agents with their visibility, scenes and poses."""
+    """Needs masks; for collisions also paths, agents with their visibility, scenes and poses."""
 
     grids = (GRID,)
     definition = Definition(
@@ -58,7 +58,7 @@ class UniAD(Protocol):
             "agent_categories": parts.names(VEHICLES),
             "collision_needs": SELECTION.needs,
         },
-        needs=("paths",),
+        needs=("masks",),
     )
 
     def frame(

