@@ -27,9 +27,9 @@ def test_json_gzip_and_pickles(tmp_path):
         ("a.json", b'{"a": 1, "a": 2}', "'a' is there twice"),
         ("a.json", b"[" * 100_000, "is no JSON file, or is damaged"),
         ("a.json", b"\xff\xfe", "is no JSON file, or is damaged"),
-        ("a.json.gz", gzip.compress(b"{}")[:-4], "is no JSON file, or is damaged"),
+        ("a.json.gz", gzip.compress(b"{}", mtime=0)[:-4], "is no JSON file, or is damaged"),
         ("a.json.gz", b"{}", "is no JSON file, or is damaged"),
-        ("a.json.gz", gzip.compress(b"{}" * 99)[:20] + b"\x00" * 40, "is no JSON file, or is damaged"),
+        ("a.json.gz", gzip.compress(b"{}" * 99, mtime=0)[:20] + b"\x00" * 40, "is no JSON file, or is damaged"),
         ("a.pkl", b"nothing", "is no pickle of plain values"),
         ("a.pkl.gz", b"", "must be a .json, .json.gz or .pkl file; unpack it first"),
         ("a.txt", b"", "must be a .json"),
@@ -50,7 +50,7 @@ def test_a_file_that_is_not_there(tmp_path):
 
 def test_a_file_that_unpacks_to_too_much(tmp_path, monkeypatch):
     monkeypatch.setattr(field_files, "MOST_BYTES", 2**20)
-    (tmp_path / "a.json.gz").write_bytes(gzip.compress(b" " * 2**21))
+    (tmp_path / "a.json.gz").write_bytes(gzip.compress(b" " * 2**21, mtime=0))
     with pytest.raises(UserError, match="larger than"):
         field_files.read(str(tmp_path / "a.json.gz"))
 
