@@ -27,7 +27,8 @@ def main() -> None:
     run = early_checks.chosen_run(CHECKPOINT.value)
     early_checks.check_run(run_folder.step_folder(run, STEP.value), CONFIG.value, READS, SPLIT.value)
     out = Path(OUT.value) if OUT.value else run / "evaluation.json"
-    output_files.check_place(out)
+    for place in filter(None, (out, SAVE.value)):
+        output_files.check_place(place)
 
     from dima_jax import checkpoints, evaluation, report
     from dima_jax.policy import Policy
@@ -50,6 +51,9 @@ def main() -> None:
     report.print_tables(result)
     output_files.write_json(out, result, indent=2)
     print(f"the same as JSON: {out}")
+    if SAVE.value:
+        evaluation.save_predictions(SAVE.value, scores.plans, policy, split)
+        print(f"plans for `python -m dima_jax.score`: {SAVE.value}")
     for picture in scores.pictures:
         report.draw(picture.driven, policy.info.pc_range, run / "figures", picture.name, picture.note)
     if FIGURES.value:
@@ -94,5 +98,8 @@ if __name__ == "__main__":  # flags belong to the command: several commands may 
         "out",
         None,
         "JSON of all tables, null where nothing is defined; default: evaluation.json in the checkpoint's folder.",
+    )
+    SAVE = flags.DEFINE_string(
+        "save_predictions", None, "Write the student's plans as an npz file that `dima_jax.score` reads."
     )
     cli.run(main)

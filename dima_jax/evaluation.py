@@ -10,23 +10,27 @@ from typing import NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
-from dima_jax import subsets, weights
+from dima_jax import commit, subsets, weights
 from dima_jax.blind_planner import BlindPlanner
 from dima_jax.data import sequences
+from dima_jax.data.records import Records
 from dima_jax.driving import drive
 from dima_jax.errors import UserError
 from dima_jax.highlights import Highlights, Picture
 from dima_jax.metrics import bootstrap, perception, planning
 from dima_jax.policy import Policy
+from dima_jax.scoring import predictions
 
 
 class Scores(NamedTuple):
     """result: {"planning": {subset: {planner: {protocol: row}}}, "perception", "intervals", "protocols", "student"[,
-    "blind"][, "dual"]}; what is in "intervals": `bootstrap`. pictures: what should be drawn.
+    "blind"][, "dual"]}; what is in "intervals": `bootstrap`. pictures: what should be drawn. plans: the student's path in
+    each frame, {sample token: [F, 2] meters, LiDAR frame}.
     """
 
     result: dict
     pictures: list[Picture]
+    plans: dict[str, np.ndarray]
 
 
 def evaluate(
@@ -48,13 +52,14 @@ def evaluate(
     perceived: list[perception.FrameScore] = []
     scenes: list[str] = []
     members: list[list[str]] = []
-    highlights = Highlights(num_pictures)
+    highlights, plans = Highlights(num_pictures), {}
     blind_errors: list[np.ndarray] = []  # of each counted frame: [SEEDS, F] meters
     options = dict(blank_images=blank_images, other_images=other_images, dual=dual, blind=blind)
     for driven in drive(policy, config, split, **options):
         frame = driven.frame
         scenes.append(frame.scene)
         members.append(subsets.subsets_of(frame))
+        plans[frame.sample_token] = driven.plans["student"]
         perceived.append(perception.score_frame(*driven.predicted, *driven.recorded, policy.info.pc_range))
         occupied = planning.occupancy(*agents_of(frame))
         for name, waypoints in driven.plans.items():
@@ -91,7 +96,22 @@ def evaluate(
         }
     if dual is not None:
         result["dual"] = {"teacher_weights": dual.teacher_weights}
-    return Scores(result, highlights.pictures(sequences.Drives(config, split)))
+    return Scores(result, highlights.pictures(sequences.Drives(config, split)), plans)
+
+
+def save_predictions(path: str | Path, plans: dict[str, np.ndarray], policy: Policy, split: str) -> None:
+    """Writes `Scores.plans` as a file for `dima_jax.score` (docs/scores/predictions.md)."""
+    config = policy.student.config
+    header = {
+        "planner": "student",
+        "frame": "lidar",
+        "seed": config.seed,
+        "step": policy.student.step,
+        "commit": commit.describe(),
+        "data_hash": Records(config.data.path, split).data_hash,
+        "given": {"ego_status": config.data.ego_status, "command": config.data.command},
+    }
+    predictions.write(path, plans, {"plans": np.stack([*plans.values()]).astype(np.float32)}, header)
 
 
 def load_dual(run: Path, config: ConfigDict):

@@ -7,8 +7,12 @@ import numpy as np
 import pytest
 
 from dima_jax import blind_planner, evaluation, output_files, report, subsets
+from dima_jax.data import truth_arrays
+from dima_jax.data.records import Records
 from dima_jax.metrics import bootstrap
 from dima_jax.policy import Policy
+from dima_jax.scoring import align, controls, predictions, run, truth
+from dima_jax.scoring import result as result_of_files
 
 
 @pytest.fixture(scope="module")
@@ -19,9 +23,9 @@ def policy(joint_run):
 def test_everything_at_once(joint_run, policy, capsys, monkeypatch, tmp_path):
     monkeypatch.setattr(blind_planner, "STEPS", 20)
     config = joint_run.config
-    plain, _ = evaluation.evaluate(policy, config, "val")
+    plain, *_ = evaluation.evaluate(policy, config, "val")
     blind = blind_planner.BlindPlanner(config, "train")
-    result, pictures = evaluation.evaluate(policy, config, "val", blank_images=True, blind=blind, num_pictures=1)
+    result, pictures, plans = evaluation.evaluate(policy, config, "val", blank_images=True, blind=blind, num_pictures=1)
     for subset, rows in plain["planning"].items():  # what else is driven changes nothing
         more = result["planning"][subset]
         np.testing.assert_equal({name: more[name] for name in rows}, rows)
@@ -42,6 +46,21 @@ def test_everything_at_once(joint_run, policy, capsys, monkeypatch, tmp_path):
     for picture in pictures:
         report.draw(picture.driven, policy.info.pc_range, tmp_path, picture.name, picture.note)
         assert cv2.imread(str(tmp_path / f"{picture.name}.png")).std() > 10
+    records = Records(config.data.path, "val")
+    evaluation.save_predictions(tmp_path / "ours.npz", plans, policy, "val")
+    truth.save(tmp_path / "truth.npz", *truth_arrays.arrays(records))
+    recorded, saved = truth.load(tmp_path / "truth.npz"), predictions.load(tmp_path / "ours.npz")
+    assert [*saved.tokens] == records.samples and saved.header["data_hash"] == records.data_hash
+    files = [saved, *controls.plans(recorded)]
+    aligned = align.align(recorded, files, allow_missing=False)
+    scored = run.score(recorded, aligned, ["stp3_vad"], workers=1)
+    told = result_of_files.build(recorded, aligned, files, scored, ["stp3_vad"])
+    found = told["scores"]["stp3_vad"]["all frames"]["student"]
+    for column, value in row["student"]["stp3-vad"].items():  # the files say what the evaluation says
+        if column in found:
+            assert found[column]["value"] == pytest.approx(value, abs=1e-5), column
+    assert {"l2_1s", "l2_avg", "collision_3s"} <= set(found)
+
     command = {"split": "val", "seed": 0, "step": 0, "checkpoint": "run"}
     text = output_files.json_text(result | command)
     written = json.loads(text, parse_constant=pytest.fail)  # which NaN and Infinity would call
