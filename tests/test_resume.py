@@ -159,7 +159,7 @@ def test_a_finished_run_says_so_without_records(run, monkeypatch, capsys):
     assert "is finished: step 5 of 5" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("size", [1500, 3000, 5000, 7000, 8500])
+@pytest.mark.parametrize("size", [1500, 3000, 5000, 7000, 7900])
 def test_a_full_disk_is_one_line_and_loses_nothing(straight, tmp_path, capfd, monkeypatch, size):
     """Files of more than `size` bytes cannot be written from step 3 on: the places differ at which saving fails."""
     run, limits = tmp_path / "run", resource.getrlimit(resource.RLIMIT_FSIZE)
