@@ -31,9 +31,8 @@ demo: venv
 	$(BIN)/python -m dima_jax.evaluate --checkpoint=runs/shipped --blank_images --other_images --figures=4
 	$(BIN)/python -m dima_jax.train --config=configs/demo.py --workdir=runs/demo
 	$(BIN)/python -m dima_jax.export --checkpoint=runs/demo --out=runs/demo/student.onnx
-	$(BIN)/python -m dima_jax.train --config=configs/demo_student.py --config.train.max_steps=80 --workdir=runs/first_steps
 
-# After `make demo`, on its records: a student from random weights in eight minutes; the demo shows its first two.
+# After `make demo`, on its records: a student from random weights, in about eight minutes.
 from-scratch: export GLIBC_TUNABLES := $(HUGE_PAGES)
 from-scratch: venv
 	$(BIN)/python -m dima_jax.train --config=configs/demo_student.py --workdir=runs/demo_student

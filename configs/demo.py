@@ -26,7 +26,7 @@ def get_config():
     )
     config.loss.distill = 0.1  # a teacher this young has little to teach
     config.train.epochs = 1
-    config.train.max_steps = 80
+    config.train.max_steps = 60
     config.train.init_from = "dima_jax/pretrained/miniworld"
     config.train.log_every = 10
     return config
