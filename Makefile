@@ -32,7 +32,7 @@ demo: venv
 	$(BIN)/python -m dima_jax.train --config=configs/demo.py --workdir=runs/demo
 	$(BIN)/python -m dima_jax.export --checkpoint=runs/demo --out=runs/demo/student.onnx
 
-# After `make demo`, on its records: a student from random weights, in about eight minutes.
+# After `make demo`, on its records: a student from random weights, in about nine minutes.
 from-scratch: export GLIBC_TUNABLES := $(HUGE_PAGES)
 from-scratch: venv
 	$(BIN)/python -m dima_jax.train --config=configs/demo_student.py --workdir=runs/demo_student

@@ -1,4 +1,4 @@
-"""The recipe of `miniworld.py` in one stage and on the demo's 64 scenes: what `make from-scratch` trains in eight minutes.
+"""The recipe of `miniworld.py` in one stage and on the demo's 64 scenes: what `make from-scratch` trains in about nine minutes.
 
     python -m dima_jax.train --config=configs/demo_student.py --workdir=runs/demo_student
 
