@@ -1,10 +1,12 @@
 """Files that commands write for machines: strict JSON, and file names made of names that come from data."""
 
+import contextlib
 import json
 import math
 import os
 import re
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 from dima_jax.errors import UserError
@@ -30,16 +32,23 @@ def check_place(path: str | Path) -> None:
 
 
 def write_json(path: str | Path, content, *, indent: int | None = 1, sort_keys: bool = False) -> None:
-    """Writes `json_text(content)`. Folders are made; the file appears when it is whole, or stays what it was.
+    """Writes `json_text(content)` as a `new_file`."""
+    with new_file(path) as part:
+        part.write_text(json_text(content, indent=indent, sort_keys=sort_keys) + "\n")
 
-    Raises UserError where it cannot be written.
+
+@contextlib.contextmanager
+def new_file(path: str | Path) -> Iterator[Path]:
+    """A file beside `path` to write, renamed to it at the end: it appears when it is whole, or stays what it was.
+
+    Folders are made. Raises UserError where it cannot be written.
     """
     path = Path(path)
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            part.write_text(json_text(content, indent=indent, sort_keys=sort_keys) + "\n")
+            yield part
             os.replace(part, path)
         finally:
             part.unlink(missing_ok=True)

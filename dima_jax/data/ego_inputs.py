@@ -10,11 +10,12 @@ import numpy as np
 
 from dima_jax import config_check
 from dima_jax.constants import COMMANDS, STEP_SECONDS
-from dima_jax.data import features, targets, windows
+from dima_jax.data import targets, windows
 from dima_jax.data.records import Records
 
 STRAIGHT = COMMANDS.index("straight")
 FORWARD_SPEED = 13  # index in the CAN bus
+NUMBERS = ("frame_index", "can_bus", "ego")  # of a record: an eighth of the time of decoding it whole
 
 
 def can_bus_input(can_bus: list[np.ndarray], ego_status: str, records) -> np.ndarray:
@@ -63,7 +64,7 @@ def read(config, split: str, most: int | None = None) -> EgoSamples:
     data = config.data
     records = Records(data.path, split)
     count = min(most or len(records), len(records))
-    numbers = lru_cache(maxsize=2)(lambda i: _numbers().deserialize_example_np(records.read(i)))
+    numbers = lru_cache(maxsize=2)(lambda i: records.decode(i, NUMBERS))
     samples = []
     for i in np.linspace(0, len(records) - 1, count).round().astype(int).tolist():
         frame = numbers(i)
@@ -79,11 +80,3 @@ def read(config, split: str, most: int | None = None) -> EgoSamples:
             )
         )
     return EgoSamples(*(np.stack(field) for field in zip(*samples, strict=True)))
-
-
-@lru_cache(maxsize=1)
-def _numbers():
-    """The features of a record that are wanted here: an eighth of the time of decoding it whole."""
-    from tensorflow_datasets import features as f
-
-    return f.FeaturesDict({name: features.features()[name] for name in ("frame_index", "can_bus", "ego")})

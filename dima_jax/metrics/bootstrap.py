@@ -14,17 +14,12 @@ from jaxtyping import Float, Int
 
 from dima_jax.constants import MAP_CLASSES
 from dima_jax.metrics import detection, map_ap, perception, planning
+from dima_jax.scoring.statistics import RESAMPLES, draws
 
-SEED = 0
-RESAMPLES, AP_RESAMPLES = 1000, 500
+AP_RESAMPLES = 500
 PERCENTILES = (2.5, 97.5)
 COLUMNS = (*(f"{seconds}s" for seconds in planning.HORIZONS), "avg")  # of a planner's L2
 HEADLINES = {"detection": ("car", "pedestrian"), "map": MAP_CLASSES}  # classes whose AP has an interval
-
-
-def draws(num_scenes: int, resamples: int) -> Int[np.ndarray, "resamples scenes"]:
-    """How often each scene is drawn in each resample."""
-    return np.random.default_rng(SEED).multinomial(num_scenes, np.full(num_scenes, 1 / num_scenes), size=resamples)
 
 
 def mean_intervals(

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from dima_jax.constants import EGO_LENGTH, EGO_WIDTH
+from dima_jax.constants import EGO_CENTER_AHEAD, EGO_LENGTH, EGO_WIDTH
 from dima_jax.metrics import polygons
 from dima_jax.scoring.frames import AgentSelection, F, FrameTruth, StepAgents
 
@@ -103,6 +103,16 @@ def ego_cells(spec: GridSpec, ahead: float) -> tuple[Float[np.ndarray, " K"], Fl
 def to_cells(spec: GridSpec, cells: Float[np.ndarray, "P F K"]) -> Int[np.ndarray, "P F K"]:
     """Whole numbers of cells, toward 0, moved to the border where they are beyond the grid or not finite."""
     return np.minimum(np.fmax(cells, 0), spec.cells - 1).astype(np.int64)
+
+
+def level_box_cells(
+    spec: GridSpec, plans: Float[np.ndarray, "P F 2"]
+) -> tuple[Int[np.ndarray, "P F K"], Int[np.ndarray, "P F K"]]:
+    """(rows, columns) under an ego's box that never turns, at each waypoint. Meters in the LiDAR frame."""
+    along, across = ego_cells(spec, EGO_CENTER_AHEAD)
+    x, y = np.moveaxis(plans.astype(np.float64)[..., None] / spec.cell, 2, 0)
+    ahead = y + along
+    return to_cells(spec, spec.cells - ahead if spec.down else ahead), to_cells(spec, x + across)
 
 
 def covered(

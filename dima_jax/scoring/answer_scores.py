@@ -12,10 +12,11 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from dima_jax.constants import QUESTION_KINDS
-from dima_jax.metrics.bootstrap import PERCENTILES, RESAMPLES, draws
+from dima_jax.metrics.bootstrap import PERCENTILES
 from dima_jax.metrics.language import captions, choices, coordinates, drivelm, yes_no
 from dima_jax.metrics.language.measure import Measure, mean
 from dima_jax.scoring.answer_files import Question
+from dima_jax.scoring.statistics import RESAMPLES, draws
 
 FEWEST_SCENES = 5  # that are drawn; of fewer, frames
 FEWEST_UNITS = 2  # scenes or frames with such questions, for an interval

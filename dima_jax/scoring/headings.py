@@ -17,12 +17,17 @@ def estimate(xy: Float[np.ndarray, "... F 2"], ahead: float) -> Float[np.ndarray
 
     Where the mean of the steps is shorter than 0.05 m, the heading stays what it was, at first `ahead`.
     """
-    points = np.concatenate([np.zeros_like(xy[..., :1, :]), xy], axis=-2).astype(np.float64)
-    moves = points[..., 2:, :] - points[..., :-2, :]
-    steps = np.concatenate([moves / 2, points[..., -1:, :] - points[..., -2:-1, :]], axis=-2)
+    steps = central_steps(xy)
     angles = np.arctan2(steps[..., 1], steps[..., 0])
     is_told = np.linalg.norm(steps, axis=-1) >= SHORTEST
     return _kept(np.where(np.isnan(steps).any(-1), np.nan, angles), is_told, ahead)
+
+
+def central_steps(xy: Float[np.ndarray, "... F 2"]) -> Float[np.ndarray, "... F 2"]:
+    """The mean of the steps to and from each waypoint, starting at the origin; at the last the step to it."""
+    points = np.concatenate([np.zeros_like(xy[..., :1, :]), xy], axis=-2).astype(np.float64)
+    moves = points[..., 2:, :] - points[..., :-2, :]
+    return np.concatenate([moves / 2, points[..., -1:, :] - points[..., -2:-1, :]], axis=-2)
 
 
 def _kept(

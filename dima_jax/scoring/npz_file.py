@@ -8,7 +8,6 @@ import hashlib
 import io
 import json
 import lzma
-import os
 import struct
 import zipfile
 import zlib
@@ -19,7 +18,7 @@ import numpy as np
 from jaxtyping import Shaped
 
 from dima_jax.errors import UserError
-from dima_jax.output_files import json_text
+from dima_jax.output_files import json_text, new_file
 
 Arrays = dict[str, Shaped[np.ndarray, "..."]]
 HEADER = "header"
@@ -54,21 +53,11 @@ def write(path: str | Path, arrays: Arrays, header: dict) -> None:
 
     Folders are made; the file appears when it is whole, or stays what it was. UserError where it cannot be written.
     """
-    path = Path(path)
     header = header | {"content_hash": content_hash(arrays)}
     whole = {HEADER: np.array(json_text(header, sort_keys=True))}
     whole |= {key: np.asarray(arrays[key], order="C") for key in sorted(arrays)}
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with part.open("wb") as file:
-                np.savez_compressed(file, allow_pickle=False, **whole)
-            os.replace(part, path)
-        finally:
-            part.unlink(missing_ok=True)
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}; give a file in a folder that can be written") from None
+    with new_file(path) as part, part.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **whole)
 
 
 def read(path: str | Path, file_format: str, version: int) -> tuple[Arrays, dict]:

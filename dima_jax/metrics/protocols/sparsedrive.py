@@ -13,6 +13,7 @@ from dima_jax.metrics.protocols import parts
 from dima_jax.metrics.protocols.base import Definition, Protocol, Steps
 from dima_jax.metrics.protocols.paradrive_std import ego_boxes
 from dima_jax.scoring.frames import AgentSelection, FrameTruth
+from dima_jax.scoring.headings import central_steps
 
 SELECTION = AgentSelection("future", tuple(range(len(LIDARSEG_CATEGORIES))), "lidar")
 MIN_LENGTH = 0.5  # meters from the first waypoint to the last; below it the box looks straight ahead
@@ -20,8 +21,7 @@ MIN_LENGTH = 0.5  # meters from the first waypoint to the last; below it the box
 
 def headings(plans: Float[np.ndarray, "P F 2"]) -> Float[np.ndarray, "P F"]:
     """Directions by central differences of the origin and the waypoints, the last one backward. LiDAR frame."""
-    points = np.concatenate([np.zeros_like(plans[:, :1]), plans], axis=1)
-    steps = np.concatenate([points[:, 2:] - points[:, :-2], points[:, -1:] - points[:, -2:-1]], axis=1)
+    steps = central_steps(plans)
     length = np.hypot(*np.moveaxis(plans[:, -1:] - plans[:, :1], -1, 0))
     return np.where(length < MIN_LENGTH, np.pi / 2, np.arctan2(steps[..., 1], steps[..., 0]))
 

@@ -6,10 +6,9 @@ steps at which the recorded path itself collides count as free, and the point co
 """
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 
 from dima_jax.categories import CLASS_OF_CATEGORY
-from dima_jax.constants import EGO_CENTER_AHEAD
 from dima_jax.metrics import raster
 from dima_jax.metrics.protocols import parts
 from dima_jax.metrics.protocols.base import Definition, Protocol, Steps
@@ -22,13 +21,6 @@ ROAD_USERS = tuple(  # of the categories 2 to 8 and 14 to 23 those that are one 
 SELECTION = AgentSelection("now", ROAD_USERS, "lidar", rectangle=RECTANGLE)
 GRID = raster.GridSpec(SELECTION, cell=0.5, half=50.0, rounding="half_even", down=True)
 POINT_OFFSET = (GRID.half - GRID.cell / 2) / 2  # meters; the grid's true offset is twice as much (quirk Q7)
-
-
-def box_cells(plans: Float[np.ndarray, "P F 2"]) -> tuple[Int[np.ndarray, "P F K"], Int[np.ndarray, "P F K"]]:
-    """(rows, columns) under the ego's box at each waypoint. Meters in the LiDAR frame."""
-    along, across = raster.ego_cells(GRID, EGO_CENTER_AHEAD)
-    x, y = np.moveaxis(plans.astype(np.float64)[..., None] / GRID.cell, 2, 0)
-    return raster.to_cells(GRID, GRID.cells - (y + along)), raster.to_cells(GRID, x + across)
 
 
 def point_collisions(grid: Bool[np.ndarray, "F R C"], plans: Float[np.ndarray, "P F 2"]) -> Bool[np.ndarray, "P F"]:
@@ -89,7 +81,7 @@ class Stp3Vad(Protocol):
         if not frame.has(*SELECTION.needs):
             return Steps({"l2": l2}, {"l2": every}, parts.nobody(lidar), np.zeros(l2.shape[1], bool))
         plans = np.concatenate([lidar[..., :2], frame.path[None]]).astype(np.float32)
-        grid, (rows, columns) = grids.get(GRID, frame), box_cells(plans)
+        grid, (rows, columns) = grids.get(GRID, frame), raster.level_box_cells(GRID, plans)
         struck = raster.covered(grid, rows, columns)
         recorded, struck = struck[-1], struck[:-1]
         plans = plans[:-1]

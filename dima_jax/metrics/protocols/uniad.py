@@ -6,9 +6,8 @@ reference adds no error, and yet divides by all frames: `l2_...` is so, `l2_mask
 """
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
-from dima_jax.constants import EGO_CENTER_AHEAD
 from dima_jax.metrics import raster
 from dima_jax.metrics.protocols import parts
 from dima_jax.metrics.protocols.base import Definition, Protocol, Steps
@@ -17,13 +16,6 @@ from dima_jax.scoring.frames import AgentSelection, FrameTruth
 VEHICLES = parts.categories_of(*parts.VEHICLES)
 SELECTION = AgentSelection("future", VEHICLES, "none", min_visibility=2)
 GRID = raster.GridSpec(SELECTION, cell=0.5, half=50.0, rounding="half_even", down=False)
-
-
-def box_cells(plans: Float[np.ndarray, "P F 2"]) -> tuple[Int[np.ndarray, "P F K"], Int[np.ndarray, "P F K"]]:
-    """(rows, columns) under the ego's box at each waypoint. Meters in the LiDAR frame."""
-    along, across = raster.ego_cells(GRID, EGO_CENTER_AHEAD)
-    x, y = np.moveaxis(plans.astype(np.float64)[..., None] / GRID.cell, 2, 0)
-    return raster.to_cells(GRID, y + along), raster.to_cells(GRID, x + across)
 
 
 class UniAD(Protocol):
@@ -74,7 +66,7 @@ class UniAD(Protocol):
         if not frame.has(*SELECTION.needs):
             return Steps({"l2": l2}, {"l2": known}, parts.nobody(lidar), np.zeros(l2.shape[1], bool))
         plans = np.concatenate([lidar[..., :2], frame.path[None]]).astype(np.float32)
-        rows, columns = box_cells(plans)
+        rows, columns = raster.level_box_cells(GRID, plans)
         struck = raster.covered(grids.get(GRID, frame), rows, columns)
         recorded = struck[-1] & frame.known
         values = {"l2": l2, "collision": parts.counted(struck[:-1] & frame.known, plans[:-1], recorded)}

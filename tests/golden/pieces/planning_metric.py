@@ -60,7 +60,7 @@ def _grid(boxes, attributes, categories):
 def _score(plan, path, occupied):
     """({quantity: [F]}, whether the recorded path collides [F])."""
     plans = np.stack([plan, path]).astype(np.float32)
-    struck = raster.covered(occupied, *stp3_vad.box_cells(plans))
+    struck = raster.covered(occupied, *raster.level_box_cells(stp3_vad.GRID, plans))
     points = stp3_vad.point_collisions(occupied, plans)
     values = {"l2": np.linalg.norm(plans[0] - plans[1], axis=-1)}
     return values | {"collision": struck[0] & ~struck[1], "point_collision": points[0] & ~struck[1]}, struck[1]
