@@ -2,6 +2,7 @@
 
     python -m dima_jax.score --truth=truth-val.npz --predictions=ours.npz,theirs.npz --pair
     python -m dima_jax.score --truth=truth-val.npz --predictions=theirs.json --frame=ego --allow_missing
+    python -m dima_jax.score --truth=truth-val.npz --predictions=ours.npz --perception=ours.perception.npz
 
 Beside the files stand planners that see nothing: the recorded path, constant velocity, constant turn rate, going
 straight, standing still. Every number has a 95 % interval by resampling scenes, and what cannot be told apart is said in
@@ -20,11 +21,11 @@ from dima_jax.errors import UserError
 
 
 def main() -> None:
-    if not TRUTH.value or not PREDICTIONS.value:
-        raise UserError("--truth and --predictions are needed; see --help")
+    if not TRUTH.value or not (PREDICTIONS.value or PERCEPTION.value):
+        raise UserError("--truth and --predictions are needed, or --truth and --perception; see --help")
     out = Path(OUT.value)
     frames = Path(FRAMES.value) if FRAMES.value else out.with_name(f"{out.stem}.frames.npz")
-    inputs = [Path(name).resolve() for name in (TRUTH.value, *PREDICTIONS.value)]
+    inputs = [Path(name).resolve() for name in (TRUTH.value, *PREDICTIONS.value, PERCEPTION.value or TRUTH.value)]
     for flag, place in (("--out", out), ("--frames", frames)):
         if place.resolve() in inputs:
             raise UserError(f"{flag}={place} is one of the files that are read; give another")
@@ -33,7 +34,19 @@ def main() -> None:
         raise UserError(f"--out and --frames are both {out}; give two files")
 
     from dima_jax.metrics.protocols import registry
-    from dima_jax.scoring import align, controls, frames_file, predictions, result, run, tables, truth
+    from dima_jax.scoring import (
+        align,
+        controls,
+        frames_file,
+        perception,
+        perception_file,
+        perception_tables,
+        predictions,
+        result,
+        run,
+        tables,
+        truth,
+    )
 
     protocols = PROTOCOLS.value or list(registry.PROTOCOLS)
     for name in protocols:
@@ -42,13 +55,20 @@ def main() -> None:
     if recorded.path is None and recorded.ego_path is None:
         raise UserError(f"{TRUTH.value} has no recorded paths; make it again with data_prep.truth")
     files = [predictions.load(name, FRAME.value, START.value) for name in PREDICTIONS.value]
+    extra = {}
+    if PERCEPTION.value:
+        extra["perception"] = perception.score(recorded, perception_file.load(PERCEPTION.value), MISSING.value)
     rows = [*files, *controls.plans(recorded)]
     plans = align.align(recorded, rows, MISSING.value)
     scored = run.score(recorded, plans, protocols, workers=WORKERS.value)
     command = shlex.join(["python", "-m", "dima_jax.score", *sys.argv[1:]])
     created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    told = result.build(recorded, plans, rows, scored, protocols, pair=PAIR.value, command=command, created=created)
+    told = result.build(
+        recorded, plans, rows, scored, protocols, pair=PAIR.value, command=command, created=created, extra=extra
+    )
     tables.print_all(told)
+    if PERCEPTION.value:
+        perception_tables.print_all(told["perception"])
     output_files.write_json(out, told)
     frames_file.save(frames, told, recorded, plans, scored)
     print(f"the same as JSON: {out}; the number of every frame: {frames}")
@@ -57,7 +77,10 @@ def main() -> None:
 if __name__ == "__main__":  # flags belong to the command: several commands may be imported side by side
     TRUTH = flags.DEFINE_string("truth", None, "What was recorded: a file of data_prep.truth.")
     PREDICTIONS = flags.DEFINE_list(
-        "predictions", None, "Files of plans, .npz, .json or .pkl, separated by commas; docs/scores/predictions.md."
+        "predictions", [], "Files of plans, .npz, .json or .pkl, separated by commas; docs/scores/predictions.md."
+    )
+    PERCEPTION = flags.DEFINE_string(
+        "perception", None, "Agents and map lines that a student found, .npz; docs/scores/perception.md."
     )
     FRAME = flags.DEFINE_enum(
         "frame", None, ["lidar", "ego"], "Whose origin the plans of files without a header are of."

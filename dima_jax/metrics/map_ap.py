@@ -88,7 +88,7 @@ def _errors(
 
     The error is at least the gap between bounding boxes, which spares most pairs; buffers cost most, so they come last.
     """
-    lines, truth = (np.stack([_resample(points) for points in group]) for group in (predicted, recorded))
+    lines, truth = (np.stack([resample(points, SAMPLES) for points in group]) for group in (predicted, recorded))
     errors = np.full((len(lines), len(truth)), NOT_COMPARED)
     for i, j in np.argwhere(_box_gaps(lines, truth) <= THRESHOLDS[-1]):
         distances = cdist(lines[i], truth[j])
@@ -109,11 +109,11 @@ def _box_gaps(lines: Float[np.ndarray, "n P 2"], others: Float[np.ndarray, "m P 
     return np.linalg.norm(np.maximum(apart, 0), axis=-1)
 
 
-def _resample(points: Float[np.ndarray, "P 2"]) -> Float[np.ndarray, "samples 2"]:
-    """A line at SAMPLES equal steps along its length."""
+def resample(points: Float[np.ndarray, "P 2"], count: int) -> Float[np.ndarray, "count 2"]:
+    """A line by so many vertices at equal steps along its length, both ends among them."""
     points = np.asarray(points, np.float64)
     along = np.concatenate([[0.0], np.linalg.norm(np.diff(points, axis=0), axis=-1).cumsum()])
-    steps = np.linspace(0, along[-1], SAMPLES)
+    steps = np.linspace(0, along[-1], count)
     return np.stack([np.interp(steps, along, points[:, axis]) for axis in (0, 1)], axis=-1)
 
 

@@ -41,11 +41,13 @@ def test_a_line_that_turns_back_onto_itself():
     there += [[12.773643493652344, 8.147424697875977]]
     folded = np.array(there + there[::-1])
     with pytest.raises(shapely.errors.GEOSException), np.errstate(invalid="ignore", divide="ignore"):
-        line = shapely.linestrings(map_ap._resample(folded))
+        line = shapely.linestrings(map_ap.resample(folded, map_ap.SAMPLES))
         shapely.buffer(line, map_ap.BUFFER, cap_style="flat", join_style="mitre")
     corner = np.array([[-5.0, 0.0], [0.0, 0.0], [0.0, 5.0]])
-    alone = map_ap._buffered(np.stack([map_ap._resample(corner)]))
-    both = map_ap._buffered(np.stack([map_ap._resample(corner), map_ap._resample(folded)]))
+    alone = map_ap._buffered(np.stack([map_ap.resample(corner, map_ap.SAMPLES)]))
+    both = map_ap._buffered(
+        np.stack([map_ap.resample(corner, map_ap.SAMPLES), map_ap.resample(folded, map_ap.SAMPLES)])
+    )
     assert shapely.equals_exact(alone[0], both[0]) and both[1].is_valid and both[1].area > 0
     recorded, predicted = lines(folded, along(0)), lines(along(0), folded)
     assert map_ap.average_precisions([map_ap.frame_matches(predicted, recorded)])[:, 0].tolist() == [1, 1, 1]

@@ -1,0 +1,168 @@
+"""nuScenes' detection score of a file of results, by the devkit's `DetectionEval`: as nuScenes defines it, and in VAD's range.
+
+docs/scores/perception.md says how the two differ.
+"""
+
+import contextlib
+import math
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+from nuscenes.eval.common.config import config_factory
+from nuscenes.eval.common.data_classes import EvalBoxes
+from nuscenes.eval.detection.data_classes import DetectionConfig
+from nuscenes.eval.detection.evaluate import DetectionEval
+from nuscenes.utils.splits import is_predefined_split
+
+from data_prep import tables
+from data_prep.detection_results import Place, outside
+from data_prep.scenes import PREDEFINED, Root
+from dima_jax.categories import CLASS_OF_CATEGORY
+from dima_jax.errors import UserError
+from dima_jax.scoring.predictions import named
+
+CONFIG = "detection_cvpr_2019"
+ERRORS = {"trans_err": "ATE", "scale_err": "ASE", "orient_err": "AOE", "vel_err": "AVE", "attr_err": "AAE"}
+VAD_RANGE = (30.0, 15.0)  # meters from the ego along x and y
+VAD_SCORE = 0.2  # VAD drops what it is less sure of
+EVERYWHERE = 1e6  # meters
+
+
+class Score(NamedTuple):
+    """numbers: NDS, mAP and the mean errors; present: the same over the classes that are annotated; NaN = undefined.
+
+    classes: by class AP, the errors, and how many boxes are annotated and predicted. outside: share of the annotated
+    boxes that lie outside of the range that the student looks at. devkit: `DetectionMetrics.serialize`.
+    """
+
+    numbers: dict[str, float]
+    present: dict[str, float]
+    classes: dict[str, dict[str, float]]
+    outside: float
+    devkit: dict
+
+    def told(self) -> dict:
+        """All but what the devkit tells itself."""
+        return {key: value for key, value in self._asdict().items() if key != "devkit"}
+
+
+def split_name(root: Root, split: str) -> str:
+    """The devkit's name of a split. UserError where the devkit would take its own list of scenes for another one."""
+    path = root.path / root.version / "splits.json"
+    if not path.is_file():
+        return PREDEFINED[root.version.rsplit("-", 1)[-1]][split]
+    name = next(name for name in tables.read_json(path, "write it again") if name.rsplit("_", 1)[-1] == split)
+    if is_predefined_split(name):
+        raise UserError(f"{path}: the devkit has a split {name!r} of its own; name it otherwise, e.g. 'mine_{split}'")
+    return name
+
+
+def check(root: Root, file: str, boxes: dict[str, list[dict]]) -> None:
+    """UserError for what the devkit stops at: results of a perception file without boxes, or with too many; annotations
+    that are none.
+    """
+    if not any(boxes.values()):
+        raise UserError(f"{file}: holds no agent; there is nothing to score")
+    most = config_factory(CONFIG).max_boxes_per_sample
+    if many := [token for token, found in boxes.items() if len(found) > most]:
+        raise UserError(f"{file}: more than {most} agents in {named(many)}; give the best {most} of each sample")
+    path, classes = root.path / root.version / "sample_annotation.json", 0
+    for row in (root.tables.get("sample_annotation", one) for token in boxes for one in _annotations(root, token)):
+        numbers = [*row["translation"], *row["size"], *row["rotation"]]
+        if not np.isfinite(numbers).all() or min(row["size"]) <= 0 or not any(row["rotation"]):
+            raise UserError(f"{path}: {row['token']} has an impossible box {numbers}; correct or remove it")
+        if len(row["attribute_tokens"]) > 1:
+            raise UserError(f"{path}: {row['token']} has {len(row['attribute_tokens'])} attributes; leave one")
+        classes += row["category_name"] in CLASS_OF_CATEGORY
+    if not classes:
+        raise UserError(f"{path}: no agent of the ten classes is annotated in this split; give one with annotations")
+
+
+def _annotations(root: Root, token: str) -> list[str]:
+    return root.tables.get("sample", token)["anns"]
+
+
+def scores(
+    root: Root, results: Path, split: str, out: Path, at: dict[str, Place], pc_range: list[float]
+) -> dict[str, Score]:
+    """{"nuscenes": the official score, "vad_range": the same in VAD's range}.
+
+    results: file of detection results; split: the devkit's name; out: a folder for the devkit; at: all samples of the
+    split; pc_range: what the student looks at.
+    """
+    official = config_factory(CONFIG)
+    unlimited = DetectionConfig.deserialize(
+        official.serialize() | {"class_range": dict.fromkeys(official.class_range, EVERYWHERE)}
+    )
+    found = {}
+    for protocol, config in (("nuscenes", official), ("vad_range", unlimited)):
+        evaluation = DetectionEval(root.tables, config, str(results), split, str(out), verbose=False)
+        if protocol == "vad_range":
+            _cut_to_vad_range(evaluation, at)
+        found[protocol] = _score(evaluation, at, pc_range)
+    with contextlib.suppress(OSError):
+        (out / "plots").rmdir()  # the devkit's, empty
+    return found
+
+
+def _cut_to_vad_range(evaluation: DetectionEval, at: dict[str, Place]) -> None:
+    """As VAD's code cuts: predictions along the ego's axes, then all boxes along the global axes (quirk Q8)."""
+    for boxes in (evaluation.pred_boxes, evaluation.gt_boxes):
+        for token, place in at.items():
+            boxes.boxes[token] = [
+                box
+                for box in boxes[token]
+                if all(abs(offset) < limit for offset, limit in zip(box.ego_translation, VAD_RANGE, strict=False))
+                and (boxes is evaluation.gt_boxes or _is_vads(box, place))
+            ]
+
+
+def _is_vads(box, place: Place) -> bool:
+    x, y, _ = place.to_ego(np.array([box.translation]))[0]
+    return box.detection_score >= VAD_SCORE and abs(x) <= VAD_RANGE[0] and abs(y) <= VAD_RANGE[1]
+
+
+def _score(evaluation: DetectionEval, at: dict[str, Place], pc_range: list[float]) -> Score:
+    metrics, _ = evaluation.evaluate()
+    names = list(evaluation.cfg.class_names)
+    annotated, predicted = (_counts(boxes) for boxes in (evaluation.gt_boxes, evaluation.pred_boxes))
+    classes = {
+        name: {
+            "AP": float(metrics.mean_dist_aps[name]),
+            **{short: float(metrics.get_label_tp(name, error)) for error, short in ERRORS.items()},
+            "annotated": annotated.get(name, 0),
+            "predicted": predicted.get(name, 0),
+        }
+        for name in names
+    }
+    boxes = {token: np.array([box.translation for box in evaluation.gt_boxes[token]]).reshape(-1, 3) for token in at}
+    away = [outside(boxes[token], place, pc_range) for token, place in at.items()]
+    numbers = {"NDS": metrics.nd_score, "mAP": metrics.mean_ap}
+    return Score(
+        numbers | {f"m{short}": metrics.tp_errors[error] for error, short in ERRORS.items()},
+        over([one for one in classes.values() if one["annotated"]], evaluation.cfg.mean_ap_weight),
+        classes,
+        _mean(np.concatenate(away)),
+        metrics.serialize(),
+    )
+
+
+def over(classes: list[dict[str, float]], weight: float) -> dict[str, float]:
+    """NDS, mAP and the mean errors over some classes, by nuScenes' formula; weight: of mAP beside the five errors."""
+    mean_ap = _mean([one["AP"] for one in classes])
+    errors = {
+        f"m{short}": _mean([one[short] for one in classes if not math.isnan(one[short])]) for short in ERRORS.values()
+    }
+    total = weight * mean_ap + sum(np.maximum(0.0, 1.0 - np.array([*errors.values()])))
+    return {"NDS": float(total / (weight + len(errors))), "mAP": mean_ap} | errors
+
+
+def _mean(values: list | Float[np.ndarray, " n"]) -> float:
+    return float(np.mean(values)) if len(values) else math.nan
+
+
+def _counts(boxes: EvalBoxes) -> dict[str, int]:
+    names, counts = np.unique([box.detection_name for box in boxes.all], return_counts=True)
+    return dict(zip(names.tolist(), counts.tolist(), strict=True))
