@@ -18,7 +18,8 @@ def print_all(told: dict) -> None:
     where = f"{told['planner']} ({told['file']}), {told['root']}, split {told['split']}, {told['samples']:,} samples"
     for protocol, score in told["scores"].items():
         console.print()
-        console.print(_classes(escape(f"{TITLES[protocol]}, {where}"), score))
+        console.print(escape(f"{TITLES[protocol]}; {where}"), highlight=False)
+        console.print(_classes(score))
         console.print(f"NDS {_line(score['numbers'])}", highlight=False)
         annotated = sum(one["annotated"] > 0 for one in score["classes"].values())
         if annotated < len(score["classes"]):
@@ -40,8 +41,8 @@ def print_all(told: dict) -> None:
     )
 
 
-def _classes(title: str, score: dict) -> Table:
-    table = Table(title=title, title_justify="left")
+def _classes(score: dict) -> Table:
+    table = Table()
     table.add_column("class")
     for column in next(iter(score["classes"].values())):
         table.add_column(column, justify="right")

@@ -97,5 +97,5 @@ def _agent_counts(predicted: Agents, recorded: Agents, agent: int, index: int, k
     return counts
 
 
-def _ratio(value: float, count: int) -> float:
+def _ratio(value: float, count: float) -> float:
     return value / count if count else float("nan")

@@ -19,7 +19,7 @@ def print_all(told: dict, console: Console | None = None) -> None:
     title = f"perception of {told['planner']} ({told['file']}), {coverage['scored']:,} frames of {scenes}"
     if coverage["scored"] < coverage["of"]:
         title += f"; {results.coverage(coverage['scored'], coverage['of'])}"
-    table = Table(title=escape(title), title_justify="left")
+    table = Table()
     for column in ("protocol", "number"):
         table.add_column(column)
     for column in ("value", "95 %"):
@@ -29,6 +29,7 @@ def print_all(told: dict, console: Console | None = None) -> None:
             table.add_row(*cells)
         table.add_section()
     console.print()
+    console.print(escape(title), highlight=False)
     console.print(table)
     for task, why in told["why_not"].items():
         console.print(f"{task}: not available, {why}", highlight=False)
