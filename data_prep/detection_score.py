@@ -5,6 +5,7 @@ docs/scores/perception.md says how the two differ.
 
 import contextlib
 import math
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,7 +13,7 @@ import numpy as np
 from jaxtyping import Float
 from nuscenes.eval.common.config import config_factory
 from nuscenes.eval.common.data_classes import EvalBoxes
-from nuscenes.eval.detection.data_classes import DetectionConfig
+from nuscenes.eval.detection.data_classes import DetectionBox, DetectionConfig
 from nuscenes.eval.detection.evaluate import DetectionEval
 from nuscenes.utils.splits import is_predefined_split
 
@@ -28,6 +29,7 @@ ERRORS = {"trans_err": "ATE", "scale_err": "ASE", "orient_err": "AOE", "vel_err"
 VAD_RANGE = (30.0, 15.0)  # meters from the ego along x and y
 VAD_SCORE = 0.2  # VAD drops what it is less sure of
 EVERYWHERE = 1e6  # meters
+Rule = Callable[[DetectionBox, Place], bool]
 
 
 class Score(NamedTuple):
@@ -87,41 +89,49 @@ def _annotations(root: Root, token: str) -> list[str]:
 def scores(
     root: Root, results: Path, split: str, out: Path, at: dict[str, Place], pc_range: list[float]
 ) -> dict[str, Score]:
-    """{"nuscenes": the official score, "vad_range": the same in VAD's range}.
+    """{"nuscenes": the official score, "vad_range": the same in VAD's range, "vad_range_as_coded": cut as VAD's code cuts}.
 
     results: file of detection results; split: the devkit's name; out: a folder for the devkit; at: all samples of the
     split; pc_range: what the student looks at.
     """
     official = config_factory(CONFIG)
-    unlimited = DetectionConfig.deserialize(
-        official.serialize() | {"class_range": dict.fromkeys(official.class_range, EVERYWHERE)}
-    )
+    everywhere = {"class_range": dict.fromkeys(official.class_range, EVERYWHERE)}
     found = {}
-    for protocol, config in (("nuscenes", official), ("vad_range", unlimited)):
+    for config in (official, DetectionConfig.deserialize(official.serialize() | everywhere)):
         evaluation = DetectionEval(root.tables, config, str(results), split, str(out), verbose=False)
-        if protocol == "vad_range":
-            _cut_to_vad_range(evaluation, at)
+        if config is official:
+            found["nuscenes"] = _score(evaluation, at, pc_range)
+    predicted, annotated = dict(evaluation.pred_boxes.boxes), dict(evaluation.gt_boxes.boxes)
+    for protocol, (of_predicted, of_annotated) in CUTS.items():
+        for token, place in at.items():
+            sure = [box for box in predicted[token] if box.detection_score >= VAD_SCORE]
+            evaluation.pred_boxes.boxes[token] = _inside(sure, place, of_predicted)
+            evaluation.gt_boxes.boxes[token] = _inside(annotated[token], place, of_annotated)
         found[protocol] = _score(evaluation, at, pc_range)
     with contextlib.suppress(OSError):
         (out / "plots").rmdir()  # the devkit's, empty
     return found
 
 
-def _cut_to_vad_range(evaluation: DetectionEval, at: dict[str, Place]) -> None:
-    """As VAD's code cuts: predictions along the ego's axes, then all boxes along the global axes (quirk Q8)."""
-    for boxes in (evaluation.pred_boxes, evaluation.gt_boxes):
-        for token, place in at.items():
-            boxes.boxes[token] = [
-                box
-                for box in boxes[token]
-                if all(abs(offset) < limit for offset, limit in zip(box.ego_translation, VAD_RANGE, strict=False))
-                and (boxes is evaluation.gt_boxes or _is_vads(box, place))
-            ]
+def _inside(boxes: list[DetectionBox], place: Place, rules: Sequence[Rule]) -> list[DetectionBox]:
+    return [box for box in boxes if all(rule(box, place) for rule in rules)]
 
 
-def _is_vads(box, place: Place) -> bool:
+def _along_ego(box: DetectionBox, place: Place) -> bool:
     x, y, _ = place.to_ego(np.array([box.translation]))[0]
-    return box.detection_score >= VAD_SCORE and abs(x) <= VAD_RANGE[0] and abs(y) <= VAD_RANGE[1]
+    return bool(abs(x) < VAD_RANGE[0] and abs(y) < VAD_RANGE[1])
+
+
+def _along_global(box: DetectionBox, _: Place) -> bool:
+    x, y, _ = box.ego_translation  # the devkit's name for the offset, which it does not turn
+    return bool(abs(x) < VAD_RANGE[0] and abs(y) < VAD_RANGE[1])
+
+
+# {protocol: (rules for predictions, rules for annotations)}
+CUTS: Mapping[str, tuple[Sequence[Rule], Sequence[Rule]]] = {
+    "vad_range": ((_along_ego,), (_along_ego,)),
+    "vad_range_as_coded": ((_along_ego, _along_global), (_along_global,)),  # quirk Q8
+}
 
 
 def _score(evaluation: DetectionEval, at: dict[str, Place], pc_range: list[float]) -> Score:

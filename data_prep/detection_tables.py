@@ -1,4 +1,4 @@
-"""What `nuscenes_detection` prints: both scores, the classes, and what to know when reading them."""
+"""What `nuscenes_detection` prints: every score, the classes, and what to know when reading them."""
 
 import math
 
@@ -8,7 +8,8 @@ from rich.table import Table
 
 TITLES = {
     "nuscenes": "nuScenes detection score (detection_cvpr_2019: agents up to 50, 40 or 30 m by class)",
-    "vad_range": "the same in VAD's range (30 x 15 m, predictions from a score of 0.2)",
+    "vad_range": "the same in VAD's range (30 m along and 15 m across the ego, predictions from a score of 0.2)",
+    "vad_range_as_coded": "the same as VAD's code cuts it: annotations along the global axes, predictions along both",
 }
 
 

@@ -5,7 +5,7 @@
         --perception=ours.perception.npz --out=runs/nds
 
 Writes the boxes as nuScenes' results (results_nusc.json, what the benchmark takes), scores them as detection_cvpr_2019
-does and once more in VAD's range, prints both and writes nuscenes_detection.json. docs/scores/perception.md says what the
+does and again in VAD's range, prints the scores and writes nuscenes_detection.json. docs/scores/perception.md says what the
 numbers are, and how they differ from the average precision of `dima_jax.score`. There are no intervals: the score of a
 resample would be another run of the devkit.
 """

@@ -26,6 +26,7 @@ COMMANDS = {  # {module: a flag that its help must explain}
     "data_prep.build": "--dataroot",
     "data_prep.validate": "--data",
     "data_prep.truth": "--field",
+    "data_prep.nuscenes_detection": "--perception",
     "tests.golden": "--piece",
     **{
         f"benchmarks.{name}": flag

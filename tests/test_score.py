@@ -10,7 +10,8 @@ import jsonschema
 import numpy as np
 import pytest
 
-from dima_jax.scoring import frames_file, predictions, truth
+from dima_jax.detections import Agents, Lines
+from dima_jax.scoring import frames_file, perception_file, predictions, truth
 from tests.scoring.fake import fake_truth
 
 ROOT = Path(__file__).parents[1]
@@ -68,10 +69,47 @@ def test_scores_of_two_files(files, tmp_path):
     assert found.header["truth"] == told["header"]["truth"] and found.arrays["planners"][0] == "ours"
 
 
+def nothing_found(files, tokens):
+    agents = Agents(
+        *(np.zeros((0, *shape)) for shape in ((9,), (), (), (1, 6, 2), (1,))), future_mask=np.zeros((0, 6), bool)
+    )
+    part = perception_file.arrays(agents, Lines([], np.zeros(0), np.zeros(0)))
+    header = {"pc_range": [-15.0, -30.0, -2.0, 15.0, 30.0, 2.0], "num_points": 20}
+    perception_file.write(files / "p.npz", tokens, perception_file.joined([part] * len(tokens)), header)
+    return files / "p.npz"
+
+
+@pytest.mark.parametrize("with_plans", [False, True])
+def test_perception_is_scored_beside_plans_or_alone(files, tmp_path, with_plans):
+    recorded = truth.load(files / "truth.npz")
+    found = nothing_found(tmp_path, recorded.tokens.tolist())
+    given = [f"--predictions={files}/ours.npz"] if with_plans else []
+    out = tmp_path / "scores.json"
+    result = score(f"--truth={files}/truth.npz", *given, f"--perception={found}", f"--out={out}")
+    assert result.returncode == 0 and "heavy []" in result.stdout, result.stderr
+    assert "perception of p (p.npz), 54 frames of 6 scenes" in result.stdout
+    told = json.loads(out.read_text())
+    jsonschema.validate(told, json.loads((ROOT / "docs" / "scores.schema.json").read_text()))
+    assert told["perception"]["scores"]["detection"]["mAP"] == 0.0
+    assert told["perception"]["scores"]["detection"]["AP_trailer"] is None
+    assert any(planner["file"] == "ours.npz" for planner in told["planners"]) == with_plans
+    part = nothing_found(tmp_path, recorded.tokens.tolist()[:-1])
+    result = score(f"--truth={files}/truth.npz", *given, f"--perception={part}", f"--out={out}")
+    assert result.returncode == 2 and "1 of 54 frames of the truth are not in the file" in result.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--truth={files}/truth.npz",), "--truth and --predictions are needed"),
+        (("--truth={files}/truth.npz",), "--truth and --predictions are needed, or --truth and --perception;"),
+        (
+            ("--truth={files}/truth.npz", "--perception={files}/ours.npz"),
+            "give a file of the format dima_jax.perception",
+        ),
+        (
+            ("--truth={files}/truth.npz", "--perception={files}/p.npz", "--out={files}/p.npz"),
+            "p.npz is one of the files that are read",
+        ),
         (("--truth={files}/truth.npz", "--predictions={files}/absent.npz"), "absent.npz: No such file"),
         (("--truth={files}/ours.npz", "--predictions={files}/ours.npz"), "give a file of the format dima_jax.truth"),
         (
