@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Int
 
-from dima_jax import commit
+from dima_jax import audit, commit
 from dima_jax.metrics.protocols import registry
 from dima_jax.metrics.protocols.base import Definition, Plans
 from dima_jax.scoring import run, statistics, subsets, verdicts
@@ -22,18 +22,25 @@ from dima_jax.scoring.statistics import Planner
 FORMAT, VERSION = "dima_jax.scores", 1
 RECORDED = "recorded path"  # a plan's distance to it is its L2: nothing is left to compare
 SCENES_UNKNOWN = "unknown"  # of a truth's header: every frame is its own scene
+VARIANT_KINDS = ("control", "audit")  # `kind` in the header of a planner's plans on a changed input (`variants.py`)
 
 
 class Rows(NamedTuple):
     """Which rows of the plans are of which planner; several seeds of one are pooled."""
 
     of: dict[str, list[int]]
-    controls: list[str]
+    kinds: dict[str, str]  # {planner: "prediction", "control" or "audit"}
+    variants: list[str]  # planners that are another one on a changed input
     partial: dict[str, str]  # {planner: "scored 5,119 of 6,019 frames"} of those without a plan for every frame
 
     @property
     def others(self) -> list[str]:
-        return [name for name in self.of if name not in self.controls]
+        return [name for name, kind in self.kinds.items() if kind == "prediction"]
+
+    @property
+    def controls(self) -> list[str]:
+        """Those that see nothing."""
+        return [name for name, kind in self.kinds.items() if kind == "control" and name not in self.variants]
 
 
 def build(
@@ -51,9 +58,9 @@ def build(
     """The content of scores.json.
 
     plans, predictions: of the same files in the same order, controls (no file) among them. protocols: all that were
-    asked for. pair: compare every two files; else each with the first, and with every control in any case. command,
-    created: the only entries that may differ between equal runs. extra: further tables (audit, perception, language,
-    edit_reaction).
+    asked for. pair: compare every two files; else each with the first, and with every control in any case. A planner on
+    a changed input (`VARIANT_KINDS`) is compared with the same planner on its own. command, created: the only entries
+    that may differ between equal runs. extra: further tables (perception, language, edit_reaction).
     """
     rows = _rows(plans, predictions)
     scenes_known = truth.header.get("scenes") != SCENES_UNKNOWN
@@ -89,6 +96,8 @@ def build(
     decided = (verdicts.A_BETTER, verdicts.B_BETTER, verdicts.UNDECIDED)
     every = [one for groups in result["differences"].values() for found in groups.values() for one in found]
     result["comparisons"] = sum(one["verdict"] in decided for one in every)
+    if told := audit.table(result):
+        result["audit"] = told
     return result | (extra or {})
 
 
@@ -99,7 +108,19 @@ def _rows(plans: Plans, predictions: Sequence[Predictions]) -> Rows:
     counts = {name: int(plans.covered[rows].sum(axis=1).min()) for name, rows in of.items()}
     total = plans.covered.shape[1]
     partial = {name: coverage(count, total) for name, count in counts.items() if count < total}
-    return Rows(of, [one.planner for one in predictions if not one.file], partial)
+    kinds = {one.planner: _kind(one) for one in reversed(predictions)}  # of several seeds, the first file's
+    variants = [name for name in of if any(one.planner == name and _is_variant(one) for one in predictions)]
+    return Rows(of, {name: kinds[name] for name in of}, variants, partial)
+
+
+def _is_variant(one: Predictions) -> bool:
+    return one.header.get("kind") in VARIANT_KINDS
+
+
+def _kind(one: Predictions) -> str:
+    if _is_variant(one):
+        return one.header["kind"]
+    return "prediction" if one.file else "control"
 
 
 def coverage(scored: int, of: int) -> str:
@@ -108,10 +129,17 @@ def coverage(scored: int, of: int) -> str:
 
 
 def _pairs(rows: Rows, pair: bool) -> list[tuple[str, str]]:
-    """Who is compared with whom: nobody with the recorded path."""
+    """Who is compared with whom: nobody with the recorded path, a variant with the planner whose name its own begins with.
+
+    Such a planner's name is "<planner>, <what is changed>"; where there is no such planner, it is the first file's.
+    """
     files = rows.others
     among = [*itertools.combinations(files, 2)] if pair else [(files[0], other) for other in files[1:]] if files else []
-    return among + [(name, control) for name in files for control in rows.controls if control != RECORDED]
+    among += [(name, control) for name in files for control in rows.controls if control != RECORDED]
+    for name in rows.variants if files else []:
+        own = [one for one in files if name.startswith(f"{one}, ")]
+        among.append((max(own, key=len) if own else files[0], name))
+    return among
 
 
 def _header(truth: Truth, scenes_known: bool, command: str, created: str) -> dict:
@@ -122,11 +150,10 @@ def _header(truth: Truth, scenes_known: bool, command: str, created: str) -> dic
 
 
 def _planner(one: Predictions, plans: Plans, row: int) -> dict:
-    kind = one.header.get("kind", "prediction") if one.file else "control"
     return {
         "name": one.planner,
         "row": plans.names[row],
-        "kind": kind,
+        "kind": _kind(one),
         "file": one.file or None,
         "frame": one.frame,
         "seed": one.seed,
@@ -213,11 +240,12 @@ def _sentences(
     differences: Sequence[dict[str, statistics.Estimate]],
     rows: Rows,
 ) -> list[str]:
-    """For each headline and each planner that is compared with others."""
+    """For each headline and each planner that is compared with others; the audit has sentences of its own."""
     unit, sentences = units(definition), []
+    told = [(a, b, one) for (a, b), one in zip(pairs, differences, strict=True) if rows.kinds[b] != "audit"]
     for column in headlines(definition):
-        for name in dict.fromkeys(a for a, _ in pairs):
-            others = [(b, one[column]) for (a, b), one in zip(pairs, differences, strict=True) if a == name]
+        for name in dict.fromkeys(a for a, _, _ in told):
+            others = [(b, one[column]) for a, b, one in told if a == name]
             partial = [f"{one}: {rows.partial[one]}" for one in (name, *(b for b, _ in others)) if one in rows.partial]
             sentences.append(verdicts.sentence(name, others, column, unit[column], definition.name, ", ".join(partial)))
     return [one for one in sentences if one]

@@ -1,9 +1,10 @@
-"""What a scoring prints: verdicts first, then one table for each protocol, then what could not be computed."""
+"""What a scoring prints: verdicts first, then one table for each protocol, what could not be computed, and the audit."""
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from dima_jax import audit
 from dima_jax.scoring import result as results
 from dima_jax.scoring import statistics, subsets
 
@@ -35,6 +36,9 @@ def print_all(result: dict, console: Console | None = None) -> None:
             _print_notes(console, protocol)
         else:
             console.print(f"{name}: not available, {protocol['why_not']}", highlight=False)
+    if "audit" in result:
+        console.print()
+        audit.print_table(result["audit"], console)
 
 
 def _planner(planner: dict) -> str:
@@ -58,6 +62,7 @@ def _table(result: dict, name: str, protocol: dict) -> Table:
         title += f"; {results.coverage(least['scored'], least['of'])}"
     table = Table(title=escape(title), title_justify="left")
     table.add_column("planner", min_width=18)
+    audited = {one["name"] for one in result["planners"] if one["kind"] == "audit"}  # they have a table of their own
     for head, _, has_interval in groups:
         table.add_column(head, justify="right", no_wrap=True)
         if has_interval:
@@ -67,6 +72,8 @@ def _table(result: dict, name: str, protocol: dict) -> Table:
         if entered:
             table.add_row(_subset(subset, entered, result["subsets"][subset]))
             for planner, columns in planners.items():
+                if planner in audited:
+                    continue
                 table.add_row(escape(planner), *_cells(columns, groups))
             table.add_section()
     return table
