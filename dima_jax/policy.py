@@ -10,6 +10,7 @@ The policy keeps the bird's-eye-view features (BEV) of the frame before, which t
 frames are given in order of time, 0.5 s apart as in training.
 """
 
+import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -99,6 +100,10 @@ class Policy:
         """Forgets the frames seen so far: the next one starts a scene."""
         self._bev = None
         self.student_output: StudentOutput | None = None
+
+    def fork(self) -> "Policy":
+        """Another policy that has seen the same frames; from here on each goes its own way."""
+        return copy.copy(self)  # `step` replaces the BEV and never changes it
 
     def step(self, frame: Frame) -> Plan:
         """The plan for the next frame of a scene. frame: a `Frame`, or anything with its attributes.

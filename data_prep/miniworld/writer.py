@@ -109,6 +109,16 @@ def _frames(wanted):
     return int(wanted.seconds * KEYFRAME_RATE)
 
 
+def written(root):
+    """The `Settings` of a complete data set. Raises UserError where there is none."""
+    path = Path(root) / VERSION / "miniworld.json"
+    try:
+        found = json.loads(path.read_text())
+        return Settings(**found | {"size": tuple(found["size"])})
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise UserError(f"{path}: no settings of a mini world ({error}); write one with data_prep.miniworld") from None
+
+
 def _is_complete(out, wanted):
     """Whether the data set is complete. Raises UserError when `out` holds another data set, or anything else."""
     for path, state in ((out / VERSION / "miniworld.json", True), (out / "unfinished" / "settings.json", False)):
