@@ -229,3 +229,11 @@ def test_found():
     assert edit_reaction.is_found(agents(1.9, 0.31, 0), CAR)
     for other in (agents(2.1, 0.31, 0), agents(1.9, 0.29, 0), agents(1.9, 0.31, 8)):
         assert not edit_reaction.is_found(other, CAR)
+
+
+def test_only_who_ran_into_the_car_can_avoid_it():
+    beside, stops = np.add(STRAIGHT, [3.0, 0.0]), np.minimum(STRAIGHT, 6.0)
+    own, edited = plans(STRAIGHT, STRAIGHT, beside, beside), plans(STRAIGHT, stops, beside, STRAIGHT)
+    told = edit_reaction.score(own, {IN_THE_WAY: edited, AWAY: own}, np.tile(CAR, (4, 1)), np.arange(4))
+    assert told["ran_into"] == told["kinds"][IN_THE_WAY]["avoided"]["sites"] == 2
+    assert told["kinds"][IN_THE_WAY]["avoided"]["value"] == 0.5

@@ -169,3 +169,14 @@ print(sorted(heavy & {{name.split(".")[0] for name in sys.modules}}), plan.waypo
     assert loaded == "["
     expected = steps(policy, frames[:1])[0].waypoints
     np.testing.assert_allclose(np.array(eval(waypoints)), expected, atol=TOLERANCE)
+
+
+def test_a_fork_has_seen_the_same_frames(policy, frames):
+    own = steps(policy, frames[:2])
+    fork = policy.fork()
+    later = [policy.step(frame).waypoints for frame in frames[2:]]
+    np.testing.assert_array_equal([fork.step(frame).waypoints for frame in frames[2:]], later)
+    policy.reset()
+    again = policy.fork().step(frames[0]).waypoints
+    np.testing.assert_array_equal(again, own[0].waypoints)
+    assert policy._bev is None
