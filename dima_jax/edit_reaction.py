@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from dima_jax import progress
-from dima_jax.constants import CAMERAS, EGO_CENTER_AHEAD, EGO_LENGTH, EGO_WIDTH, NUM_VEHICLE_CLASSES
+from dima_jax.constants import CAMERAS, EGO_CENTER_AHEAD, EGO_LENGTH, EGO_WIDTH, NUM_VEHICLE_CLASSES, STEP_SECONDS
 from dima_jax.data import sequences, transforms
 from dima_jax.detections import Agents
 from dima_jax.errors import UserError
@@ -33,13 +33,16 @@ from dima_jax.scoring.edits_file import FRAMES, KINDS, REMEDY, Edits
 from dima_jax.scoring.statistics import Estimate, Planner
 
 IN_THE_WAY, AWAY = KINDS
+LEAST = 0.01  # m
+BETWEEN = 10  # places of the ego from one waypoint to the next
 FOUND_SCORE, FOUND_WITHIN = 0.3, 2.0  # a vehicle of at least this score, its center so many meters from the painted one
 QUANTITIES = {  # of one edited plan, always measured against the car in the way; unit
     "found": "share",  # the student sees the painted car (its own)
     "shift": "m",  # mean distance of the waypoints from those of the plan on the recorded images
-    "more_room": "share",  # the smallest gap to the car has grown
+    "more_room": "share",  # the smallest gap to the car has grown, by more than LEAST
     "gap": "m",  # by how much
     "avoided": "share",  # of the plans that ran into the car before: those that no longer do
+    "delay": "s",  # of the same: by how much later they reach it, the end of the plan at the latest
     "travel": "m",  # by how much the way of three seconds has become longer
 }
 DEFINITION = Definition(
@@ -51,7 +54,7 @@ DEFINITION = Definition(
     quantities=QUANTITIES,
     columns=tuple(Column(name, name, (0,), "mean", "frame") for name in QUANTITIES),
     averages={},
-    mask_rule="none; avoided: over the plans that ran into the car",
+    mask_rule="none; avoided, delay: over the plans that ran into the car",
     constants={"found_score": FOUND_SCORE, "found_within": FOUND_WITHIN},
     needs=(),
 )
@@ -111,7 +114,7 @@ def score(
     told = {
         "sites": len(plans),
         "scenes": len(np.unique(scene)),
-        "ran_into": int((gaps(plans, edits) < 0).sum()),
+        "ran_into": int((gaps(plans, edits).min(axis=1) < 0).sum()),
         "kinds": {kind: {name: _number(one) for name, one in columns.items()} for kind, columns in estimates.items()},
         "differences": {
             name: _number(one) | {"decided": _is_decided(one, unit)}
@@ -121,14 +124,21 @@ def score(
     return told | {"sentences": _sentences(told)}
 
 
-def gaps(plans: Float[np.ndarray, "n F 2"], boxes: Float[np.ndarray, "n 5"]) -> Float[np.ndarray, " n"]:
-    """The smallest gap between the ego's box and another along a plan; below 0 they overlap (`polygons.separation`)."""
+def gaps(plans: Float[np.ndarray, "n F 2"], boxes: Float[np.ndarray, "n 5"]) -> Float[np.ndarray, "n t"]:
+    """The gap between the ego's box and another along a plan, at BETWEEN times a step; below 0 they overlap
+    (`polygons.separation`). The ego goes straight from waypoint to waypoint, and turns evenly.
+    """
     count, steps = plans.shape[:2]
-    heading = headings.estimate(plans, headings.AHEAD["lidar"])
-    center = plans + EGO_CENTER_AHEAD * np.stack([np.cos(heading), np.sin(heading)], axis=-1)
-    size = np.broadcast_to((EGO_LENGTH, EGO_WIDTH), center.shape)
-    ego = np.concatenate([center, heading[..., None], size], axis=-1).reshape(-1, 5)
-    return polygons.separation(ego, np.repeat(boxes, steps, axis=0)).reshape(count, steps).min(axis=1)
+    heading = headings.estimate(plans, headings.AHEAD["lidar"])[..., None]
+    start = np.broadcast_to((0.0, 0.0, headings.AHEAD["lidar"]), (count, 1, 3))
+    poses = np.concatenate([start, np.concatenate([plans, heading], axis=-1)], axis=1)
+    poses[..., 2] = np.unwrap(poses[..., 2], axis=1)
+    share = (np.arange(BETWEEN) + 1)[:, None] / BETWEEN
+    poses = (poses[:, :-1, None] + share * np.diff(poses, axis=1)[:, :, None]).reshape(-1, 3)
+    ahead = EGO_CENTER_AHEAD * np.stack([np.cos(poses[:, 2]), np.sin(poses[:, 2])], axis=-1)
+    size = np.broadcast_to((EGO_LENGTH, EGO_WIDTH), ahead.shape)
+    ego = np.concatenate([poses[:, :2] + ahead, poses[:, 2:], size], axis=-1)
+    return polygons.separation(ego, np.repeat(boxes, steps * BETWEEN, axis=0)).reshape(count, -1)
 
 
 def print_table(told: dict, console: Console | None = None) -> None:
@@ -203,19 +213,27 @@ def is_found(agents: Agents, box: Float[np.ndarray, " 5"]) -> bool:
 def _planner(plans, edited, boxes, found) -> Planner:
     """The QUANTITIES of every site as values with weights, [1, n, C]."""
     count = len(plans)
-    before, after = gaps(plans, boxes), gaps(edited, boxes)
+    along, along_edited = gaps(plans, boxes), gaps(edited, boxes)
+    before, after = along.min(axis=1), along_edited.min(axis=1)
     values = {
         "found": np.zeros(count) if found is None else found,
         "shift": np.linalg.norm(edited - plans, axis=-1).mean(axis=1),
-        "more_room": after > before,
+        "more_room": after > before + LEAST,
         "gap": after - before,
         "avoided": after >= 0,
+        "delay": _reached(along_edited) - _reached(along),
         "travel": _length(edited) - _length(plans),
     }
-    weights = {"found": np.full(count, found is not None), "avoided": before < 0}
+    weights = {"found": np.full(count, found is not None), "avoided": before < 0, "delay": before < 0}
     value = np.stack([values[name] for name in QUANTITIES], axis=-1).astype(np.float64)
     weight = np.stack([weights.get(name, np.ones(count)) for name in QUANTITIES], axis=-1).astype(np.float64)
     return Planner(np.where(weight > 0, value, np.nan)[None], weight[None])
+
+
+def _reached(gaps: Float[np.ndarray, "n t"]) -> Float[np.ndarray, " n"]:
+    """Seconds until the boxes overlap; those of the whole plan where they never do."""
+    free = np.where((gaps < 0).any(axis=1), (gaps < 0).argmax(axis=1) + 1, gaps.shape[1])
+    return free * STEP_SECONDS / BETWEEN
 
 
 def _length(plans: Float[np.ndarray, "n F 2"]) -> Float[np.ndarray, " n"]:
@@ -242,14 +260,16 @@ def _sentences(told: dict) -> list[str]:
         + _conclusion(
             differences["shift"], "it reacts to where a car stands", "it reacts more to a car that is not in its way"
         ),
-        f"The plan leaves more room to the car in {_words(way['more_room'], 'share')} of the sites, by chance, with the "
-        f"car elsewhere, in {_words(away['more_room'], 'share')}: "
-        + _conclusion(differences["more_room"], "it keeps away from what it sees", "it comes nearer to what it sees"),
+        f"The plan leaves more room to the car in {_words(way['more_room'], 'share')} of the sites, with the car "
+        f"elsewhere in {_words(away['more_room'], 'share')}: "
+        + _conclusion(differences["more_room"], "more often than by chance", "less often than by chance"),
     ]
     if told["ran_into"]:
         result.append(
-            f"{told['ran_into']:,} plans ran over the place of the car; with the car there {_words(way['avoided'], 'share')} "
-            "of them no longer do."
+            f"{told['ran_into']:,} plans ran over the place of the car. With the car there "
+            f"{_words(way['avoided'], 'share')} of them no longer do, and they reach it {_words(way['delay'], 's')} later, "
+            f"with the car elsewhere {_words(away['delay'], 's')}: "
+            + _conclusion(differences["delay"], "it brakes or swerves for the car", "it hurries toward the car")
         )
     return result
 

@@ -15,7 +15,11 @@ WORDS = {
     UNDECIDED: "cannot be told apart from",
     TOO_FEW: "has too few scenes to be ranked with",
 }
-FORMS = {"m": (1.0, ".2f", " m"), "share": (100.0, ".2f", " %")}  # by unit: scale, form, what follows
+FORMS = {
+    "m": (1.0, ".2f", " m"),
+    "share": (100.0, ".2f", " %"),
+    "s": (1.0, ".2f", " s"),
+}  # by unit: scale, form, what follows
 
 
 def verdict(difference: Estimate, unit: str) -> str | None:
