@@ -6,7 +6,8 @@
 
 Beside the files stand planners that see nothing: the recorded path, constant velocity, constant turn rate, going
 straight, standing still. Every number has a 95 % interval by resampling scenes, and what cannot be told apart is said in
-words. Writes the same as JSON (--out) and the number of every frame beside it (--frames).
+words. Writes the same as JSON (--out), the number of every frame beside it (--frames), and with --report a page to look
+at: the verdicts, the tables, and the worst frames from above and, with --images, through the cameras.
 """
 
 import datetime
@@ -30,6 +31,10 @@ def main() -> None:
         if place.resolve() in inputs:
             raise UserError(f"{flag}={place} is one of the files that are read; give another")
         output_files.check_place(place)
+    if not REPORT.value and (IMAGES.value or ANSWERS.value):
+        raise UserError("--images and --answers are for the page; give --report=FOLDER too")
+    if REPORT.value:
+        output_files.check_place(Path(REPORT.value) / "index.html")
     if out.resolve() == frames.resolve():
         raise UserError(f"--out and --frames are both {out}; give two files")
 
@@ -59,6 +64,7 @@ def main() -> None:
     if PERCEPTION.value:
         extra["perception"] = perception.score(recorded, perception_file.load(PERCEPTION.value), MISSING.value)
     rows = [*files, *controls.plans(recorded)]
+    images, answers = _for_page(recorded.header.get("split", ""))
     plans = align.align(recorded, rows, MISSING.value)
     scored = run.score(recorded, plans, protocols, workers=WORKERS.value)
     command = shlex.join(["python", "-m", "dima_jax.score", *sys.argv[1:]])
@@ -72,6 +78,18 @@ def main() -> None:
     output_files.write_json(out, told)
     frames_file.save(frames, told, recorded, plans, scored)
     print(f"the same as JSON: {out}; the number of every frame: {frames}")
+    if REPORT.value:
+        from dima_jax.html_report import page
+
+        print(f"page: {page.write(REPORT.value, told, frames_file.load(frames), recorded, images, answers)}")
+
+
+def _for_page(split: str):
+    """(pictures, answers) of a frame, as `html_report.page.write` takes them."""
+    from dima_jax.html_report import answers, images
+
+    pictures = images.of_records(IMAGES.value, split) if IMAGES.value else None
+    return pictures, answers.by_frame(ANSWERS.value) if ANSWERS.value else None
 
 
 if __name__ == "__main__":  # flags belong to the command: several commands may be imported side by side
@@ -99,5 +117,8 @@ if __name__ == "__main__":  # flags belong to the command: several commands may 
     FRAMES = flags.DEFINE_string(
         "frames", None, "Every frame's numbers, .npz; default: scores.frames.npz beside --out."
     )
+    REPORT = flags.DEFINE_string("report", None, "Folder for the page, index.html; docs/scores/report.md.")
+    IMAGES = flags.DEFINE_string("images", None, "Records whose pictures the page shows of the worst frames.")
+    ANSWERS = flags.DEFINE_string("answers", None, "Answers that the page shows beside them: what dima_jax.ask writes.")
     WORKERS = flags.DEFINE_integer("workers", None, "Processes; default: one for each core.", lower_bound=1)
     cli.run(main)

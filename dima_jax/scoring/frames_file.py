@@ -2,7 +2,8 @@
 
 Arrays: tokens, scene, planners [P]; for each protocol p and quantity q `p/q` float32 [P, n, F] and `p/q/mask`, `p/hit`
 [P, n, F] (row of the truth's agents, -1 for none), `p/recorded` [n, F], `p/entered` [n], `p/columns` [C], `p/value` and
-`p/weight` float64 [P, n, C]. NaN, and False, where a frame does not enter or has no plan.
+`p/weight` float64 [P, n, C]. NaN, and False, where a frame does not enter or has no plan. `plans` float32 [P, n, F, 3]: x,
+y, heading in the LiDAR frame, for drawings.
 """
 
 from pathlib import Path
@@ -32,6 +33,7 @@ def save(path: str | Path, result: dict, truth: Truth, plans: Plans, scored: dic
         "scene": truth.scene,
         "scene_names": truth.scene_names,
         "planners": np.array(plans.names, str),
+        "plans": plans.lidar.astype(np.float32),
     }
     for name, found in scored.items():
         for quantity, values in found.values.items():

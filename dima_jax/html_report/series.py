@@ -1,0 +1,38 @@
+"""Who is shown: the rows of the frames file as lines and boxes of one color each."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from dima_jax.scoring.result import RECORDED
+
+PREDICTED, CONTROLS = 6, 4  # colors of the style sheet: s0 ... and c0 ...
+
+
+class Series(NamedTuple):
+    """A row of the frames file. style: its class in the style sheet; shown: whether drawings show it at first."""
+
+    row: int
+    name: str
+    kind: str  # "prediction", "control" or "audit"
+    style: str
+    shown: bool
+
+
+def all_series(result: dict, planners: np.ndarray) -> list[Series]:
+    """In the order of the rows, without the recorded path. planners: names of the frames file's rows."""
+    kinds = {one["row"]: one["kind"] for one in result["planners"]}
+    found, counts = [], {"s": 0, "c": 0}
+    for row, name in enumerate(planners.tolist()):
+        kind = kinds.get(name, "prediction")
+        if name == RECORDED and kind == "control":
+            continue
+        letter, of = ("s", PREDICTED) if kind == "prediction" else ("c", CONTROLS)
+        found.append(Series(row, name, kind, f"{letter}{counts[letter] % of}", kind == "prediction"))
+        counts[letter] += 1
+    return found
+
+
+def first(series: list[Series]) -> Series | None:
+    """Whose worst frames are shown."""
+    return next((one for one in series if one.kind == "prediction"), series[0] if series else None)
