@@ -31,10 +31,10 @@ def main() -> None:
         if place.resolve() in inputs:
             raise UserError(f"{flag}={place} is one of the files that are read; give another")
         output_files.check_place(place)
-    if not REPORT.value and (IMAGES.value or ANSWERS.value):
+    if not REPORT.value and (ANSWERS.value or (IMAGES.value and not RERUN.value)):
         raise UserError("--images and --answers are for the page; give --report=FOLDER too")
-    if REPORT.value:
-        output_files.check_place(Path(REPORT.value) / "index.html")
+    for place in ([Path(REPORT.value) / "index.html"] if REPORT.value else []) + ([RERUN.value] if RERUN.value else []):
+        output_files.check_place(place)
     if out.resolve() == frames.resolve():
         raise UserError(f"--out and --frames are both {out}; give two files")
 
@@ -78,16 +78,22 @@ def main() -> None:
     output_files.write_json(out, told)
     frames_file.save(frames, told, recorded, plans, scored)
     print(f"the same as JSON: {out}; the number of every frame: {frames}")
-    if REPORT.value:
-        from dima_jax.html_report import page
+    if REPORT.value or RERUN.value:
+        from dima_jax.html_report import page, rerun_file
 
-        print(f"page: {page.write(REPORT.value, told, frames_file.load(frames), recorded, images, answers)}")
+        written = frames_file.load(frames)
+        if REPORT.value:
+            print(f"page: {page.write(REPORT.value, told, written, recorded, images, answers)}")
+        if RERUN.value:
+            print(f"for Rerun's viewer: {rerun_file.write(RERUN.value, told, written, recorded, images)}")
 
 
 def _for_page(split: str):
-    """(pictures, answers) of a frame, as `html_report.page.write` takes them."""
-    from dima_jax.html_report import answers, images
+    """(pictures, answers) of a frame, as `html_report.page.write` takes them. UserError if they cannot be had."""
+    from dima_jax.html_report import answers, images, rerun_file
 
+    if RERUN.value:
+        rerun_file.package()
     pictures = images.of_records(IMAGES.value, split) if IMAGES.value else None
     return pictures, answers.by_frame(ANSWERS.value) if ANSWERS.value else None
 
@@ -120,5 +126,6 @@ if __name__ == "__main__":  # flags belong to the command: several commands may 
     REPORT = flags.DEFINE_string("report", None, "Folder for the page, index.html; docs/scores/report.md.")
     IMAGES = flags.DEFINE_string("images", None, "Records whose pictures the page shows of the worst frames.")
     ANSWERS = flags.DEFINE_string("answers", None, "Answers that the page shows beside them: what dima_jax.ask writes.")
+    RERUN = flags.DEFINE_string("rerun", None, "File of the scenes of the worst frames for Rerun's viewer, .rrd.")
     WORKERS = flags.DEFINE_integer("workers", None, "Processes; default: one for each core.", lower_bound=1)
     cli.run(main)

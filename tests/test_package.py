@@ -60,6 +60,8 @@ def test_the_wheel_holds_the_packages_and_their_data(wheel):
     assert {f"dima_jax/{name}" for name in modules("dima_jax") if not name.startswith("configs/")} <= names
     towns = (ROOT / "data_prep" / "miniworld" / "world").glob("*.xml")
     assert {f"data_prep/miniworld/world/{path.name}" for path in towns} | {"dima_jax/py.typed"} <= names
+    page = (ROOT / "dima_jax" / "html_report").glob("page.*")
+    assert {path.relative_to(ROOT).as_posix() for path in page} <= names
     trained = [
         path for path in (ROOT / "dima_jax" / "pretrained").rglob("*") if path.suffix != ".pyc" and path.is_file()
     ]

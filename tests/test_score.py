@@ -98,6 +98,19 @@ def test_perception_is_scored_beside_plans_or_alone(files, tmp_path, with_plans)
     assert result.returncode == 2 and "1 of 54 frames of the truth are not in the file" in result.stderr
 
 
+def test_a_page_beside_the_tables(files, tmp_path):
+    """Neither a model nor JAX nor, without --images, what reads records."""
+    (tmp_path / "answers.json").write_text(
+        json.dumps([{"id": "s_ffffffffffffffffffffffff00000000_0", "answer": "A car."}])
+    )
+    given = (f"--truth={files}/truth.npz", f"--predictions={files}/ours.npz", f"--out={tmp_path}/scores.json")
+    result = score(*given, f"--report={tmp_path}/page", f"--answers={tmp_path}/answers.json")
+    assert result.returncode == 0, result.stderr
+    assert "heavy []" in result.stdout and f"page: {tmp_path}/page/index.html" in result.stdout
+    text = (tmp_path / "page" / "index.html").read_text()
+    assert "ours" in text and "A car." in text and "<img" not in text
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -112,6 +125,18 @@ def test_perception_is_scored_beside_plans_or_alone(files, tmp_path, with_plans)
         ),
         (("--truth={files}/truth.npz", "--predictions={files}/absent.npz"), "absent.npz: No such file"),
         (("--truth={files}/ours.npz", "--predictions={files}/ours.npz"), "give a file of the format dima_jax.truth"),
+        (
+            ("--truth={files}/truth.npz", "--predictions={files}/ours.npz", "--answers={files}/a.json"),
+            "give --report=FOLDER too",
+        ),
+        (
+            ("--truth={files}/truth.npz", "--predictions={files}/ours.npz", "--report={files}/ours.npz"),
+            "give a file in a folder that can be written",
+        ),
+        (
+            ("--truth={files}/truth.npz", "--predictions={files}/ours.npz", "--report={files}/p", "--images={files}"),
+            "no records; make them with",
+        ),
         (
             ("--truth={files}/truth.npz", "--predictions={files}/ours.npz", "--protocols=l2"),
             "no protocol 'l2'; say one of toy, mapped",

@@ -22,6 +22,7 @@ def test_round_trip(tmp_path, monkeypatch):
     np.testing.assert_array_equal(arrays["tokens"], truth.tokens)
     assert arrays["planners"].tolist() == plans.names and arrays["toy/columns"][0] == "l2_1s"
     np.testing.assert_array_equal(arrays["toy/l2"], scored["toy"].values["l2"].astype(np.float32))
+    np.testing.assert_array_equal(arrays["plans"], plans.lidar.astype(np.float32))
     for key in ("hit", "recorded", "entered", "value", "weight"):
         np.testing.assert_array_equal(arrays[f"toy/{key}"], getattr(scored["toy"], key))
     assert arrays["toy/value"].dtype == np.float64 and arrays["toy/l2/mask"].dtype == bool

@@ -1,0 +1,84 @@
+"""A scoring of drives that were never driven, with hostile names and pictures, for tests of the page."""
+
+import functools
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from dima_jax.metrics.protocols.base import Plans
+from dima_jax.scoring import frames_file, result, run
+from dima_jax.scoring.predictions import Predictions
+from dima_jax.scoring.recorded import Truth
+from tests.scoring.fake import fake_plans, fake_truth
+
+HOSTILE = (
+    "<script>alert(1)</script>",
+    "\"><img src=x onerror='alert(2)'>",
+    "</style></script><b>&amp;{{ 7 * 7 }}",
+)
+PROTOCOLS = ("stp3_vad", "uniad", "bevplanner", "paradrive_std", "sparsedrive")
+AUDIT = [
+    {
+        "row": "shuffled <cameras>",
+        "sentence": "<i>changes</i> nothing",
+        "l2_avg": 1.5,
+        "difference": 0.25,
+        "low": 0.1,
+        "high": 0.4,
+    },
+    {"row": "speed x0.5", "sentence": "is worse", "l2_avg": 2.5, "difference": None, "low": None, "high": None},
+]
+
+
+@functools.cache
+def scored(names: tuple[str, ...] = HOSTILE[:2], scenes: int = 6, controls: int = 2):
+    """(content of scores.json, Frames, Truth) of planners of these names, and of controls that do not move."""
+    truth = fake_truth(scenes=scenes, frames=9)
+    plans = fake_plans(truth, noise=2.0, planners=len(names) + controls)
+    own = ("constant velocity", "stand still", "go straight")[:controls]
+    plans = plans._replace(names=[*names, *own])
+    found = run.score(truth, plans, PROTOCOLS, workers=1)
+    rows = predictions(truth, plans, len(names))
+    told = result.build(truth, plans, rows, found, PROTOCOLS, command="python -m dima_jax.score <x>", created="")
+    return told | {"audit": AUDIT}, frames(told, truth, plans, found), truth
+
+
+def predictions(truth: Truth, plans: Plans, files: int) -> list[Predictions]:
+    tokens = truth.tokens.tolist()
+    return [
+        Predictions(
+            name, f"{number}.npz" if number < files else "", plans.native[number], tokens, plans.lidar[number], None, {}
+        )
+        for number, name in enumerate(plans.names)
+    ]
+
+
+def frames(told: dict, truth: Truth, plans: Plans, found: dict) -> frames_file.Frames:
+    """As the file holds them."""
+    with tempfile.TemporaryDirectory() as folder:
+        frames_file.save(Path(folder) / "frames.npz", told, truth, plans, found)
+        return frames_file.load(Path(folder) / "frames.npz")
+
+
+def jpeg(width: int = 960, height: int = 540, seed: int = 0) -> bytes:
+    import cv2
+
+    pixels = np.random.default_rng(seed).integers(0, 255, (height // 60, width // 60, 3), dtype=np.uint8)
+    large = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_CUBIC)
+    return cv2.imencode(".jpg", large)[1].tobytes()
+
+
+def pictures(token: str) -> list[bytes]:
+    """Five of six cameras; the last one's file is none."""
+    return [jpeg(seed=camera) for camera in range(5)] + [b"no picture"]
+
+
+def answers(truth: Truth) -> dict[str, list[dict]]:
+    entry = {
+        "id": "a_b_0",
+        "question": "<b>What</b> is ahead?",
+        "answer": "A <script>car</script>.",
+        "gt_answer": "A car.",
+    }
+    return {token: [entry] for token in truth.tokens.tolist()}
