@@ -100,9 +100,9 @@ def test_perception_is_scored_beside_plans_or_alone(files, tmp_path, with_plans)
 
 def test_a_page_beside_the_tables(files, tmp_path):
     """Neither a model nor JAX nor, without --images, what reads records."""
-    (tmp_path / "answers.json").write_text(
-        json.dumps([{"id": "s_ffffffffffffffffffffffff00000000_0", "answer": "A car."}])
-    )
+    tokens = truth.load(files / "truth.npz").tokens.tolist()
+    rows = [{"id": f"scene_{token}_0", "answer": "A car."} for token in tokens]
+    (tmp_path / "answers.json").write_text(json.dumps(rows))
     given = (f"--truth={files}/truth.npz", f"--predictions={files}/ours.npz", f"--out={tmp_path}/scores.json")
     result = score(*given, f"--report={tmp_path}/page", f"--answers={tmp_path}/answers.json")
     assert result.returncode == 0, result.stderr

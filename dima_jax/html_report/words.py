@@ -4,6 +4,7 @@ Definitions are those of scores.json: a `protocols.base.Definition` as a dict.
 """
 
 import re
+from collections.abc import Sequence
 
 from dima_jax.constants import STEP_SECONDS
 
@@ -75,10 +76,10 @@ def label(name: str) -> str:
     return f"{label(stem)} {last}" if stem in NAMES else name.replace("_", " ")
 
 
-def steps(numbers: list[int]) -> str:
+def steps(numbers: Sequence[int]) -> str:
     """ "0.5 to 3 s", "3 s"."""
     times = [f"{STEP_SECONDS * (one + 1):g}" for one in numbers]
-    whole = numbers == list(range(numbers[0], numbers[-1] + 1))
+    whole = list(numbers) == list(range(numbers[0], numbers[-1] + 1))
     return f"{times[0]} to {times[-1]} s" if whole and len(times) > 1 else f"{', '.join(times)} s"
 
 

@@ -26,7 +26,7 @@ def test_a_meaning_names_steps_quantity_unit_and_weight():
     assert found.endswith("(%); steps that do not count are left out of the mean.")
     found = words.meaning(definition, column | {"steps": [5], "weight": "frame"})
     assert "at 3 s (%)" in found and "still divide it" in found
-    assert words.steps([1, 3]) == "1, 2 s"
+    assert words.steps([1, 3]) == "1, 2 s" and words.steps((0, 1)) == "0.5 to 1 s"
 
 
 def test_labels_and_numbers():
