@@ -27,6 +27,7 @@ BEHIND, AHEAD, MARGIN = -14.0, 36.0, 6.0  # meters that are always shown; around
 ASPECT = 0.8  # width by height
 RING = 10.0  # meters between circles
 RING_LABEL = 0.6  # radians to the left of forward
+NOTE = 1.6  # meters between lines of text
 SMALL = ("pedestrian", "bicycle", "motorcycle")
 
 
@@ -83,7 +84,7 @@ def draw(
         _path("recorded", recorded),
         *(_path(f"plan {one.style}", plan, one) for one, plan in reversed(known.items())),
         _ego(),
-        *(_collision(one, plans) for one in found),
+        *_collisions(found, plans),
         _scale(window),
     ]
     box = (-window.half, -window.top, 2 * window.half, window.top - window.bottom)
@@ -236,19 +237,25 @@ def _ego() -> Markup:
     return svg.element("g", svg.element("title", "ego"), _polygon(box, "body"), arrow, class_="ego")
 
 
-def _collision(one: Struck, plans: Float[np.ndarray, "P F 3"] | None) -> Markup:
-    """Ego and agent at the moment of the collision."""
-    parts, place = [], None
-    if plans is not None:
-        box = ego_boxes(plans[one.hit.planner][None, one.hit.step : one.hit.step + 1])[0, 0]
-        parts.append(_polygon(box, "ego-then"))
-        place = box[:2]
-    if one.box is not None:
-        parts.append(_polygon(one.box, "agent-then"))
-        place = one.box[:2]
-    if place is None:
-        return svg.NOTHING
-    seconds = STEP_SECONDS * (one.hit.step + 1)
-    x, y = _flipped(place[None])[0]
-    parts.append(svg.text(x + 1.6, y - 1.6, f"{one.kind}, {seconds:g} s", "note"))
-    return svg.element("g", *parts, class_="collision", data_series=one.hit.planner)
+def _collisions(found: list[Struck], plans: Float[np.ndarray, "P F 3"] | None) -> list[Markup]:
+    """Ego and agent at the moment of each collision; what is written beside them does not overlap."""
+    groups, taken = [], []
+    for one in found:
+        parts, place = [], None
+        if plans is not None:
+            box = ego_boxes(plans[one.hit.planner][None, one.hit.step : one.hit.step + 1])[0, 0]
+            parts.append(_polygon(box, "ego-then"))
+            place = box[:2]
+        if one.box is not None:
+            parts.append(_polygon(one.box, "agent-then"))
+            place = one.box[:2]
+        if place is None:
+            continue
+        x, y = _flipped(place[None])[0] + np.array([1.6, -1.6])
+        while any(abs(y - other) < NOTE for other in taken):
+            y -= NOTE / 4
+        taken.append(y)
+        seconds = STEP_SECONDS * (one.hit.step + 1)
+        parts.append(svg.text(x, y, f"{one.kind}, {seconds:g} s", "note"))
+        groups.append(svg.element("g", *parts, class_="collision", data_series=one.hit.planner))
+    return groups

@@ -75,7 +75,7 @@ def _cell(entry: dict, key: str) -> Cell:
     if _is_estimate(entry) and key in ("value", "difference") and _is_number(one):
         ends = entry["low"], entry["high"]
         return Cell(_text(one), " to ".join(map(_text, ends)) if None not in ends else "", one)
-    return Cell(_text(one), "", one if _is_number(one) else _text(one))
+    return Cell(_text(one), "", one if one is None or _is_number(one) else _text(one))
 
 
 def _is_number(one: Any) -> bool:

@@ -73,6 +73,14 @@ def test_who_is_struck_stands_where_he_is_then():
     assert "car, 1.5 s" in "".join(collision.itertext()) and "car" in "".join(victim.itertext())
 
 
+def test_what_is_written_does_not_overlap():
+    truth = fake_truth(scenes=1, frames=9)
+    hits = [Hit(0, int(truth.agent_start[1]), step, ("p",)) for step in (2, 3, 2)]
+    drawing = bev.draw(truth, 1, fake_plans(truth).lidar[:, 1], [OURS], bev.struck(truth, 1, hits), "")
+    heights = sorted(float(one.get("y")) for one in parts(drawing, "note"))
+    assert len(heights) == 3 and min(np.diff(heights)) >= bev.NOTE - 0.011
+
+
 def test_a_truth_of_paths_alone_is_drawn():
     groups = [name for name in GROUPS if name not in ("paths", "masks")]
     truth = without(fake_truth(scenes=1, frames=9), *groups)

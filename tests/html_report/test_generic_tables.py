@@ -13,7 +13,7 @@ def test_a_list_of_entries_is_a_table():
     (body,) = table.bodies
     assert title == "Audit" and [one for one, _ in table.columns] == ["sentence", "L2 avg", "difference"]
     assert [row.name for row in body.rows] == ["shuffled <cameras>", "speed x0.5"]
-    assert body.rows[0].cells[2] == ("0.25", "0.1 to 0.4", 0.25) and body.rows[1].cells[2].text == "n/a"
+    assert body.rows[0].cells[2] == ("0.25", "0.1 to 0.4", 0.25) and body.rows[1].cells[2] == ("n/a", "", None)
 
 
 def test_nested_dicts_are_tables_of_their_own():
