@@ -61,6 +61,7 @@ def frames(told: dict, truth: Truth, plans: Plans, found: dict) -> frames_file.F
         return frames_file.load(Path(folder) / "frames.npz")
 
 
+@functools.cache
 def jpeg(width: int = 960, height: int = 540, seed: int = 0) -> bytes:
     import cv2
 
