@@ -26,17 +26,9 @@ def main() -> None:
         raise UserError("--truth and --predictions are needed, or --truth and --perception; see --help")
     out = Path(OUT.value)
     frames = Path(FRAMES.value) if FRAMES.value else out.with_name(f"{out.stem}.frames.npz")
-    inputs = [Path(name).resolve() for name in (TRUTH.value, *PREDICTIONS.value, PERCEPTION.value or TRUTH.value)]
-    for flag, place in (("--out", out), ("--frames", frames)):
-        if place.resolve() in inputs:
-            raise UserError(f"{flag}={place} is one of the files that are read; give another")
-        output_files.check_place(place)
+    _check_places(out, frames)
     if not REPORT.value and (ANSWERS.value or (IMAGES.value and not RERUN.value)):
         raise UserError("--images and --answers are for the page; give --report=FOLDER too")
-    for place in ([Path(REPORT.value) / "index.html"] if REPORT.value else []) + ([RERUN.value] if RERUN.value else []):
-        output_files.check_place(place)
-    if out.resolve() == frames.resolve():
-        raise UserError(f"--out and --frames are both {out}; give two files")
 
     from dima_jax.metrics.protocols import registry
     from dima_jax.scoring import (
@@ -64,7 +56,7 @@ def main() -> None:
     if PERCEPTION.value:
         extra["perception"] = perception.score(recorded, perception_file.load(PERCEPTION.value), MISSING.value)
     rows = [*files, *controls.plans(recorded)]
-    images, answers = _for_page(recorded.header.get("split", ""))
+    images, answers = _for_page(recorded)
     plans = align.align(recorded, rows, MISSING.value)
     scored = run.score(recorded, plans, protocols, workers=WORKERS.value)
     command = shlex.join(["python", "-m", "dima_jax.score", *sys.argv[1:]])
@@ -88,13 +80,31 @@ def main() -> None:
             print(f"for Rerun's viewer: {rerun_file.write(RERUN.value, told, written, recorded, images)}")
 
 
-def _for_page(split: str):
-    """(pictures, answers) of a frame, as `html_report.page.write` takes them. UserError if they cannot be had."""
+def _check_places(out: Path, frames: Path) -> None:
+    """UserError where something cannot be written, or would be written over what is read or written, too."""
+    places = {"--out": out, "--frames": frames}
+    places |= {"--report": Path(REPORT.value) / "index.html"} if REPORT.value else {}
+    places |= {"--rerun": Path(RERUN.value)} if RERUN.value else {}
+    read = (TRUTH.value, *PREDICTIONS.value, *filter(None, (PERCEPTION.value, ANSWERS.value)))
+    inputs = [Path(name).resolve() for name in read]
+    taken: dict[Path, str] = {}
+    for flag, place in places.items():
+        if place.resolve() in inputs:
+            raise UserError(f"{flag}={place} is one of the files that are read; give another")
+        output_files.check_place(place)
+        if other := taken.get(place.resolve()):
+            raise UserError(f"{other} and {flag} are both {place}; give two files")
+        taken[place.resolve()] = flag
+
+
+def _for_page(recorded):
+    """(pictures, answers) of a frame of a truth, as `html_report.page.write` takes them. UserError if they cannot be had."""
     from dima_jax.html_report import answers, images, rerun_file
 
     if RERUN.value:
         rerun_file.package()
-    pictures = images.of_records(IMAGES.value, split) if IMAGES.value else None
+    split, tokens = recorded.header.get("split", ""), recorded.tokens.tolist()
+    pictures = images.of_records(IMAGES.value, split, tokens) if IMAGES.value else None
     return pictures, answers.by_frame(ANSWERS.value) if ANSWERS.value else None
 
 

@@ -138,6 +138,14 @@ def test_a_page_beside_the_tables(files, tmp_path):
             "no records; make them with",
         ),
         (
+            ("--truth={files}/truth.npz", "--predictions={files}/ours.npz", "--rerun={files}/truth.npz"),
+            "--rerun={files}/truth.npz is one of the files that are read",
+        ),
+        (
+            ("--truth={files}/truth.npz", "--predictions={files}/ours.npz", "--out=a", "--rerun=a"),
+            "--out and --rerun are both a; give two files",
+        ),
+        (
             ("--truth={files}/truth.npz", "--predictions={files}/ours.npz", "--protocols=l2"),
             "no protocol 'l2'; say one of toy, mapped",
         ),
@@ -154,5 +162,7 @@ def test_a_page_beside_the_tables(files, tmp_path):
 )
 def test_mistakes_are_one_line(files, arguments, said):
     result = score(*(one.format(files=files) for one in arguments))
-    assert result.returncode == 2 and result.stderr.startswith("error: ") and said in result.stderr, result.stderr
+    assert (
+        result.returncode == 2 and result.stderr.startswith("error: ") and said.format(files=files) in result.stderr
+    ), result.stderr
     assert result.stderr.count("\n") == 1

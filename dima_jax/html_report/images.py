@@ -1,7 +1,7 @@
 """The cameras' pictures of a frame: from records, small, as text within a page."""
 
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,10 +22,10 @@ class Picture(NamedTuple):
     height: int
 
 
-def of_records(folder: str | Path, split: str) -> Images:
+def of_records(folder: str | Path, split: str, tokens: Iterable[str]) -> Images:
     """{token: its six JPEG files, in the order of CAMERAS} of a split of records, read when asked for.
 
-    UserError where the records cannot be read, and, from the function, for a token that they do not have.
+    UserError where the records cannot be read, and where they lack one of the tokens.
     """
     try:
         from dima_jax.data.records import Records
@@ -34,9 +34,13 @@ def of_records(folder: str | Path, split: str) -> Images:
     records = Records(folder, split)
     places = {token: number for number, token in enumerate(records.samples)}
 
+    if missing := [token for token in tokens if token not in places]:
+        raise UserError(
+            f"{folder}: no record of frame {missing[0]} and {len(missing) - 1} others; give the records that the truth "
+            "was made from"
+        )
+
     def images(token: str) -> list[bytes]:
-        if token not in places:
-            raise UserError(f"{folder}: no record of frame {token}; give the records that the truth was made from")
         return records.decode(places[token], ("cameras",))["cameras"]["images"]
 
     return images

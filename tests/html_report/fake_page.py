@@ -9,7 +9,7 @@ import numpy as np
 from dima_jax.metrics.protocols.base import Plans
 from dima_jax.scoring import frames_file, result, run
 from dima_jax.scoring.predictions import Predictions
-from dima_jax.scoring.recorded import Truth
+from dima_jax.scoring.recorded import GROUPS, Truth
 from tests.scoring.fake import fake_plans, fake_truth
 
 HOSTILE = (
@@ -33,11 +33,23 @@ AUDIT = [
 
 @functools.cache
 def scored(names: tuple[str, ...] = HOSTILE[:2], scenes: int = 6, controls: int = 2):
-    """(content of scores.json, Frames, Truth) of planners of these names, and of controls that do not move."""
-    truth = fake_truth(scenes=scenes, frames=9)
-    plans = fake_plans(truth, noise=2.0, planners=len(names) + controls)
-    own = ("constant velocity", "stand still", "go straight")[:controls]
-    plans = plans._replace(names=[*names, *own])
+    """(content of scores.json, Frames, Truth) of planners of these names, and of controls with plans as poor as theirs."""
+    return _scored(fake_truth(scenes=scenes, frames=9), names, controls)
+
+
+def of_paths_alone():
+    """The same of a truth without scenes, agents and maps."""
+    whole = fake_truth(scenes=2, frames=9)
+    keys = ("tokens", "scene", "scene_names", *GROUPS["paths"], *GROUPS["masks"])
+    header = whole.header | {"scenes": result.SCENES_UNKNOWN}
+    plans = fake_plans(whole, noise=2.0)._replace(names=["ours", "stand still"], native=["lidar", "lidar"])
+    return _scored(Truth(header, **{key: getattr(whole, key) for key in keys}), ("ours",), 1, plans)
+
+
+def _scored(truth: Truth, names: tuple[str, ...], controls: int, plans: Plans | None = None):
+    if plans is None:
+        own = ("constant velocity", "stand still", "go straight")[:controls]
+        plans = fake_plans(truth, noise=2.0, planners=len(names) + controls)._replace(names=[*names, *own])
     found = run.score(truth, plans, PROTOCOLS, workers=1)
     rows = predictions(truth, plans, len(names))
     told = result.build(truth, plans, rows, found, PROTOCOLS, command="python -m dima_jax.score <x>", created="")

@@ -31,4 +31,19 @@ def test_a_small_picture_keeps_its_size():
 
 def test_records_that_are_not_there_are_one_line(tmp_path):
     with pytest.raises(UserError, match="no records; make them with"):
-        images.of_records(tmp_path, "val")
+        images.of_records(tmp_path, "val", [])
+
+
+def test_frames_of_other_records_are_one_line(monkeypatch):
+    class Records:
+        samples = ("a", "b")
+
+        def __init__(self, folder, split): ...
+
+        def decode(self, number, fields):
+            return {"cameras": {"images": [b"%d" % number] * 6}}
+
+    monkeypatch.setattr("dima_jax.data.records.Records", Records)
+    assert images.of_records("records", "val", ["b"])("b") == [b"1"] * 6
+    with pytest.raises(UserError, match=r"records: no record of frame c and 1 others"):
+        images.of_records("records", "val", ["b", "c", "d"])

@@ -137,6 +137,15 @@ def test_what_is_missing_is_said(tmp_path):
     assert "Not available: needs <maps>." in text and "No comparison can be made." in text and not parsed.all("img")
 
 
+def test_a_truth_of_paths_alone_has_a_page(tmp_path):
+    """As those of other projects: nothing of scenes, agents or maps."""
+    result, frames, truth = fake_page.of_paths_alone()
+    parsed = Page(page.write(tmp_path, result, frames, truth).read_text())
+    text = "".join(parsed.texts)
+    assert "Planners are not ranked" in text and "Not available:" in text
+    assert [one for one in parsed.all("article") if one["class"] == "frame"]
+
+
 def test_same_scoring_same_page(made, tmp_path):
     result, frames, truth = fake_page.scored()
     again = page.write(tmp_path, result, frames, truth, fake_page.pictures, fake_page.answers(truth))
