@@ -53,6 +53,20 @@ def test_histograms_hold_every_frame():
     assert len(heights) == charts.BINS and max(heights) > 0
 
 
+def test_what_is_far_away_is_in_the_last_bar():
+    value = np.concatenate([np.linspace(0.1, 1.0, 99), [100.0]])
+    definition = {
+        "columns": [{"name": "l2_1s", "quantity": "l2"}],
+        "averages": {"l2_avg": ["l2_1s"]},
+        "quantities": {"l2": "m"},
+    }
+    result = {"protocols": {"p": {"available": True, "columns_not_available": {}, "definition": definition}}}
+    arrays = {"p/columns": np.array(["l2_1s"]), "p/value": value[None, :, None], "p/weight": np.ones((1, 100, 1))}
+    (found,) = charts.histograms(result, arrays, [OURS])
+    heights = [float(one.get("height")) for one in ElementTree.fromstring(str(found.drawing)).iter("rect")]
+    assert heights[-1] > 0 == heights[-2] and "100 frames; 1 at" in found.note
+
+
 def test_rates_are_over_the_steps_that_count():
     arrays = {
         "p/collision": np.array([[[1.0, 1.0], [0.0, 1.0], [1.0, np.nan], [1.0, 1.0]]]),
