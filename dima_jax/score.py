@@ -5,9 +5,11 @@
     python -m dima_jax.score --truth=truth-val.npz --predictions=ours.npz --perception=ours.perception.npz
 
 Beside the files stand planners that see nothing: the recorded path, constant velocity, constant turn rate, going
-straight, standing still. Every number has a 95 % interval by resampling scenes, and what cannot be told apart is said in
-words. Writes the same as JSON (--out), the number of every frame beside it (--frames), and with --report a page to look
-at: the verdicts, the tables, and the worst frames from above and, with --images, through the cameras.
+straight, standing still and, with --train_truth, two that learn from what was driven in training: an MLP on what the
+student of the first file was told of the ego, and nearest neighbors. Every number has a 95 % interval by resampling
+scenes, and what cannot be told apart is said in words. Writes the same as JSON (--out), the number of every frame beside
+it (--frames), and with --report a page to look at: the verdicts, the tables, and the worst frames from above and, with
+--images, through the cameras.
 """
 
 import datetime
@@ -55,7 +57,8 @@ def main() -> None:
     extra = {}
     if PERCEPTION.value:
         extra["perception"] = perception.score(recorded, perception_file.load(PERCEPTION.value), MISSING.value)
-    rows = [*files, *controls.plans(recorded)]
+    train = truth.load(TRAIN.value) if TRAIN.value else None
+    rows = [*files, *controls.plans(recorded, train, files[0].header.get("given") if files else None)]
     images, answers = _for_page(recorded)
     plans = align.align(recorded, rows, MISSING.value)
     scored = run.score(recorded, plans, protocols, workers=WORKERS.value)
@@ -67,6 +70,7 @@ def main() -> None:
     tables.print_all(told)
     if PERCEPTION.value:
         perception_tables.print_all(told["perception"])
+    print("\n".join(["", *controls.spread(recorded, rows, scored), *controls.missing(recorded, train)]))
     output_files.write_json(out, told)
     frames_file.save(frames, told, recorded, plans, scored)
     print(f"the same as JSON: {out}; the number of every frame: {frames}")
@@ -85,7 +89,7 @@ def _check_places(out: Path, frames: Path) -> None:
     places = {"--out": out, "--frames": frames}
     places |= {"--report": Path(REPORT.value) / "index.html"} if REPORT.value else {}
     places |= {"--rerun": Path(RERUN.value)} if RERUN.value else {}
-    read = (TRUTH.value, *PREDICTIONS.value, *filter(None, (PERCEPTION.value, ANSWERS.value)))
+    read = (TRUTH.value, *PREDICTIONS.value, *filter(None, (TRAIN.value, PERCEPTION.value, ANSWERS.value)))
     inputs = [Path(name).resolve() for name in read]
     taken: dict[Path, str] = {}
     for flag, place in places.items():
@@ -110,6 +114,9 @@ def _for_page(recorded):
 
 if __name__ == "__main__":  # flags belong to the command: several commands may be imported side by side
     TRUTH = flags.DEFINE_string("truth", None, "What was recorded: a file of data_prep.truth.")
+    TRAIN = flags.DEFINE_string(
+        "train_truth", None, "The training split's file of data_prep.truth: controls learn from it."
+    )
     PREDICTIONS = flags.DEFINE_list(
         "predictions", [], "Files of plans, .npz, .json or .pkl, separated by commas; docs/scores/predictions.md."
     )
