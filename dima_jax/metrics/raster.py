@@ -4,17 +4,17 @@ A grid has square cells over +-half meters, one per future step; the same frame 
 under an ego's box, P plans, F steps.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, UInt8
 
 from dima_jax.constants import EGO_CENTER_AHEAD, EGO_LENGTH, EGO_WIDTH
 from dima_jax.metrics import polygons
-from dima_jax.scoring.frames import AgentSelection, F, FrameTruth, StepAgents
+from dima_jax.scoring.frames import AgentSelection, F, FrameTruth
 
 
 class GridSpec(NamedTuple):
@@ -36,45 +36,132 @@ class GridSpec(NamedTuple):
         return round(2 * self.half / self.cell)
 
 
+class Shapes(NamedTuple):
+    """B polygons or lines of n (column, row) each, how far they reach, and the step at which each is there."""
+
+    points: Sequence[Int[np.ndarray, "n 2"]]
+    low: Int[np.ndarray, "B 2"]
+    high: Int[np.ndarray, "B 2"]
+    step: Int[np.ndarray, " B"]
+
+
 class Grids:
-    """The grids of one frame; each is drawn when it is asked for, once."""
+    """What the agents of one frame cover. Where an agent's corners fall in a grid is computed once.
+
+    Only agents near the cells that are asked for are drawn, on a sheet that is blank again afterwards.
+    """
 
     def __init__(self) -> None:
-        self._grids: dict[GridSpec, Bool[np.ndarray, "F R C"]] = {}
+        self._boxes: dict[GridSpec, Shapes] = {}
 
-    def get(self, spec: GridSpec, frame: FrameTruth) -> Bool[np.ndarray, "F R C"]:
-        """Which cells an agent covers at each step; [step, row of y, column of x]."""
-        if spec not in self._grids:
-            self._grids[spec] = draw(spec, frame.agents(spec.selection))
-        return self._grids[spec]
+    def boxes(self, spec: GridSpec, frame: FrameTruth) -> Shapes:
+        """Those of `frame.agents(spec.selection)`."""
+        if spec not in self._boxes:
+            agents = frame.agents(spec.selection)
+            corners = pixels(spec, agents.boxes)
+            self._boxes[spec] = Shapes(corners, corners.min(axis=1), corners.max(axis=1), agents.step)
+        return self._boxes[spec]
+
+    def covered(
+        self, spec: GridSpec, frame: FrameTruth, rows: Int[np.ndarray, "P F K"], columns: Int[np.ndarray, "P F K"]
+    ) -> Bool[np.ndarray, "P F"]:
+        """Whether an agent covers any of the cells at each step."""
+        return _covered(_sheet(F, spec.cells), self.boxes(spec, frame), rows, columns, fill)
+
+    def first_hit(
+        self,
+        spec: GridSpec,
+        frame: FrameTruth,
+        struck: Bool[np.ndarray, "P F"],
+        rows: Int[np.ndarray, "P F K"],
+        columns: Int[np.ndarray, "P F K"],
+    ) -> Int[np.ndarray, "P F"]:
+        """Of the agents that cover one of the cells where `struck`, the lowest row of the truth's agents; else -1."""
+        result = np.full(struck.shape, -1)
+        if not struck.any():
+            return result
+        boxes, number = self.boxes(spec, frame), frame.agents(spec.selection).rows
+        near = _near(boxes, rows, columns)
+        for plan, step in np.argwhere(struck):
+            of_step = np.flatnonzero(near[plan] & (boxes.step == step))
+            for box in of_step[np.argsort(number[of_step])]:
+                one = Shapes(*(field[[box]] for field in boxes))._replace(step=np.zeros(1, np.int64))
+                asked = (cells[None, None, plan, step] for cells in (rows, columns))
+                if _covered(_sheet(1, spec.cells), one, *asked, fill).any():
+                    result[plan, step] = number[box]
+                    break
+        return result
 
 
-def draw(spec: GridSpec, agents: StepAgents) -> Bool[np.ndarray, "F R C"]:
-    """Every agent's box is filled, border included (`cv2.fillPoly`, one call a box: in one call overlaps cancel)."""
-    grids = np.zeros((F, spec.cells, spec.cells), np.uint8)
-    pixels = _pixels(spec, agents)
-    step = agents.step
-    if pixels.min(initial=0) < 0 or pixels.max(initial=0) >= spec.cells:  # what is wholly beyond the grid is left out
-        seen = (pixels.max(axis=1) >= 0).all(axis=1) & (pixels.min(axis=1) < spec.cells).all(axis=1)
-        step, pixels = step[seen], pixels[seen]
-    layers = list(grids)
-    for layer, box in zip(step.tolist(), pixels, strict=True):
-        cv2.fillPoly(layers[layer], [box], 1)
-    return grids.view(bool)
+def lines_covered(
+    spec: GridSpec,
+    lines: Sequence[Float[np.ndarray, "n 2"]],
+    rows: Int[np.ndarray, "P F K"],
+    columns: Int[np.ndarray, "P F K"],
+) -> Bool[np.ndarray, "P F"]:
+    """Whether a line, one cell wide, covers any of the cells; points beyond the grid are moved to its border."""
+    if not lines:
+        return np.zeros(rows.shape[:2], bool)
+    cells = [(line + (spec.half - spec.cell / 2)) / spec.cell for line in lines]
+    points = [np.clip(line, 0, spec.cells - 1).astype(np.int32) for line in cells]
+    low, high = (np.stack([end(line, axis=0) for line in points]) for end in (np.min, np.max))
+    every = (-1, 1, rows.shape[-1])  # lines are there at each step
+    shapes = Shapes(points, low, high, np.zeros(len(lines), np.int64))
+    found = _covered(_sheet(1, spec.cells), shapes, rows.reshape(every), columns.reshape(every), trace)
+    return found.reshape(rows.shape[:2])
 
 
-def draw_lines(spec: GridSpec, lines: Sequence[Float[np.ndarray, "n 2"]]) -> Bool[np.ndarray, "1 R C"]:
-    """Lines one cell wide; points beyond the grid are moved to its border."""
-    grid = np.zeros((1, spec.cells, spec.cells), np.uint8)
-    for line in lines:
-        pixels = np.clip((line + (spec.half - spec.cell / 2)) / spec.cell, 0, spec.cells - 1).astype(np.int32)
-        cv2.polylines(grid[0], [pixels], False, 1, thickness=1)
-    return grid.view(bool)
+def fill(layer: UInt8[np.ndarray, "R C"], corners: Int[np.ndarray, "n 2"]) -> None:
+    """Fills a polygon, border included, one in a call: in one call overlaps cancel."""
+    cv2.fillPoly(layer, [corners], 1)
 
 
-def _pixels(spec: GridSpec, agents: StepAgents) -> Int[np.ndarray, "B 4 2"]:
-    """(column, row) of each corner."""
-    corners = polygons.corners(agents.boxes)
+def trace(layer: UInt8[np.ndarray, "R C"], points: Int[np.ndarray, "n 2"]) -> None:
+    """Draws a line, one cell wide."""
+    cv2.polylines(layer, [points], False, 1, thickness=1)
+
+
+@lru_cache
+def _sheet(layers: int, cells: int) -> UInt8[np.ndarray, "layers R C"]:
+    """Blank whenever nothing is being drawn: to make a new one of 10 cells a meter takes as long as to draw on it."""
+    return np.zeros((layers, cells, cells), np.uint8)
+
+
+def _covered(
+    sheet: UInt8[np.ndarray, "F R C"],
+    shapes: Shapes,
+    rows: Int[np.ndarray, "P F K"],
+    columns: Int[np.ndarray, "P F K"],
+    draw: Callable,
+) -> Bool[np.ndarray, "P F"]:
+    """Whether a shape covers any of the cells at its step."""
+    near = _near(shapes, rows, columns)
+    layers, drawn = list(sheet), np.flatnonzero(near.any(axis=0)).tolist()
+    for number in drawn:
+        draw(layers[shapes.step[number]], shapes.points[number])
+    result = np.zeros(rows.shape[:2], bool)
+    plan, shape = np.nonzero(near)
+    result[plan, shapes.step[shape]] = True
+    plan, step = np.nonzero(result)
+    result[plan, step] = sheet[step[:, None], rows[plan, step], columns[plan, step]].any(axis=-1)
+    for number in drawn:
+        (left, top), (right, bottom) = np.maximum(shapes.low[number], 0), shapes.high[number] + 1
+        layers[shapes.step[number]][top:bottom, left:right] = 0
+    return result
+
+
+def _near(shapes: Shapes, rows: Int[np.ndarray, "P F K"], columns: Int[np.ndarray, "P F K"]) -> Bool[np.ndarray, "P B"]:
+    """Whether the extent of a shape meets that of each plan's cells at its step."""
+    result = np.ones((len(rows), len(shapes.step)), bool)
+    for axis, cells in enumerate((columns, rows)):
+        first, last = cells.min(axis=-1)[:, shapes.step], cells.max(axis=-1)[:, shapes.step]
+        result &= (shapes.high[:, axis] >= first) & (shapes.low[:, axis] <= last)
+    return result
+
+
+def pixels(spec: GridSpec, boxes: Float[np.ndarray, "B 5"]) -> Int[np.ndarray, "B 4 2"]:
+    """(column, row) of each corner of boxes: x, y, heading, length, width."""
+    corners = polygons.corners(boxes)
     if spec.down:
         corners = corners * np.array([1, -1], corners.dtype)
     if spec.rounding == "half_even":
@@ -113,40 +200,3 @@ def level_box_cells(
     x, y = np.moveaxis(plans.astype(np.float64)[..., None] / spec.cell, 2, 0)
     ahead = y + along
     return to_cells(spec, spec.cells - ahead if spec.down else ahead), to_cells(spec, x + across)
-
-
-def covered(
-    grid: Bool[np.ndarray, "steps R C"], rows: Int[np.ndarray, "P F K"], columns: Int[np.ndarray, "P F K"]
-) -> Bool[np.ndarray, "P F"]:
-    """Whether an agent covers any of the cells at each step. grid: of each step, or one for all."""
-    step = np.arange(rows.shape[1])[:, None] if len(grid) > 1 else 0
-    return grid[step, rows, columns].any(axis=-1)
-
-
-def first_hit(
-    spec: GridSpec,
-    frame: FrameTruth,
-    struck: Bool[np.ndarray, "P F"],
-    rows: Int[np.ndarray, "P F K"],
-    columns: Int[np.ndarray, "P F K"],
-) -> Int[np.ndarray, "P F"]:
-    """Of the agents that cover one of the cells where `struck`, the lowest row of the truth's agents; else -1."""
-    result = np.full(struck.shape, -1)
-    if not struck.any():
-        return result
-    agents = frame.agents(spec.selection)
-    pixels = _pixels(spec, agents)
-    scratch = np.zeros((spec.cells, spec.cells), np.uint8)
-    for plan, step in np.argwhere(struck):
-        row, column = rows[plan, step], columns[plan, step]
-        low, high = (row.min(), column.min()), (row.max(), column.max())
-        reach = (pixels.max(axis=1) >= low[::-1]) & (pixels.min(axis=1) <= high[::-1])
-        near = np.flatnonzero((agents.step == step) & reach.all(axis=1))
-        for agent in near[np.argsort(agents.rows[near])]:
-            cv2.fillPoly(scratch, [pixels[agent]], 1)
-            met = scratch[row, column].any()
-            cv2.fillPoly(scratch, [pixels[agent]], 0)
-            if met:
-                result[plan, step] = agents.rows[agent]
-                break
-    return result

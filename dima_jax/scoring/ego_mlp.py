@@ -146,7 +146,7 @@ def gradient(fitted: Fit, batch: Samples) -> Layers:
 def _descended(start: Fit, data: Samples, batches: Int[np.ndarray, "steps K batch"]) -> Layers:
     """The layers after a step of AdamW (Loshchilov and Hutter, 2019) on each row of sample numbers."""
     data = data._replace(inputs=start.standardized(data.inputs))
-    batches = batches.reshape(*batches.shape[:2], -1, min(PIECE, batches.shape[-1]))
+    batches = batches.reshape(*batches.shape[:2], BATCH // PIECE, PIECE)
     numbers = _joined(start.layers)
     mean, square = np.zeros_like(numbers), np.zeros_like(numbers)
     for step, chosen in enumerate(batches):

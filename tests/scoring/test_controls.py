@@ -1,12 +1,15 @@
 """The controls are those of the evaluation, frame by frame, and lack a plan where a number is not there."""
 
+import dataclasses
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from dima_jax import controls as frame_by_frame
-from dima_jax.scoring import controls
+from dima_jax.errors import UserError
+from dima_jax.scoring import align, controls, ego_mlp, result, run
+from tests.scoring import toy
 from tests.scoring.fake import fake_truth
 
 
@@ -57,10 +60,79 @@ def test_frames_without_the_numbers_have_no_plan(truth):
 def test_a_gap_is_no_move(truth):
     odd = truth.select(truth.frame_index % 2 == 0)
     assert set(found(odd)["constant velocity"].tokens) == set(odd.tokens[odd.frame_index == 0].tolist())
-    assert controls.follows(truth).tolist() == (truth.frame_index > 0).tolist()
 
 
 def test_a_truth_in_the_ego_frame_has_the_recorded_path_alone(truth):
     rows = found(without(truth, "path", "path_yaw", "ego_path_yaw"))
     assert list(rows) == ["recorded path"] and rows["recorded path"].frame == "ego"
     np.testing.assert_array_equal(rows["recorded path"].plans[..., :2], truth.ego_path)
+
+
+@pytest.fixture
+def train(monkeypatch):
+    """Other drives, and a fit that takes no time."""
+    monkeypatch.setattr(ego_mlp, "STEPS", 20)
+    made = fake_truth(scenes=6, frames=9, agents=1, seed=1)
+    return dataclasses.replace(made, tokens=np.array([f"train-{token}" for token in made.tokens]))
+
+
+def test_two_learn_from_the_training_split(truth, train):
+    rows = controls.plans(truth, train, {"ego_status": "speed", "command": True, "images": 6})
+    assert [one.planner for one in rows[: len(controls.NAMES)]] == list(controls.NAMES)
+    mlp, (neighbors,) = rows[len(controls.NAMES) : -1], rows[-1:]
+    assert {one.planner for one in mlp} == {"blind MLP (speed, command)"} and [one.seed for one in mlp] == [0, 1, 2, 3]
+    assert neighbors.planner.startswith("nearest neighbors (") and neighbors.seed is None
+    for one in (*mlp, neighbors):
+        assert (one.file, one.frame, one.tokens) == ("", "lidar", truth.tokens.tolist())
+        assert one.header == {"given": {"ego_status": "speed", "command": True}, "frames": 54}
+    assert controls.missing(truth, train) == []
+    assert controls.plans(truth, train)[-2].planner == "blind MLP (full ego status, command)"
+
+
+def test_where_they_are_not_there_a_line_says_why(truth, train):
+    (line,) = controls.missing(truth, None)
+    assert line.startswith("blind MLP, nearest neighbors: not available, need --train_truth")
+    no_history = without(train, "history")
+    assert controls.missing(truth, no_history) == ["nearest neighbors: not available, needs history in --train_truth"]
+    assert controls.plans(truth, no_history)[-1].planner.startswith("blind MLP")
+    blind = without(truth, "speed", "can_bus", "status")
+    assert [line.partition("needs ")[2] for line in controls.missing(blind, train)] == ["ego_inputs in --truth"] * 2
+    short = dataclasses.replace(train, path_mask=train.path_mask & (np.arange(6) < 5))
+    assert [line.partition("needs ")[2] for line in controls.missing(truth, short)] == [
+        "a frame with six known steps in --train_truth"
+    ] * 2
+    for one, other in ((blind, train), (truth, short)):
+        assert [row.planner for row in controls.plans(one, other)][-1] in controls.NAMES
+
+
+def test_the_truth_that_is_scored_teaches_nobody(truth):
+    with pytest.raises(UserError, match=r"36 frames of the training truth are those that are scored: .* and 33 more"):
+        controls.plans(truth, truth)
+
+
+def test_seeds_are_one_row_and_their_spread_is_said(truth, train, monkeypatch):
+    toy.register(monkeypatch)
+    rows = controls.plans(truth, train)
+    aligned = align.align(truth, rows, allow_missing=False)
+    scored = run.score(truth, aligned, ["toy"], workers=1)
+    (line,) = controls.spread(truth, rows, scored)
+    weight = scored["toy"].weight[5, :, :3]
+    by_hand = [np.mean(np.nansum(scored["toy"].value[k, :, :3] * weight, 0) / weight.sum(0)) for k in range(5, 9)]
+    assert f"is {np.mean(by_hand):.3f} m, standard deviation {np.std(by_hand, ddof=1):.3f} m" in line
+    assert line.startswith("blind MLP (full ego status, command): fitted on 54 frames; its row is the mean of 4 seeds")
+    told = result.build(truth, aligned, rows, scored, ["toy"])
+    assert len(told["scores"]["toy"]["all frames"]) == 7
+    assert told["scores"]["toy"]["all frames"]["blind MLP (full ego status, command)"]["l2_avg"]["value"] == (
+        pytest.approx(np.mean(by_hand))
+    )
+    assert controls.spread(truth, rows[:5], scored) == []
+
+
+def test_a_file_beside_seeds_is_compared_once(truth, train, monkeypatch):
+    toy.register(monkeypatch)
+    rows = controls.plans(truth, train)
+    rows = [rows[1]._replace(planner="ours", file="ours.npz"), *rows]
+    aligned = align.align(truth, rows, allow_missing=False)
+    told = result.build(truth, aligned, rows, run.score(truth, aligned, ["toy"], workers=1), ["toy"])
+    pairs = [one["b"] for one in told["differences"]["toy"]["all frames"] if one["column"] == "l2_avg"]
+    assert len(pairs) == len(set(pairs)) == 6

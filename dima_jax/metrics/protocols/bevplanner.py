@@ -99,13 +99,12 @@ class BevPlanner(Protocol):
             plans = np.concatenate([ego[..., :2], frame.ego_path[None]]).astype(np.float32)
             rows, columns = box_cells(plans)
             if frame.has(*SELECTION.needs):
-                struck = raster.covered(grids.get(GRID, frame), rows, columns)
+                struck = grids.covered(GRID, frame, rows, columns)
                 recorded = struck[-1]
                 values["collision"] = parts.counted(struck[:-1], plans[:-1], recorded)
-                hit = raster.first_hit(GRID, frame, values["collision"] == 1, rows[:-1], columns[:-1])
+                hit = grids.first_hit(GRID, frame, values["collision"] == 1, rows[:-1], columns[:-1])
             if frame.has("curbs"):
-                grid = raster.draw_lines(GRID, [sampled(line) for line in frame.curbs()])
-                struck = raster.covered(grid, rows, columns)
+                struck = raster.lines_covered(GRID, [sampled(line) for line in frame.curbs()], rows, columns)
                 values["curb"] = parts.counted(struck[:-1], plans[:-1], struck[-1])
         return Steps(values, dict.fromkeys(values, np.ones(l2.shape, bool)), hit, recorded)
 

@@ -6,7 +6,7 @@ steps at which the recorded path itself collides count as free, and the point co
 """
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from dima_jax.categories import CLASS_OF_CATEGORY
 from dima_jax.metrics import raster
@@ -23,13 +23,15 @@ GRID = raster.GridSpec(SELECTION, cell=0.5, half=50.0, rounding="half_even", dow
 POINT_OFFSET = (GRID.half - GRID.cell / 2) / 2  # meters; the grid's true offset is twice as much (quirk Q7)
 
 
-def point_collisions(grid: Bool[np.ndarray, "F R C"], plans: Float[np.ndarray, "P F 2"]) -> Bool[np.ndarray, "P F"]:
-    """Whether the cell of each waypoint is occupied, at half the grid's true offset (quirk Q7), so hardly ever."""
+def point_cells(
+    plans: Float[np.ndarray, "P F 2"],
+) -> tuple[Bool[np.ndarray, "P F"], Int[np.ndarray, "P F 1"], Int[np.ndarray, "P F 1"]]:
+    """(whether it is on the grid, row, column) of the cell of each waypoint, at half the grid's true offset (Q7)."""
     cells = (POINT_OFFSET + plans * np.array([1, -1], plans.dtype)) / GRID.cell
     cells = np.minimum(np.fmax(cells, -1), GRID.cells).astype(np.int64)
     inside = ((cells >= 0) & (cells < GRID.cells)).all(axis=-1)
     column, row = np.moveaxis(np.where(inside[..., None], cells, 0), -1, 0)
-    return inside & grid[np.arange(plans.shape[1]), row, column]
+    return inside, row[..., None], column[..., None]
 
 
 class Stp3Vad(Protocol):
@@ -81,16 +83,18 @@ class Stp3Vad(Protocol):
         if not frame.has(*SELECTION.needs):
             return Steps({"l2": l2}, {"l2": every}, parts.nobody(lidar), np.zeros(l2.shape[1], bool))
         plans = np.concatenate([lidar[..., :2], frame.path[None]]).astype(np.float32)
-        grid, (rows, columns) = grids.get(GRID, frame), raster.level_box_cells(GRID, plans)
-        struck = raster.covered(grid, rows, columns)
+        rows, columns = raster.level_box_cells(GRID, plans)
+        struck = grids.covered(GRID, frame, rows, columns)
         recorded, struck = struck[-1], struck[:-1]
         plans = plans[:-1]
+        inside, *points = point_cells(plans)
+        point_struck = inside & grids.covered(GRID, frame, *points)
         values = {
             "l2": l2,
             "collision": parts.counted(struck, plans, recorded),
-            "point_collision": parts.counted(point_collisions(grid, plans), plans, recorded),
+            "point_collision": parts.counted(point_struck, plans, recorded),
         }
-        hit = raster.first_hit(GRID, frame, values["collision"] == 1, rows[:-1], columns[:-1])
+        hit = grids.first_hit(GRID, frame, values["collision"] == 1, rows[:-1], columns[:-1])
         return Steps(values, dict.fromkeys(values, every), hit, recorded)
 
 

@@ -67,10 +67,10 @@ class UniAD(Protocol):
             return Steps({"l2": l2}, {"l2": known}, parts.nobody(lidar), np.zeros(l2.shape[1], bool))
         plans = np.concatenate([lidar[..., :2], frame.path[None]]).astype(np.float32)
         rows, columns = raster.level_box_cells(GRID, plans)
-        struck = raster.covered(grids.get(GRID, frame), rows, columns)
+        struck = grids.covered(GRID, frame, rows, columns)
         recorded = struck[-1] & frame.known
         values = {"l2": l2, "collision": parts.counted(struck[:-1] & frame.known, plans[:-1], recorded)}
-        hit = raster.first_hit(GRID, frame, values["collision"] == 1, rows[:-1], columns[:-1])
+        hit = grids.first_hit(GRID, frame, values["collision"] == 1, rows[:-1], columns[:-1])
         return Steps(values, dict.fromkeys(values, known), hit, recorded)
 
 

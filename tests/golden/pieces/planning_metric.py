@@ -54,14 +54,22 @@ def _grid(boxes, attributes, categories):
     chosen = np.flatnonzero(np.isin(attributes[:, 27].astype(int), categories))
     mask = attributes[chosen, 12:18] > 0
     offsets, yaw = attributes[chosen, :12].reshape(-1, 6, 2), attributes[chosen, 28:34]
-    return raster.draw(stp3_vad.GRID, followed(chosen, boxes[chosen], offsets, mask, yaw))
+    agents = followed(chosen, boxes[chosen], offsets, mask, yaw)
+    grids = np.zeros((6, stp3_vad.GRID.cells, stp3_vad.GRID.cells), np.uint8)
+    for step, corners in zip(agents.step, raster.pixels(stp3_vad.GRID, agents.boxes), strict=True):
+        raster.fill(grids[step], corners)
+    return grids.view(bool)
 
 
 def _score(plan, path, occupied):
     """({quantity: [F]}, whether the recorded path collides [F])."""
     plans = np.stack([plan, path]).astype(np.float32)
-    struck = raster.covered(occupied, *raster.level_box_cells(stp3_vad.GRID, plans))
-    points = stp3_vad.point_collisions(occupied, plans)
+    inside, *point = stp3_vad.point_cells(plans)
+    struck, points = (
+        occupied[np.arange(6)[:, None], rows, columns].any(axis=-1)
+        for rows, columns in (raster.level_box_cells(stp3_vad.GRID, plans), point)
+    )
+    points &= inside
     values = {"l2": np.linalg.norm(plans[0] - plans[1], axis=-1)}
     return values | {"collision": struck[0] & ~struck[1], "point_collision": points[0] & ~struck[1]}, struck[1]
 

@@ -6,7 +6,7 @@ import pytest
 from dima_jax.categories import CLASS_OF_CATEGORY, LIDARSEG_CATEGORIES
 from dima_jax.metrics import planning, raster
 from dima_jax.metrics.protocols import base
-from dima_jax.metrics.protocols.stp3_vad import GRID, PROTOCOL
+from dima_jax.metrics.protocols.stp3_vad import PROTOCOL
 from dima_jax.scoring.frames import FrameTruth
 from tests.metrics.protocols.small import AHEAD, STILL, drive, score, struck, table, thing
 from tests.oracles.compare import compare
@@ -109,11 +109,11 @@ def test_equals_the_module_that_it_replaces():
         rows, boxes = rows[kept], boxes[kept]
         futures = truth.future_offsets[rows], truth.future_mask[rows], truth.future_yaw[rows]
         occupied = planning.occupancy(boxes, truth.category[rows], *futures)
-        frame, grids = FrameTruth(truth, index), raster.Grids()
-        assert (grids.get(GRID, frame) == occupied).all()
         lidar = plans.lidar[:, index]
         old = [planning.score_frame(plan[:, :2], truth.path[index], occupied, counted=True) for plan in lidar]
-        steps = PROTOCOL.frame(frame, grids, lidar, plans.ego[:, index], np.stack([one.l2 for one in old]))
+        steps = PROTOCOL.frame(
+            FrameTruth(truth, index), raster.Grids(), lidar, plans.ego[:, index], np.stack([one.l2 for one in old])
+        )
         assert (steps.recorded == old[0].recorded_collision).all()
         assert (steps.values["collision"] == np.stack([one.box_collision for one in old])).all()
         assert (steps.values["point_collision"] == np.stack([one.point_collision for one in old])).all()
