@@ -2,20 +2,24 @@
 
 import csv
 import gzip
+import io
 import json
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from data_prep.key_frames import matrix
 from dima_jax.categories import CLASS_OF_CATEGORY, LIDARSEG_CATEGORIES
 from dima_jax.metrics.protocols import registry
-from dima_jax.scoring import align, controls, headings, pickles, predictions, result, run
+from dima_jax.scoring import align, controls, headings, pickles, predictions, result, run, tables
+from dima_jax.scoring.frames import brought
 from dima_jax.scoring.recorded import Truth
 from tests import realdata
 from tests.scoring import toy
 
 CATEGORY = {name: LIDARSEG_CATEGORIES.index(category) for category, name in reversed(CLASS_OF_CATEGORY.items())}
+FUTURES = ("future_offsets", "future_mask", "future_yaw")
 HEADER = {"content_hash": "0" * 16, "data_hash": "", "token_hash": "0" * 16, "has": [], "split": "val"}
 
 
@@ -60,7 +64,7 @@ def test_600_published_plans(tmp_path, monkeypatch):
 
 
 def mini_val_truth() -> Truth:
-    """81 frames of two scenes with poses and annotations; no futures by instance, no visibility, no map."""
+    """81 frames of two scenes with poses, annotations and their futures; no visibility, no map."""
     with gzip.open(realdata.folder() / "derived" / "mini_val_infos.json.gz") as file:
         infos = json.load(file)["infos"]
     infos.sort(key=lambda info: info["timestamp"])
@@ -81,6 +85,11 @@ def mini_val_truth() -> Truth:
         ahead = np.arctan2(there[..., 1, 0], there[..., 0, 0]) + headings.AHEAD["lidar" if name == "path" else "ego"]
         paths[f"{name}_yaw"] = ahead.astype(np.float32)
     boxes = [np.c_[np.array(info["gt_boxes"]).reshape(-1, 7), info["gt_velocity"]] for info in infos]
+    of = json.loads((realdata.folder() / "derived" / "mini_val_instance_tokens.json").read_text())
+    instances = [of[info["token"]] for info in infos]
+    futures = [
+        futures_of(i, boxes, instances, poses["ego2global"] @ poses["lidar2ego"], mask[i]) for i in range(len(infos))
+    ]
     names = [name for info in infos for name in info["gt_names"]]
     return Truth(
         HEADER | {"has": ["paths"]},
@@ -96,9 +105,28 @@ def mini_val_truth() -> Truth:
         category=np.array([CATEGORY.get(name, 0) for name in names], np.int16),
         lidar_points=np.array([count for info in infos for count in info["num_lidar_pts"]], np.int32),
         radar_points=np.array([count for info in infos for count in info["num_radar_pts"]], np.int32),
+        **{key: np.concatenate(parts) for key, parts in zip(FUTURES, zip(*futures, strict=True), strict=True)},
         **poses,
         **paths,
     )
+
+
+def futures_of(index, boxes, instances, poses, known):
+    """(offsets, mask, heading differences) of a frame's agents, as long as their instance is annotated."""
+    count = len(boxes[index])
+    offsets, mask, yaw = np.zeros((count, 6, 2)), np.zeros((count, 6), bool), np.zeros((count, 6))
+    last, going = brought(boxes[index], np.broadcast_to(np.eye(4), (count, 4, 4))), np.ones(count, bool)
+    for step in range(int(known.sum())):
+        row = {token: k for k, token in enumerate(instances[index + step + 1]) if token is not None}
+        going &= [token in row for token in instances[index]]
+        now = np.flatnonzero(going)
+        pose = np.linalg.inv(poses[index]) @ poses[index + step + 1]
+        there = boxes[index + step + 1][[row[instances[index][k]] for k in now]]
+        place = brought(there, np.broadcast_to(pose, (len(now), 4, 4)))
+        offsets[now, step], mask[now, step] = place[:, :2] - last[now, :2], True
+        yaw[now, step] = (place[:, 2] - last[now, 2] + np.pi) % (2 * np.pi) - np.pi
+        last[now] = place
+    return offsets.astype(np.float32), mask, yaw.astype(np.float32)
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +149,7 @@ def scored():
 def test_agent_driver_in_both_frames(scored):
     """The same drive: collisions are equal, distances those of two points of the vehicle."""
     assert {name for name, one in scored["lidar"]["protocols"].items() if one["available"]} >= {
-        *("bevplanner", "paradrive_std", "sparsedrive")
+        *("stp3_vad", "uniad", "bevplanner", "paradrive_std", "sparsedrive")
     }
     for name, subsets in scored["lidar"]["scores"].items():
         lidar, ego = subsets["all frames"]["agent_driver"], scored["ego"]["scores"][name]["all frames"]["agent_driver"]
@@ -140,3 +168,34 @@ def test_agent_driver_beats_standing_still(scored):
     found = scored["lidar"]["scores"]["sparsedrive"]["all frames"]
     assert found["recorded path"]["l2_avg"]["value"] == 0 < found["agent_driver"]["l2_avg"]["value"]
     assert found["agent_driver"]["l2_avg"]["value"] < found["stand still"]["l2_avg"]["value"]
+
+
+@pytest.mark.parametrize(
+    ("protocol", "l2", "collision", "any_3s"),
+    [
+        ("stp3_vad", 0.486, 0.0, 0.0),
+        ("bevplanner", 0.486, 1 / 3 / 69, 1 / 69),
+        ("paradrive_std", 1.081, 1 / 3 / 67, 1 / 77),
+        ("sparsedrive", 0.486, 1 / 6 / 3 / 69, 1 / 69),
+    ],
+)
+def test_agent_driver_collides_in_one_frame(scored, protocol, l2, collision, any_3s):
+    """At its last step; VAD's protocol, whose ego never turns, does not see it. On 69 frames of six known steps."""
+    found = scored["lidar"]["scores"][protocol]["all frames"]["agent_driver"]
+    told = [found[name]["value"] for name in ("l2_avg", "collision_avg", "any_3s")]
+    np.testing.assert_allclose(told, [l2, collision, any_3s], atol=5e-4)
+    assert found["l2_avg"]["low"] < l2 < found["l2_avg"]["high"]
+
+
+def test_what_uniads_mask_rule_costs(scored):
+    """2, 4 and 6 frames of each drive lack the step at 1, 2 and 3 s: so much lower is what divides by all frames."""
+    found = scored["lidar"]["scores"]["uniad"]["all frames"]["agent_driver"]
+    for horizon, frames in (("1s", 77), ("2s", 73), ("3s", 69)):
+        published, masked = found[f"l2_{horizon}"], found[f"l2_masked_{horizon}"]
+        assert published["value"] / masked["value"] == pytest.approx(frames / 81)
+        assert (published["frames"], masked["frames"]) == (81, frames)
+    assert [round(found[name]["value"], 2) for name in ("l2_avg", "l2_masked_avg")] == [0.94, 1.07]
+    console = Console(width=150, record=True, file=io.StringIO())
+    tables.print_all(scored["lidar"], console)
+    printed = console.export_text()
+    assert "l2 masked m" in printed and "0.26 0.86 2.10 1.07" in printed and "0.24 0.78 1.79 0.94" in printed
