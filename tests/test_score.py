@@ -19,6 +19,8 @@ RUN = """
 import sys
 from dima_jax.metrics.protocols import registry
 registry.PROTOCOLS = {"toy": "tests.scoring.toy:TOY", "mapped": "tests.scoring.toy:MAPPED"}
+from dima_jax.scoring import ego_mlp
+ego_mlp.STEPS = 20
 import runpy
 sys.argv = ["score", *sys.argv[1:]]
 try:
@@ -45,6 +47,31 @@ def files(tmp_path_factory):
     table = dict(zip(recorded.tokens.tolist(), (recorded.ego_path + 0.25).tolist(), strict=True))
     (folder / "theirs.json").write_text(json.dumps(table))
     return folder
+
+
+def test_controls_that_learn(files, tmp_path):
+    """From the training split's truth; of the first file's header they know what it was given."""
+    recorded, teaching = truth.load(files / "truth.npz"), fake_truth(scenes=4, frames=9, agents=1, seed=1)
+    header = {"split": "train", "source": {}, "commit": "c", "data_hash": "d"}
+    other = {"tokens": np.array([f"train-{token}" for token in teaching.tokens])}
+    truth.save(tmp_path / "train.npz", teaching.arrays() | other, header)
+    given = {"planner": "ours", "frame": "lidar", "given": {"ego_status": "speed", "command": False}}
+    predictions.write(tmp_path / "ours.npz", recorded.tokens, {"plans": recorded.path}, given)
+    flags = [f"--truth={files}/truth.npz", f"--predictions={tmp_path}/ours.npz", f"--out={tmp_path}/scores.json"]
+    without = score(*flags)
+    assert without.returncode == 0, without.stderr
+    assert "blind MLP, nearest neighbors: not available, need --train_truth" in without.stdout
+    result = score(*flags, f"--train_truth={tmp_path}/train.npz")
+    assert result.returncode == 0, result.stderr
+    assert "heavy []" in result.stdout and "not available, need --train_truth" not in result.stdout
+    assert "blind MLP (speed): fitted on 36 frames; its row is the mean of 4 seeds" in result.stdout
+    told = json.loads((tmp_path / "scores.json").read_text())
+    jsonschema.validate(told, json.loads((ROOT / "docs" / "scores.schema.json").read_text()))
+    rows = told["scores"]["toy"]["all frames"]
+    assert list(rows)[-2] == "blind MLP (speed)" and list(rows)[-1].startswith("nearest neighbors (")
+    wrong = score(*flags, f"--train_truth={files}/truth.npz")
+    assert wrong.returncode == 2 and len(wrong.stderr.splitlines()) == 1
+    assert "frames of the training truth are those that are scored" in wrong.stderr
 
 
 def test_scores_of_two_files(files, tmp_path):

@@ -122,7 +122,9 @@ def spoiled(kind, rng, table):
                 [],
                 {"x": 1},
                 [[1.0, 2.0]] * 5 + [[1.0]],
-            ][rng.integers(12)]
+                np.transpose(plan).tolist(),
+                [plan[:3], plan[3:]],
+            ][rng.integers(14)]
     said = {"NaN": "hold NaN", "inf": "hold an infinite number", "far": "go farther than 1,000 m", "shape": "are no"}
     return said[kind], [TOKENS[i] for i in chosen]
 
@@ -150,6 +152,16 @@ def test_arrays_are_checked_too(tmp_path, value, said):
     predictions.write(tmp_path / "a.npz", TOKENS, {"plans": given}, HEADER)
     with pytest.raises(UserError, match=f"1 of 9 plans .*{said}.*: token04"):
         predictions.load(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize(
+    "shape", [(N, 5, 2), (N, 7, 2), (N, 2, 6), (N, 6), (N, 6, 4), (N, 6, 1), (N - 1, 6, 2), (6, 2)]
+)
+def test_arrays_of_other_shapes_are_refused(tmp_path, shape):
+    predictions.write(tmp_path / "a.npz", TOKENS, {"plans": np.zeros(shape)}, HEADER)
+    with pytest.raises(UserError) as caught:
+        predictions.load(tmp_path / "a.npz")
+    assert len(str(caught.value).splitlines()) == 1 and str(list(shape))[1:-1] in str(caught.value)
 
 
 def test_duplicates_are_refused_by_token(tmp_path):
