@@ -109,6 +109,7 @@ def main():
         workers=WORKERS.value,
         load=os.getloadavg()[0],
         seconds=total,
+        cpu_s=sum(one["cpu_s"] for one in result.values()),
         protocols=result,
     )
 

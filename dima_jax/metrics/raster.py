@@ -152,11 +152,9 @@ def _covered(
 
 def _near(shapes: Shapes, rows: Int[np.ndarray, "P F K"], columns: Int[np.ndarray, "P F K"]) -> Bool[np.ndarray, "P B"]:
     """Whether the extent of a shape meets that of each plan's cells at its step."""
-    result = np.ones((len(rows), len(shapes.step)), bool)
-    for axis, cells in enumerate((columns, rows)):
-        first, last = cells.min(axis=-1)[:, shapes.step], cells.max(axis=-1)[:, shapes.step]
-        result &= (shapes.high[:, axis] >= first) & (shapes.low[:, axis] <= last)
-    return result
+    ends = [columns.min(axis=-1), rows.min(axis=-1), -columns.max(axis=-1), -rows.max(axis=-1)]
+    reach = np.concatenate([shapes.high, -shapes.low], axis=1)
+    return (reach.T[:, None] >= np.stack(ends)[..., shapes.step]).all(axis=0)
 
 
 def pixels(spec: GridSpec, boxes: Float[np.ndarray, "B 5"]) -> Int[np.ndarray, "B 4 2"]:

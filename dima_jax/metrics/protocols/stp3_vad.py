@@ -84,15 +84,17 @@ class Stp3Vad(Protocol):
             return Steps({"l2": l2}, {"l2": every}, parts.nobody(lidar), np.zeros(l2.shape[1], bool))
         plans = np.concatenate([lidar[..., :2], frame.path[None]]).astype(np.float32)
         rows, columns = raster.level_box_cells(GRID, plans)
-        struck = grids.covered(GRID, frame, rows, columns)
-        recorded, struck = struck[-1], struck[:-1]
-        plans = plans[:-1]
-        inside, *points = point_cells(plans)
-        point_struck = inside & grids.covered(GRID, frame, *points)
+        inside, *point = point_cells(plans[:-1])
+        under = [
+            np.concatenate([box, np.repeat(one, box.shape[-1], -1)])
+            for box, one in zip((rows, columns), point, strict=True)
+        ]
+        struck, recorded, at_point = np.split(grids.covered(GRID, frame, *under), [len(plans) - 1, len(plans)])
+        recorded, plans = recorded[0], plans[:-1]
         values = {
             "l2": l2,
             "collision": parts.counted(struck, plans, recorded),
-            "point_collision": parts.counted(point_struck, plans, recorded),
+            "point_collision": parts.counted(inside & at_point, plans, recorded),
         }
         hit = grids.first_hit(GRID, frame, values["collision"] == 1, rows[:-1], columns[:-1])
         return Steps(values, dict.fromkeys(values, every), hit, recorded)
