@@ -5,7 +5,7 @@
 
 import itertools
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Int
@@ -157,9 +157,16 @@ def _planner(one: Predictions, plans: Plans, row: int) -> dict:
         "file": one.file or None,
         "frame": one.frame,
         "seed": one.seed,
+        "checkpoint": _of_type(one.header.get("checkpoint"), str),
+        "step": _of_type(one.header.get("step"), int),
         "coverage": {"scored": int(plans.covered[row].sum()), "of": plans.covered.shape[1]},
         "given": one.header.get("given") or {},
     }
+
+
+def _of_type(value: Any, kind: type) -> Any:
+    """What a file says, if it is of this type."""
+    return value if type(value) is kind else None
 
 
 def _protocol(name: str, truth: Truth, found: ProtocolFrames | None) -> dict:

@@ -51,11 +51,20 @@ def save(path: str | Path, arrays: npz_file.Arrays, header: dict) -> None:
 
     ValueError for arrays that no `Truth` can have, UserError where the file cannot be written.
     """
+    npz_file.write(path, arrays, _whole_header(arrays, header))
+
+
+def made(arrays: npz_file.Arrays, header: dict) -> Truth:
+    """What `load` gives of what `save` would write. ValueError for arrays that no `Truth` can have."""
+    return Truth(_whole_header(arrays, header) | {"content_hash": npz_file.content_hash(arrays)}, **arrays)
+
+
+def _whole_header(arrays: npz_file.Arrays, header: dict) -> dict:
     check(arrays)
     if missing := set(GIVEN) - set(header):
         raise ValueError(f"the header lacks {sorted(missing)}")
     computed = {"has": groups_of(arrays), "token_hash": token_hash(arrays["tokens"])}
-    npz_file.write(path, arrays, header | computed | {"format": FORMAT, "version": VERSION})
+    return header | computed | {"format": FORMAT, "version": VERSION}
 
 
 def load(path: str | Path) -> Truth:

@@ -1,12 +1,10 @@
-"""The controls are those of the evaluation, frame by frame, and lack a plan where a number is not there."""
+"""The controls are those of a loop over the frames, and lack a plan where a number is not there."""
 
 import dataclasses
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from dima_jax import controls as frame_by_frame
 from dima_jax.errors import UserError
 from dima_jax.scoring import align, controls, ego_mlp, result, run
 from tests.scoring import toy
@@ -26,17 +24,45 @@ def without(truth, *keys):
     return type(truth)(truth.header, **{key: array for key, array in truth.arrays().items() if key not in keys})
 
 
-def test_they_are_those_of_the_evaluation(truth):
-    poses = truth.ego2global @ truth.lidar2ego
-    frames = [
-        SimpleNamespace(lidar2global=pose, is_first=index == 0, speed=float(speed))
-        for pose, index, speed in zip(poses, truth.frame_index, truth.speed, strict=True)
-    ]
-    for i, frame in enumerate(frames):
-        expected = frame_by_frame.control_plans(frame, frames[i - 1], truth.path[i])
+def frame_by_frame(truth, i):
+    """{planner: plan [6, 2]} of frame i; the move since the frame before is repeated."""
+    step = np.array([0.0, truth.speed[i] * 0.5])
+    move = np.eye(4)  # this frame's LiDAR in the frame before
+    move[:2, 3] = step
+    if truth.frame_index[i]:
+        here, before = (truth.ego2global[k] @ truth.lidar2ego[k] for k in (i, i - 1))
+        step = -(np.linalg.inv(here) @ before[:, 3])[:2]
+        move = np.linalg.inv(before) @ here
+    times = np.arange(1, 7)[:, None]
+    return {
+        "recorded path": truth.path[i],
+        "constant velocity": times * step,
+        "constant turn rate": np.stack([np.linalg.matrix_power(move, k)[:2, 3] for k in range(1, 7)]),
+        "go straight": times * np.array([0.0, np.linalg.norm(step)]),
+        "stand still": np.zeros((6, 2)),
+    }
+
+
+def test_they_are_those_of_a_loop(truth):
+    for i in range(len(truth.tokens)):
+        expected = frame_by_frame(truth, i)
         assert list(expected) == list(controls.NAMES)
         for name, plan in expected.items():
             np.testing.assert_allclose(found(truth)[name].plans[i, :, :2], plan, atol=1e-9, err_msg=name)
+
+
+@pytest.mark.parametrize("slip", (0.0, 0.1))
+def test_constant_turn_rate_drives_a_circle(truth, slip):
+    """A left turn of 0.2 rad a step around (-10, 0); with slip the LiDAR does not look where it goes."""
+    angles = 0.2 * np.arange(len(truth.tokens))
+    poses = np.tile(np.eye(4), (len(angles), 1, 1))
+    cos, sin = np.cos(angles + slip), np.sin(angles + slip)
+    poses[:, :2, :2] = np.stack([np.stack([cos, -sin], -1), np.stack([sin, cos], -1)], -2)
+    poses[:, :2, 3] = np.stack([10 * np.cos(angles) - 10, 10 * np.sin(angles)], -1)
+    arrays = truth.arrays() | {"ego2global": poses, "lidar2ego": np.tile(np.eye(4), (len(angles), 1, 1))}
+    plan = found(type(truth)(truth.header, **arrays))["constant turn rate"].plans[2, :, :2]
+    told = plan @ poses[2, :2, :2].T + poses[2, :2, 3]
+    np.testing.assert_allclose(told, poses[3:9, :2, 3], atol=1e-9)
 
 
 def test_headings_turn_with_the_move_alone(truth):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dima_jax.output_files import json_text
-from dima_jax.scoring import align, controls, result, run
+from dima_jax.scoring import align, controls, result, run, tables
 from dima_jax.scoring.predictions import Predictions
 from tests.scoring import toy
 from tests.scoring.fake import fake_truth
@@ -75,6 +75,7 @@ def test_numbers(truth):
     assert {one["verdict"] for one in in_few} == {"too_few_scenes"}
     assert told["planners"][0] | {"given": 0} == {
         **dict(name="ours", row="ours", kind="prediction", file="ours.npz", frame="lidar", seed=None, given=0),
+        **dict(checkpoint=None, step=None),
         "coverage": {"scored": 56, "of": 56},
     }
 
@@ -86,6 +87,23 @@ def test_who_is_compared(truth):
         found = {(one["a"], one["b"]) for one in told}
         sighted = [name for name in controls.NAMES if name != "recorded path"]
         assert found == {*map(tuple, among), *((name, control) for name in "abc" for control in sighted)}
+
+
+def test_other_inputs_of_a_student_are_compared_with_it_alone(truth, capsys):
+    blank = prediction(truth, "blank", 0.5)._replace(header={"kind": "control"})
+    told = build(truth, [prediction(truth, "ours", 0.1), blank])
+    found = {(one["a"], one["b"]) for one in told["differences"]["toy"]["all frames"]}
+    assert ("ours", "blank") in found and {a for a, _ in found} == {"ours"}
+    assert [one["kind"] for one in told["planners"][:3]] == ["prediction", "control", "control"]
+    assert any("blank" in one for one in told["verdicts"])
+    told = build(truth, [prediction(truth, "ours", 0.1), blank._replace(header={"kind": "audit"})])
+    assert ("ours", "blank") in {(one["a"], one["b"]) for one in told["differences"]["toy"]["all frames"]}
+    assert told["verdicts"] and not any("blank" in one for one in told["verdicts"])
+    tables.print_all(told)
+    table = capsys.readouterr().out.split("definition ")[1]
+    assert "ours" in table and "blank" not in table
+    odd = prediction(truth, "odd", 0.5)._replace(header={"kind": 5, "step": "late", "checkpoint": 1})
+    assert (build(truth, [odd])["planners"][0] | {"row": 0})["kind"] == "prediction"
 
 
 def test_shuffled_files_give_the_same(truth):

@@ -1,42 +1,53 @@
-"""The subsets are those of the evaluation, and those that a truth can tell."""
-
-from types import SimpleNamespace
+"""Which frames turn, which stop, the tags of scenes, and what a truth cannot tell."""
 
 import numpy as np
+import pytest
 
-from dima_jax import subsets as frame_by_frame
+from dima_jax.constants import COMMANDS
 from dima_jax.scoring import subsets
 from tests.scoring.fake import fake_truth
 
+STEADY = (8.0,) * 7
 
-def test_they_are_those_of_the_evaluation():
-    truth, rng = fake_truth(scenes=4, frames=40, agents=1), np.random.default_rng(0)
-    speeds = np.cumsum(rng.normal(0, 1.5, (160, 7)), axis=1) + rng.uniform(0, 6, (160, 1))
-    steps = np.stack([np.zeros((160, 7)), speeds * 0.5], -1).astype(np.float32)
+
+def driven(speeds, known=6):
+    """A truth of one frame. speeds: m/s of the step before the frame and of the six after it."""
+    truth = fake_truth(scenes=1, frames=1, agents=1)
+    steps = np.zeros((7, 2), np.float32)
+    steps[: len(speeds), 1] = np.array(speeds) * 0.5
     arrays = truth.arrays() | {
-        "history": np.stack([steps[:, 0], steps[:, 0]], 1),
-        "path": np.cumsum(steps[:, 1:], axis=1),
-        "path_mask": np.arange(6) < rng.integers(0, 7, (160, 1)),
+        "history": np.stack([steps[:1], steps[:1]], axis=1),
+        "path": np.cumsum(steps[None, 1:], axis=1),
+        "path_mask": (np.arange(6) < known)[None],
     }
-    truth = type(truth)(truth.header, **arrays)
-    tags = truth.tag_names[np.argmax(truth.tags, 1)]
-    frames = [
-        SimpleNamespace(
-            ego=SimpleNamespace(
-                history_offsets=truth.history[i : i + 1],
-                future_offsets=steps[i : i + 1, 1:],
-                future_mask=truth.path_mask[i : i + 1],
-            ),
-            command=int(truth.command[i]),
-            tags=(tags[truth.scene[i]],),
-        )
-        for i in range(160)
-    ]
-    expected = frame_by_frame.masks([frame_by_frame.subsets_of(frame) for frame in frames])
+    return type(truth)(truth.header, **arrays)
+
+
+@pytest.mark.parametrize(
+    ("speeds", "known", "stops"),
+    [
+        (STEADY, 6, False),
+        ((8, 7, 6, 5, 4.1, 4.1, 4.1), 6, False),
+        ((8, 7, 6, 5, 3.9, 5, 8), 6, True),  # more than halved, if only for a moment
+        ((1.2, 0.4, 0, 0, 0, 0, 0), 6, True),
+        ((0.9, 0, 0, 0, 0, 0, 0), 6, False),  # hardly moved before
+        ((8, 8, 8, 8, 0, 0, 0), 3, False),  # the drop is beyond what was recorded
+    ],
+)
+def test_stopping_is_more_than_half_of_the_speed_lost(speeds, known, stops):
+    assert subsets.is_stopping(driven(speeds, known)).tolist() == [stops]
+
+
+def test_each_frame_is_in_its_groups():
+    truth = fake_truth(scenes=3, frames=4, agents=1)
     found = subsets.masks(truth)
-    assert list(found) == list(expected) and 10 < found["stopping frames"].sum() < 120
-    for name, mask in expected.items():
-        np.testing.assert_array_equal(found[name], mask, err_msg=name)
+    assert list(found)[:4] == ["all frames", "turning frames", "stopping frames", "turns and stops"]
+    assert found["all frames"].all()
+    np.testing.assert_array_equal(found["turning frames"], truth.command != COMMANDS.index("straight"))
+    np.testing.assert_array_equal(found["turns and stops"], found["turning frames"] | found["stopping frames"])
+    for number, tag in enumerate(truth.tag_names):
+        expected = np.concatenate([np.full(4, has) for has in truth.tags[:, number]])
+        np.testing.assert_array_equal(found[f"scenes with {tag}"], expected)
 
 
 def test_what_a_truth_cannot_tell_is_left_out():

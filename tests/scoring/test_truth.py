@@ -143,3 +143,13 @@ def test_damage_is_refused_or_does_not_matter(tmp_path, arrays):
         return same_arrays(truth.load(file).arrays(), arrays)
 
     assert survey(file.read_bytes(), read, 150, seed=2)["refused"] > 100
+
+
+def test_made_is_what_is_read_of_what_is_written(tmp_path):
+    fake = fake_truth(scenes=2, frames=3, agents=2)
+    header = {key: fake.header[key] for key in truth.GIVEN}
+    made = truth.made(fake.arrays(), header)
+    truth.save(tmp_path / "t.npz", fake.arrays(), header)
+    read = truth.load(tmp_path / "t.npz")
+    assert made.header == read.header
+    np.testing.assert_equal(made.arrays(), read.arrays())
