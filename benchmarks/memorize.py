@@ -25,19 +25,23 @@ def main() -> None:
     cli.prepare_jax(config.mesh)
     from dima_jax import evaluation, train_loop
     from dima_jax.policy import Policy
+    from dima_jax.prediction_writer import Places
 
     config.data.update(train_split=SPLIT.value, flip=0.0, color=0.0)
     config.train.epochs = EPOCHS.value
     train_loop.train(config, WORKDIR.value)
-    result = evaluation.evaluate(Policy.load(WORKDIR.value, config), config, SPLIT.value).result
-    plan = result["planning"]["all frames"]["student"]["stp3-vad"]
+    places = Places.beside(f"{WORKDIR.value}/scores.json")
+    found = evaluation.evaluate(Policy.load(WORKDIR.value, config), config, SPLIT.value, places)
+    evaluation.write(found, places)
+    plan = found.result["scores"]["stp3_vad"]["all frames"]["student"]["l2_avg"]
+    perception = found.result["perception"]["scores"]
     measure.print_json(
         benchmark="memorize",
         epochs=EPOCHS.value,
         frames=plan["frames"],
-        detection=result["perception"]["detection"],
-        map=result["perception"]["map"],
-        l2_avg=plan["l2_avg"],
+        detection=perception["detection"],
+        map=perception["map"],
+        l2_avg=plan["value"],
         losses=curve(WORKDIR.value),
     )
 

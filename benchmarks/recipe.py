@@ -73,20 +73,25 @@ def run(name: str, seed: int) -> dict:
 
 def score(config, folder: Path) -> dict:
     """The scores of a run on val: {"windows", "AP_car", ..., "l2_avg", "l2_avg_blank"}."""
-    from dima_jax import evaluation
+    from dima_jax import evaluation, variants
     from dima_jax.data import loader
     from dima_jax.policy import Policy
+    from dima_jax.prediction_writer import Places
 
-    result = evaluation.evaluate(Policy.load(folder, config), config, config.data.val_split, blank_images=True).result
-    plans = result["planning"]["all frames"]
+    places = Places.beside(folder / "scores.json")
+    rows = variants.chosen(blank_images=True, other_images=False, audit=False)
+    found = evaluation.evaluate(Policy.load(folder, config), config, config.data.val_split, places, variants=rows)
+    evaluation.write(found, places)
+    plans = found.result["scores"]["stp3_vad"]["all frames"]
+    perception = found.result["perception"]["scores"]
     return {
         "windows": loader.num_train_windows(config) * config.train.epochs,
-        "frames": plans["student"]["stp3-vad"]["frames"],
-        "AP_car": result["perception"]["detection"]["AP_car"],
-        "AP_pedestrian": result["perception"]["detection"]["AP_pedestrian"],
-        **{key: value for key, value in result["perception"]["map"].items() if key.startswith("AP_")},
-        "l2_avg": plans["student"]["stp3-vad"]["l2_avg"],
-        "l2_avg_blank": plans["student, blank images"]["stp3-vad"]["l2_avg"],
+        "frames": plans["student"]["l2_avg"]["frames"],
+        "AP_car": perception["detection"]["AP_car"],
+        "AP_pedestrian": perception["detection"]["AP_pedestrian"],
+        **{key: value for key, value in perception["map"].items() if key.startswith("AP_")},
+        "l2_avg": plans["student"]["l2_avg"]["value"],
+        "l2_avg_blank": plans["student, blank images"]["l2_avg"]["value"],
     }
 
 

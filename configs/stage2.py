@@ -2,7 +2,7 @@
 
     python -m dima_jax.train --config=configs/stage2.py --workdir=runs/stage2
 
-Hardware: 8 cards or chips, one window each. Published for the result: L2 0.72 m avg, collision 0.22 % avg (stp3-vad,
+Hardware: 8 cards or chips, one window each. Published for the result: L2 0.72 m avg, collision 0.22 % avg (stp3_vad,
 nuScenes val); this implementation: not yet measured.
 """
 

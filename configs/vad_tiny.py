@@ -2,7 +2,7 @@
 
     python -m dima_jax.train --config=configs/vad_tiny.py --workdir=runs/vad_tiny
 
-Hardware: 8 cards or chips, one window each. Published: L2 0.78 m avg, collision 0.38 % avg (stp3-vad, nuScenes val);
+Hardware: 8 cards or chips, one window each. Published: L2 0.78 m avg, collision 0.38 % avg (stp3_vad, nuScenes val);
 this implementation: not yet measured.
 """
 

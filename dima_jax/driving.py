@@ -1,76 +1,59 @@
-"""Steps a policy through a split, scene by scene in order of time, and beside it every planner it is compared with."""
+"""Steps a student through key frames, scene by scene in order of time, and beside it the same student on other inputs."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from ml_collections import ConfigDict
 
-from dima_jax import controls, progress
-from dima_jax.blind_planner import BlindPlanner
-from dima_jax.data import sequences
-from dima_jax.detections import Agents, Lines, recorded_agents, recorded_lines
+from dima_jax.data.sequences import DriveFrame, Drives
+from dima_jax.detections import Agents, Lines
 from dima_jax.policy import Frame, Policy
+from dima_jax.variants import Context, Variant
+
+STUDENT = "student"  # the row of the student on its own input
 
 
 class Drive(NamedTuple):
-    """One key frame that was driven. plans: [F, 2] meters by planner; recorded_path: [F, 2] meters.
+    """One key frame that was driven. plans: [F, 2] meters, LiDAR frame, by row; predicted: what the student found."""
 
-    predicted: what the student found; recorded: what was there.
-    """
-
-    frame: sequences.DriveFrame
+    frame: DriveFrame
     plans: dict[str, np.ndarray]
-    recorded_path: np.ndarray
     predicted: tuple[Agents, Lines]
-    recorded: tuple[Agents, Lines]
 
 
 def drive(
     policy: Policy,
-    config: ConfigDict,
-    split: str,
+    drives: Drives,
+    numbers: Sequence[int] | None = None,
     *,
-    blank_images: bool = False,
-    other_images: bool = False,
+    variants: Sequence[Variant] = (),
+    others: Sequence[int] | None = None,
     dual=None,
-    blind: BlindPlanner | None = None,
+    threads: int = 1,
 ) -> Iterator[Drive]:
-    """Steps the policy through every key frame of a split of `config.data`.
+    """Steps a policy through key frames of these numbers, by default of all.
 
-    blank_images, other_images: also plan with the same student fed black images, and fed those of another scene
-    (`controls.other_scene_records`; everything else is the frame's own); each has a previous BEV of its own. dual:
-    `evaluation.load_dual`'s, or None. blind: also plan with it. UserError if the records are missing or damaged, or if
-    there is no other scene.
+    variants: further rows, each with a previous BEV of its own; others: see `variants.Context`. dual:
+    `evaluation.load_dual`'s, or None. threads: that read ahead. UserError if a record is damaged.
     """
-    blank, other = Policy(policy.student), Policy(policy.student)
-    previous = None
-    drives = sequences.Drives(config, split)
-    others = controls.other_scene_records(drives.records) if other_images else None
-    frames = sequences.iterate_scenes(config, split)
-    for frame in progress.each(frames, len(drives), "frame", name=split, first="compiling for the first frame"):
+    numbers = range(len(drives)) if numbers is None else numbers
+    beside = [(variant, Policy(policy.student)) for variant in variants]
+    for frame in drives.iterate(numbers, threads):
         if frame.is_first:
-            for each in (policy, blank, other):
+            for each in (policy, *(other for _, other in beside)):
                 each.reset()
         given = Frame.from_batch(frame.frame)
         plan = policy.step(given)
-        plans = {"student": plan.waypoints}
-        if blank_images:
-            black = blank.step(given._replace(images=np.zeros_like(given.images)))
-            plans["student, blank images"] = black.waypoints
-        if others is not None:
-            elsewhere = other.step(given._replace(images=drives.frames[others[frame.index]].images))
-            plans["student, another scene's images"] = elsewhere.waypoints
+        plans = {STUDENT: plan.waypoints}
+        for variant, other in beside:
+            if not variant.keeps_history:
+                other.reset()
+            changed = variant.change(given, Context(drives, frame.index, others))
+            plans[variant.name] = other.step(changed).waypoints
         if dual is not None:
             command = int(frame.frame.command[0].argmax())
             plans |= {name: path_of(offsets, command) for name, offsets in dual(policy.student_output).items()}
-        recorded_path = np.cumsum(frame.ego.future_offsets[0], axis=0)
-        plans |= controls.control_plans(frame, previous, recorded_path)
-        if blind is not None:
-            plans[blind.name] = blind(frame.frame)[0]
-        previous = frame
-        recorded = recorded_agents(frame.agents, 0), recorded_lines(frame.map, 0)
-        yield Drive(frame, plans, recorded_path, (plan.agents, plan.lines), recorded)
+        yield Drive(frame, plans, (plan.agents, plan.lines))
 
 
 def path_of(offsets, command: int) -> np.ndarray:

@@ -4,18 +4,24 @@
     python -m dima_jax.evaluate --checkpoint=runs/base --figures=4 --blank_images --other_images
     python -m dima_jax.evaluate --checkpoint=runs/base --dual           beside it, student and teacher together
 
-Every number is printed with its protocol's name, the sample count and the seed, beside planners that see nothing: the
-recorded path, constant velocity, constant turn rate, going straight, standing still, and an MLP that is given what the
-student is given of the ego (fitted on the training split in seconds). On request also the same student fed black
-images, or another scene's, and DiMA-Dual and the teacher alone, which need the LLM in every frame. Intervals are 95 %,
-by resampling scenes. Writes the same as JSON (--out), pictures (--figures), and what is printed to `evaluate.log`.
+First all predictions, then the scores of these: every protocol (docs/scores/protocols.md) with 95 % intervals by
+resampling scenes, beside planners that see nothing, and what the student finds. On request also the same student on
+other inputs (black images, another scene's, the whole --audit), and DiMA-Dual and the teacher alone, which need the LLM
+in every frame. Writes `scores.json` (--out), beside it the number of every frame, the plans and what was found; what is
+printed goes to `evaluate.log`. A command that was stopped goes on with the scenes that are left. Scenes are shared among
+all devices and, with JAX_COORDINATOR_ADDRESS set as for training, among the hosts that run the command.
 """
 
+import contextlib
+import datetime
+import os
+import shlex
+import sys
 from pathlib import Path
 
 from absl import flags
 
-from dima_jax import cli, output_files
+from dima_jax import cli
 from dima_jax.errors import UserError
 
 READS = ("seed", "student", "data")  # of the config
@@ -26,52 +32,66 @@ def main() -> None:
 
     run = early_checks.chosen_run(CHECKPOINT.value)
     early_checks.check_run(run_folder.step_folder(run, STEP.value), CONFIG.value, READS, SPLIT.value)
-    out = Path(OUT.value) if OUT.value else run / "evaluation.json"
-    for place in filter(None, (out, SAVE.value)):
-        output_files.check_place(place)
+    from dima_jax.prediction_writer import Places  # numpy
 
-    from dima_jax import checkpoints, evaluation, report
+    places = Places.beside(OUT.value or run / "scores.json", SAVE.value)
+    if TRUTH.value and places.holds(TRUTH.value):
+        raise UserError(f"--truth={TRUTH.value} would be written over; give another --out or --save_predictions")
+
+    import jax
+
+    from dima_jax import locks
+
+    if "JAX_COORDINATOR_ADDRESS" in os.environ:
+        jax.distributed.initialize()
+    is_first = jax.process_index() == 0
+    lock = locks.held(places.lock, str(places.out)) if is_first else contextlib.nullcontext()
+    with lock:
+        evaluate(run, places, is_first)
+
+
+def evaluate(run: Path, places, is_first: bool) -> None:
+    """Drives, prints and writes; is_first: of the processes, which alone prints and writes."""
+    from dima_jax import checkpoints, evaluation, report, variants, weights
+    from dima_jax.data import sequences
     from dima_jax.policy import Policy
 
     policy = Policy.load(run, CONFIG.value, STEP.value)
-    cli.log_to(run, "evaluate", is_needed=False)  # after the run is known to be one: a mistyped folder is not made
     config = policy.student.config
     split = SPLIT.value or config.data.val_split
-    scores = evaluation.evaluate(
+    if is_first:  # after the run is known to be one: a mistyped folder is not made
+        cli.log_to(run, "evaluate", is_needed=False)
+    dual = evaluation.load_dual(checkpoints.step_folder(run, STEP.value), config) if DUAL.value else None
+    found = evaluation.evaluate(
         policy,
         config,
         split,
-        blank_images=BLANK.value,
-        other_images=OTHER.value,
-        dual=evaluation.load_dual(checkpoints.step_folder(run, STEP.value), config) if DUAL.value else None,
-        blind=fit_blind(config),
-        num_pictures=FIGURES.value,
+        places,
+        variants=variants.chosen(BLANK.value, OTHER.value, AUDIT.value),
+        dual=dual,
+        truth_file=TRUTH.value,
+        command=shlex.join(["python", "-m", "dima_jax.evaluate", *sys.argv[1:]]),
+        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     )
-    result = scores.result | {"checkpoint": str(run), "step": policy.student.step, "seed": config.seed, "split": split}
-    report.print_tables(result)
-    output_files.write_json(out, result, indent=2)
-    print(f"the same as JSON: {out}")
-    if SAVE.value:
-        evaluation.save_predictions(SAVE.value, scores.plans, policy, split)
-        print(f"plans for `python -m dima_jax.score`: {SAVE.value}")
-    for picture in scores.pictures:
-        report.draw(picture.driven, policy.info.pc_range, run / "figures", picture.name, picture.note)
+    if found is None:
+        return
+    if AUDIT.value:
+        from dima_jax import audit
+
+        found.result["audit"] = audit.table(found.result)
+    report.print_tables(found.result)
+    if AUDIT.value:
+        audit.print_table(found.result["audit"])
+    print(f"student: {weights.count(policy.student.params):,} weights, step {policy.student.step} of {run}")
+    if dual is not None:
+        print(f"planners with the LLM: the teacher's {dual.teacher_weights:,} weights run as well, in every frame")
+    evaluation.write(found, places)
+    print(f"the same as JSON: {places.out}; the number of every frame: {places.frames}")
+    print(f"plans for `python -m dima_jax.score`: {places.plans}; what was found: {places.perception}")
     if FIGURES.value:
-        print(f"pictures: {run / 'figures'}")
-
-
-def fit_blind(config):
-    """A `BlindPlanner`; None, and a line that says why, where there are no records to fit it on."""
-    from dima_jax.blind_planner import BlindPlanner
-
-    split = config.data.train_split
-    try:
-        blind = BlindPlanner(config, split)
-    except UserError as error:
-        print(f"no blind MLP beside the student: {error}")
-        return None
-    print(f"{blind.name}: fitted on {blind.num_frames} frames of split {split} in {blind.seconds:.1f} s")
-    return blind
+        folder = places.out.parent / "figures"
+        report.draw_chosen(found, sequences.Drives(config, split), folder, FIGURES.value)
+        print(f"pictures: {folder}")
 
 
 if __name__ == "__main__":  # flags belong to the command: several commands may be imported side by side
@@ -85,21 +105,26 @@ if __name__ == "__main__":  # flags belong to the command: several commands may 
     OTHER = flags.DEFINE_boolean(
         "other_images", False, "Add the row of the same student fed the images of the next scene of the split."
     )
+    AUDIT = flags.DEFINE_boolean(
+        "audit", False, "Add what the plan hangs on: the same student on each of many changed inputs."
+    )
     DUAL = flags.DEFINE_boolean(
         "dual", False, "Add DiMA-Dual, student and teacher together, and the teacher alone: the LLM in every frame."
     )
     FIGURES = flags.DEFINE_integer(
         "figures",
         0,
-        "Draw one frame of each of the first N scenes, and of the median and the worst scene by L2.",
+        "Draw the N worst frames by L2, at most one of a scene, and one of the median scene.",
         lower_bound=0,
     )
-    OUT = flags.DEFINE_string(
-        "out",
-        None,
-        "JSON of all tables, null where nothing is defined; default: evaluation.json in the checkpoint's folder.",
-    )
+    OUT = flags.DEFINE_string("out", None, "JSON of all tables; default: scores.json in the checkpoint's folder.")
     SAVE = flags.DEFINE_string(
-        "save_predictions", None, "Write the student's plans as an npz file that `dima_jax.score` reads."
+        "save_predictions", None, "The student's plans, an npz file; default: scores.student.npz beside --out."
+    )
+    TRUTH = flags.DEFINE_string(
+        "truth",
+        None,
+        "What was recorded, a file of data_prep.truth: with --dataroot it has what some protocols need; default: made of "
+        "the records.",
     )
     cli.run(main)

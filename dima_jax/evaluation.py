@@ -1,117 +1,222 @@
-"""Scores a policy over a split: what it plans beside the control planners, what it finds, and how sure the numbers are.
+"""Predictions first, then scores: drives the student through a split and scores what it planned and found.
 
-Driving is in `driving.py`, the controls in `controls.py` and `blind_planner.py`; tables: `report.py`. Frames are scored
-one by one; no image is kept.
+`drive_split` fills a folder with the predictions of every scene (`journal.py`), on all devices of all processes; `score`
+reads it, and what was recorded, and needs no model. `write` puts the files beside `scores.json`.
 """
 
+import hashlib
+import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import jax
 import numpy as np
+from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 
-from dima_jax import commit, subsets, weights
-from dima_jax.blind_planner import BlindPlanner
-from dima_jax.data import sequences
+from dima_jax import commit, output_files, prediction_writer, scene_shards
+from dima_jax.data import sequences, truth_arrays
 from dima_jax.data.records import Records
-from dima_jax.driving import drive
+from dima_jax.detections import recorded_agents, recorded_lines
+from dima_jax.driving import STUDENT, drive
 from dima_jax.errors import UserError
-from dima_jax.highlights import Highlights, Picture
-from dima_jax.metrics import bootstrap, perception, planning
+from dima_jax.journal import Journal
+from dima_jax.metrics import bootstrap, perception
+from dima_jax.metrics.protocols import registry
+from dima_jax.metrics.protocols.base import Plans
 from dima_jax.policy import Policy
-from dima_jax.scoring import predictions
+from dima_jax.prediction_writer import Driven, Places
+from dima_jax.progress import Progress
+from dima_jax.scene_shards import Scene
+from dima_jax.scoring import align, controls, frames_file, npz_file, run, truth
+from dima_jax.scoring import result as results
+from dima_jax.scoring.predictions import Predictions
+from dima_jax.scoring.recorded import Truth
+from dima_jax.variants import Variant, others_of
+
+GROUPS = ("agents", "map")  # of a record: what is to be found
+NOT_SEEN = ("path", "workers", "cache_gib", "batch_size")  # of config.data: no prediction hangs on them
 
 
-class Scores(NamedTuple):
-    """result: {"planning": {subset: {planner: {protocol: row}}}, "perception", "intervals", "protocols", "student"[,
-    "blind"][, "dual"]}; what is in "intervals": `bootstrap`. pictures: what should be drawn. plans: the student's path in
-    each frame, {sample token: [F, 2] meters, LiDAR frame}.
+class Evaluation(NamedTuple):
+    """result: the content of scores.json. driven: of every frame in the order of the records. headers: of the files of
+    plans, by row. origin: the header of the file of what was found. truth, plans, scored: what the result was made of, in
+    the order of the truth.
     """
 
     result: dict
-    pictures: list[Picture]
-    plans: dict[str, np.ndarray]
+    driven: Driven
+    headers: dict[str, dict]
+    origin: dict
+    truth: Truth
+    plans: Plans
+    scored: dict[str, run.ProtocolFrames]
 
 
 def evaluate(
     policy: Policy,
     config: ConfigDict,
     split: str,
+    places: Places,
     *,
-    blank_images: bool = False,
-    other_images: bool = False,
+    variants: Sequence[Variant] = (),
     dual=None,
-    blind: BlindPlanner | None = None,
-    num_pictures: int = 0,
-) -> Scores:
-    """Scores of a policy in JAX over a split; arguments as in `drive`. num_pictures: see `Highlights`.
+    devices: Sequence[jax.Device] | None = None,
+    truth_file: str | Path | None = None,
+    command: str = "",
+    created: str = "",
+) -> Evaluation | None:
+    """Drives and scores a policy in JAX; None in every process but the first, after the result is written.
 
-    UserError if the records are missing, damaged or empty.
+    variants: see `variants.chosen`. dual: `load_dual`'s, or None. devices: of this process, by default all; a dual needs
+    one. truth_file: by default made of the same records, without what the nuScenes root adds. command, created: see
+    `result.build`. UserError if the records are missing, damaged or empty, or if what is left of a stopped evaluation is
+    of another one.
     """
-    scores: dict[str, list[planning.FrameScore]] = {}
-    perceived: list[perception.FrameScore] = []
-    scenes: list[str] = []
-    members: list[list[str]] = []
-    highlights, plans = Highlights(num_pictures), {}
-    blind_errors: list[np.ndarray] = []  # of each counted frame: [SEEDS, F] meters
-    options = dict(blank_images=blank_images, other_images=other_images, dual=dual, blind=blind)
-    for driven in drive(policy, config, split, **options):
-        frame = driven.frame
-        scenes.append(frame.scene)
-        members.append(subsets.subsets_of(frame))
-        plans[frame.sample_token] = driven.plans["student"]
-        perceived.append(perception.score_frame(*driven.predicted, *driven.recorded, policy.info.pc_range))
-        occupied = planning.occupancy(*agents_of(frame))
-        for name, waypoints in driven.plans.items():
-            score = planning.score_frame(waypoints, driven.recorded_path, occupied, counted=frame.future_valid)
-            scores.setdefault(name, []).append(score)
-        if frame.future_valid and blind is not None:
-            blind_errors.append(np.linalg.norm(blind(frame.frame) - driven.recorded_path, axis=-1))
-        highlights.add(driven, float(bootstrap.l2_columns([scores["student"][-1].l2])[0, -1]))
-    if not scores:
+    drives = sequences.Drives(config, split)
+    if not len(drives):
         raise UserError(f"split {split!r} of {config.data.path} has no frames")
-    masks = subsets.masks(members)
-    result = {
-        "planning": {
-            subset: {name: planning.summarize(rows, mask) for name, rows in scores.items()}
-            for subset, mask in masks.items()
-        },
-        "perception": perception.summarize(perceived),
-        "intervals": {
-            "planning": {subset: bootstrap.planning_intervals(scores, scenes, mask) for subset, mask in masks.items()},
-            "perception": bootstrap.perception_intervals(perceived, scenes) | {"scenes": len(set(scenes))},
-        },
-        "protocols": planning.PROTOCOLS | perception.PROTOCOLS,
-        "student": {"weights": weights.count(policy.student.params)},
-    }
-    if blind is not None:
-        result["blind"] = {
-            "planner": blind.name,
-            "frames": blind.num_frames,
-            "seconds": blind.seconds,
-            "l2_avg_of_seeds": {
-                seed: float(bootstrap.l2_columns([errors[i] for errors in blind_errors])[:, -1].mean())
-                for i, seed in enumerate(blind.seeds)
-            },
-        }
-    if dual is not None:
-        result["dual"] = {"teacher_weights": dual.teacher_weights}
-    return Scores(result, highlights.pictures(sequences.Drives(config, split)), plans)
+    recorded = truth.load(truth_file) if truth_file else None
+    if recorded is not None:
+        _check_truth(recorded, truth_file, drives.records)
+    journal = Journal(places.journal, _source(policy, config, drives.records, variants, dual))
+    drive_split(policy, drives, journal, variants, dual, devices)
+    if jax.process_index():
+        journal.wait_for_the_end()
+        return None
+    told = dict(variants=variants, recorded=recorded, command=command, created=created)
+    return score(policy, config, drives, journal, places, **told)
 
 
-def save_predictions(path: str | Path, plans: dict[str, np.ndarray], policy: Policy, split: str) -> None:
-    """Writes `Scores.plans` as a file for `dima_jax.score` (docs/scores/predictions.md)."""
-    config = policy.student.config
-    header = {
-        "planner": "student",
-        "frame": "lidar",
-        "seed": config.seed,
-        "step": policy.student.step,
-        "commit": commit.describe(),
-        "data_hash": Records(config.data.path, split).data_hash,
-        "given": {"ego_status": config.data.ego_status, "command": config.data.command},
+def drive_split(
+    policy: Policy,
+    drives: sequences.Drives,
+    journal: Journal,
+    variants: Sequence[Variant] = (),
+    dual=None,
+    devices: Sequence[jax.Device] | None = None,
+) -> None:
+    """Fills the journal with the scenes that it lacks: those of this process; the first waits for the others'."""
+    journal.check()
+    if dual is not None and jax.process_count() > 1:
+        raise UserError("--dual drives in one process; start a single one")
+    others = others_of(variants, drives.records)
+    scenes = scene_shards.scenes_of(drives.records)
+    mine = scene_shards.share(scenes, jax.process_index(), jax.process_count())
+    done = journal.finished(mine, drives.records.samples)
+    if jax.process_index() == 0:
+        journal.open()
+    if jax.process_count() > 1:  # nobody looks for what is done after the first has begun to clear up
+        multihost_utils.sync_global_devices("evaluation starts")
+    left = [scene for scene in mine if scene not in done]
+    if done:
+        print(f"{len(done)} of {len(mine)} scenes are in {journal.folder}; {len(left)} are left to drive")
+    policies = [policy]
+    if dual is None and left:  # DiMA-Dual's LLM lies on devices of its own
+        chosen = (jax.local_devices() if devices is None else devices)[: len(left)]
+        policies = [Policy(policy.student.on(device)) for device in chosen]
+    threads = max(drives.config.workers // len(policies), 1)
+    counting = threading.Lock()
+
+    with Progress(
+        sum(len(scene.numbers) for scene in mine),
+        "frame",
+        name=drives.split,
+        initial=sum(len(scene.numbers) for scene in done),
+        first="compiling for the first frame" if left else "",
+    ) as progress:
+
+        def work(own: Policy, scene: Scene, stopped: threading.Event) -> None:
+            parts = []
+            for one in drive(own, drives, scene.numbers, variants=variants, others=others, dual=dual, threads=threads):
+                if stopped.is_set():
+                    return
+                plans = {name: plan[None] for name, plan in one.plans.items()}
+                parts.append(Driven([one.frame.sample_token], plans, [one.predicted[0]], [one.predicted[1]]))
+                with counting:
+                    progress.advance()
+            journal.write(scene, prediction_writer.joined(parts))
+
+        scene_shards.run(left, policies, work)
+    if jax.process_index() == 0:
+        journal.wait(scenes)
+
+
+def score(
+    policy: Policy,
+    config: ConfigDict,
+    drives: sequences.Drives,
+    journal: Journal,
+    places: Places,
+    *,
+    variants: Sequence[Variant] = (),
+    recorded: Truth | None = None,
+    command: str = "",
+    created: str = "",
+) -> Evaluation:
+    """Scores a journal that is whole. recorded: by default made of the records."""
+    records = drives.records
+    scenes = scene_shards.scenes_of(records)
+    driven = prediction_writer.joined([journal.read(scene) for scene in scenes])
+    numbers = [number for scene in scenes for number in scene.numbers]
+    found = perceive(drives, numbers, driven) | {"planner": STUDENT, "file": places.perception.name}
+    recorded = made_truth(records) if recorded is None else recorded
+    headers = _headers(policy, config, records, driven, variants)
+    rows = [_row(name, places.row(name), driven, header) for name, header in headers.items()]
+    rows += controls.plans(recorded, train_truth(config.data), headers[STUDENT]["given"])
+    plans = align.align(recorded, rows, allow_missing=False)
+    protocols = list(registry.PROTOCOLS)
+    scored = run.score(recorded, plans, protocols)
+    result = results.build(
+        recorded, plans, rows, scored, protocols, command=command, created=created, extra={"perception": found}
+    )
+    seen = {"split": drives.split, **{key: found[key] for key in ("pc_range", "num_points")}}
+    return Evaluation(result, driven, headers, headers[STUDENT] | seen, recorded, plans, scored)
+
+
+def write(evaluation: Evaluation, places: Places) -> None:
+    """Writes all files; the journal is removed last."""
+    prediction_writer.write(places, evaluation.driven, evaluation.headers, evaluation.origin)
+    output_files.write_json(places.out, evaluation.result)
+    frames_file.save(places.frames, evaluation.result, evaluation.truth, evaluation.plans, evaluation.scored)
+    Journal(places.journal, {}).remove()
+
+
+def perceive(drives: sequences.Drives, numbers: Sequence[int], driven: Driven) -> dict:
+    """What was found in records of these numbers. "scores": `perception.summarize`; "intervals": the ends of the headline
+    classes (`bootstrap.perception_intervals`); "protocols": their names; and of what they are.
+    """
+    scores = []
+    for number, agents, lines in zip(numbers, driven.agents, driven.lines, strict=True):
+        there = [jax.tree.map(lambda x: x[None], one) for one in drives.targets(drives.records.decode(number, GROUPS))]
+        recorded = recorded_agents(there[0], 0), recorded_lines(there[1], 0)
+        scores.append(perception.score_frame(agents, lines, *recorded, drives.pc_range))
+    scenes = [drives.records.scenes[number] for number in numbers]
+    return {
+        "coverage": {"scored": len(numbers), "of": len(drives)},
+        "scenes": len(set(scenes)),
+        "pc_range": list(drives.pc_range),
+        "num_points": drives.num_points,
+        "protocols": perception.PROTOCOLS,
+        "why_not": {},
+        "scores": perception.summarize(scores),
+        "intervals": bootstrap.perception_intervals(scores, scenes),
     }
-    predictions.write(path, plans, {"plans": np.stack([*plans.values()]).astype(np.float32)}, header)
+
+
+def made_truth(records: Records) -> Truth:
+    """What was recorded, of all frames of a split."""
+    return truth.made(*truth_arrays.arrays(records))
+
+
+def train_truth(data: ConfigDict) -> Truth | None:
+    """Of the training split, for the controls that are fitted; None, and a line that says why, without its records."""
+    try:
+        return made_truth(Records(data.path, data.train_split))
+    except UserError as error:
+        print(f"no control that is fitted beside the student: {error}")
+        return None
 
 
 def load_dual(run: Path, config: ConfigDict):
@@ -121,8 +226,54 @@ def load_dual(run: Path, config: ConfigDict):
     return Dual(run, config)
 
 
-def agents_of(frame: sequences.DriveFrame) -> tuple:
-    """The real agents of a frame, as `planning.occupancy` takes them."""
-    agents, mask = frame.agents, frame.agents.mask[0]
-    fields = (agents.boxes, agents.category, agents.future_offsets, agents.future_mask, agents.future_yaw)
-    return tuple(np.asarray(field[0])[mask] for field in fields)
+def _check_truth(recorded: Truth, file: str | Path, records: Records) -> None:
+    if recorded.path is None:
+        raise UserError(f"--truth={file} has no recorded paths of the LiDAR; make it again with data_prep.truth --data")
+    if set(recorded.tokens.tolist()) != set(records.samples):
+        raise UserError(
+            f"--truth={file} is not of the frames of split {records.split!r} of {records.folder}; make it of these "
+            "records, or leave --truth out"
+        )
+
+
+def _source(policy: Policy, config: ConfigDict, records: Records, variants: Sequence[Variant], dual) -> dict:
+    """What predictions hang on."""
+    data = {key: value for key, value in config.data.to_dict().items() if key not in NOT_SEEN}
+    read = {"student": config.student.to_dict(), "data": data} | ({"teacher": config.teacher.to_dict()} if dual else {})
+    text = output_files.json_text(read, sort_keys=True)
+    return {
+        "checkpoint": _weights_hash(policy),
+        "step": policy.student.step,
+        "config": hashlib.sha256(text.encode()).hexdigest()[:16],
+        "data": records.data_hash,
+        "split": records.split,
+        "rows": [STUDENT, *(one.name for one in variants), *(["DiMA-Dual"] if dual else [])],
+    }
+
+
+def _weights_hash(policy: Policy) -> str:
+    """16 hexadecimal digits that change with any weight."""
+    return npz_file.content_hash({path: np.asarray(value) for path, value in policy.student.params.items()})
+
+
+def _row(name: str, place: Path, driven: Driven, header: dict) -> Predictions:
+    """As it will be read from its file."""
+    plans = driven.plans[name].astype(np.float32).astype(np.float64)
+    return Predictions(name, place.name, header["frame"], driven.tokens, plans, header["seed"], header)
+
+
+def _headers(
+    policy: Policy, config: ConfigDict, records: Records, driven: Driven, variants: Sequence[Variant]
+) -> dict[str, dict]:
+    """Of the files of plans, by row."""
+    kinds = {one.name: one.kind for one in variants}
+    common = {
+        "frame": "lidar",
+        "seed": config.seed,
+        "checkpoint": _weights_hash(policy),
+        "step": policy.student.step,
+        "commit": commit.describe(),
+        "data_hash": records.data_hash,
+        "given": {"ego_status": config.data.ego_status, "command": config.data.command},
+    }
+    return {name: common | {"planner": name, "kind": kinds.get(name, "prediction")} for name in driven.plans}

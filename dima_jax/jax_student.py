@@ -1,5 +1,6 @@
 """A student in JAX as one function of arrays: what the policy runs and what the export writes. Never the teacher."""
 
+import copy
 from pathlib import Path
 
 import jax
@@ -41,6 +42,12 @@ class JaxStudent:
         if config is not None:
             checkpoints.check_model(meta["config"], config, str(folder), checkpoints.STUDENT_KEYS)
         return cls(config or saved, without_prefix(params), meta["step"])
+
+    def on(self, device: jax.Device) -> "JaxStudent":
+        """The same student with its weights on a device, where its calls then run."""
+        student = copy.copy(self)
+        student.params = {path: jax.device_put(value, device) for path, value in self.params.items()}
+        return student
 
     @property
     def module(self) -> student_lib.Student:

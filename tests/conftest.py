@@ -69,3 +69,11 @@ def joint_run(tmp_path_factory):
     from tests import runs
 
     return runs.make(tmp_path_factory.mktemp("joint"))
+
+
+@pytest.fixture(scope="session")
+def student_run(tmp_path_factory):
+    """`runs.StudentRun` with four val scenes; read it, change nothing."""
+    from tests import runs
+
+    return runs.student_alone(tmp_path_factory.mktemp("student"), scenes=4)

@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 
 from dima_jax import checkpoints, optimizer, train_loop, weights
 from dima_jax.sharded_model import ShardedModel
+from dima_jax.student import student as student_lib
 from dima_jax.train_step import init_train_state
 from tests import tiny_root
 from tests.mini import mini_config
@@ -38,3 +39,19 @@ def make(folder: Path) -> JointRun:
     train_loop.save(manager, state, frozen, 0, config)
     manager.wait_until_finished()
     return JointRun(folder / "run", config, state.params | frozen, model.graph)
+
+
+class StudentRun(NamedTuple):
+    """A student of random weights at step 0. config: of its val split, with `scenes` scenes."""
+
+    folder: Path
+    config: ConfigDict
+    scenes: int
+
+
+def student_alone(folder: Path, scenes: int) -> StudentRun:
+    """Records with so many val scenes in `folder`/records, and a student on them in `folder`/run."""
+    config = mini_config(tiny_root.write_drives(tiny_root.make(folder / "root"), folder / "records", scenes))
+    params = weights.split(student_lib.build(config, nnx.Rngs(0)))[1]
+    checkpoints.save_student(folder / "run", {f"student/{path}": value for path, value in params.items()}, config)
+    return StudentRun(folder / "run", config, scenes)

@@ -5,10 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dima_jax import checkpoints, evaluation, report, weights
-from dima_jax.data import fake_batch
+from dima_jax import checkpoints, driving, evaluation, weights
+from dima_jax.data import fake_batch, sequences
 from dima_jax.errors import UserError
 from dima_jax.policy import Policy
+from dima_jax.prediction_writer import Places
 
 
 @pytest.fixture(scope="module")
@@ -39,19 +40,18 @@ def test_dual_is_the_maximum_of_both_features_through_each_head(joint_run, dual)
     assert not plans
 
 
-def test_dual_adds_rows_and_changes_none(joint_run, dual, capsys):
+def test_dual_adds_rows_and_changes_none(joint_run, dual, tmp_path):
     policy = Policy.load(joint_run.folder)
-    alone, beside = (evaluation.evaluate(policy, joint_run.config, "val", dual=given).result for given in (None, dual))
-    assert "dual" not in alone and beside["dual"]["teacher_weights"] == weights.count(
-        weights.with_prefix(joint_run.params, "teacher/")
-    )
-    for subset, rows in alone["planning"].items():
-        more = beside["planning"][subset]
-        assert len(more) == len(rows) + 3
-        np.testing.assert_equal({name: more[name] for name in rows}, rows)
-        assert more["student"] != more["DiMA-Dual + LLM, student's head"]
-    report.print_tables(beside | {"split": "val", "seed": 0, "step": 0, "checkpoint": "run"})
-    assert "planners with the LLM" in capsys.readouterr().out
+    places = Places.beside(tmp_path / "scores.json")
+    beside = evaluation.evaluate(policy, joint_run.config, "val", places, dual=dual)
+    alone = [one.plans for one in driving.drive(policy, sequences.Drives(joint_run.config, "val"))]
+    assert dual.teacher_weights == weights.count(weights.with_prefix(joint_run.params, "teacher/"))
+    np.testing.assert_array_equal(beside.driven.plans["student"], [plans["student"] for plans in alone])
+    extra = [name for name in beside.driven.plans if name != "student"]
+    assert len(extra) == 3
+    rows = beside.result["scores"]["stp3_vad"]["all frames"]
+    assert rows["student"] != rows["DiMA-Dual + LLM, student's head"]
+    assert {one["kind"] for one in beside.result["planners"] if one["name"] in extra} == {"prediction"}
 
 
 def test_dual_needs_a_teacher(joint_run, tmp_path):

@@ -1,84 +1,152 @@
-"""A whole evaluation of an untrained run: rows, intervals and pictures; the command on a real run is `make demo`."""
+"""A whole evaluation of an untrained run: files, rows, refusals and pictures; the command on a real run is `make demo`."""
 
 import json
+from pathlib import Path
 
 import cv2
+import jsonschema
 import numpy as np
 import pytest
 
-from dima_jax import blind_planner, evaluation, output_files, report, subsets
-from dima_jax.data import truth_arrays
+from dima_jax import evaluation, report
+from dima_jax.data import sequences, truth_arrays
 from dima_jax.data.records import Records
-from dima_jax.metrics import bootstrap
+from dima_jax.detections import recorded_agents, recorded_lines
+from dima_jax.driving import drive
+from dima_jax.errors import UserError
+from dima_jax.journal import Journal
+from dima_jax.metrics import bootstrap, perception
 from dima_jax.policy import Policy
+from dima_jax.prediction_writer import Places
 from dima_jax.scoring import align, controls, predictions, run, truth
 from dima_jax.scoring import result as result_of_files
+from dima_jax.variants import chosen
+
+SCHEMA = json.loads((Path(__file__).parents[1] / "docs" / "scores.schema.json").read_text())
+BLANK = "student, blank images"
 
 
 @pytest.fixture(scope="module")
-def policy(joint_run):
-    return Policy.load(joint_run.folder)
+def policy(student_run):
+    return Policy.load(student_run.folder)
 
 
-def test_everything_at_once(joint_run, policy, capsys, monkeypatch, tmp_path):
-    monkeypatch.setattr(blind_planner, "STEPS", 20)
-    config = joint_run.config
-    plain, *_ = evaluation.evaluate(policy, config, "val")
-    blind = blind_planner.BlindPlanner(config, "train")
-    result, pictures, plans = evaluation.evaluate(policy, config, "val", blank_images=True, blind=blind, num_pictures=1)
-    for subset, rows in plain["planning"].items():  # what else is driven changes nothing
-        more = result["planning"][subset]
-        np.testing.assert_equal({name: more[name] for name in rows}, rows)
-        assert set(more) - set(rows) == {"student, blank images", blind.name}
-    assert [*result["planning"]][:4] == [*subsets.ALWAYS]
-    np.testing.assert_equal(result["perception"], plain["perception"])
+@pytest.fixture(scope="module")
+def places(tmp_path_factory):
+    return Places.beside(tmp_path_factory.mktemp("evaluation") / "scores.json")
 
-    found = result["intervals"]["planning"]["all frames"]
-    assert found["scenes"] == 1 and found["l2_avg"]["student"] is None  # the split has one scene
-    row = result["planning"]["all frames"]
-    difference = row["student"]["stp3-vad"]["l2_avg"] - row["go straight"]["stp3-vad"]["l2_avg"]
-    assert found["student_minus"]["go straight"]["avg"]["difference"] == pytest.approx(difference, abs=1e-5)
-    seeds = result["blind"]["l2_avg_of_seeds"]
-    assert seeds[config.seed] == pytest.approx(row[blind.name]["stp3-vad"]["l2_avg"], abs=1e-5)
-    assert len(set(seeds.values())) == len(seeds) > 1
 
-    assert [picture.name for picture in pictures] == ["scene-0103", "median", "worst"]
-    for picture in pictures:
-        report.draw(picture.driven, policy.info.pc_range, tmp_path, picture.name, picture.note)
-        assert cv2.imread(str(tmp_path / f"{picture.name}.png")).std() > 10
-    records = Records(config.data.path, "val")
-    evaluation.save_predictions(tmp_path / "ours.npz", plans, policy, "val")
+@pytest.fixture(scope="module")
+def found(student_run, policy, places):
+    rows = chosen(blank_images=True, other_images=False, audit=False)
+    return evaluation.evaluate(policy, student_run.config, "val", places, variants=rows, command="evaluate")
+
+
+@pytest.fixture(scope="module")
+def written(found, places):
+    evaluation.write(found, places)
+    assert not places.journal.exists()
+    return json.loads(places.out.read_text(), parse_constant=pytest.fail)  # which NaN and Infinity would call
+
+
+def test_the_result_is_of_the_schema(written):
+    jsonschema.Draft202012Validator(SCHEMA).validate(written)
+    told = {one["name"]: one for one in written["planners"]}
+    assert list(told)[:3] == ["student", BLANK, "recorded path"]
+    assert [told[name]["kind"] for name in ("student", BLANK, "go straight")] == ["prediction", "control", "control"]
+    assert told["student"]["given"] == {"ego_status": "full", "command": True}
+    compared = {(one["a"], one["b"]) for one in written["differences"]["stp3_vad"]["all frames"]}
+    assert ("student", BLANK) in compared and {a for a, _ in compared} == {"student"}
+
+
+def test_the_files_say_what_the_evaluation_says(student_run, written, places, tmp_path):
+    """As `dima_jax.score` scores them against the truth of `data_prep.truth`."""
+    records = Records(student_run.config.data.path, "val")
     truth.save(tmp_path / "truth.npz", *truth_arrays.arrays(records))
-    recorded, saved = truth.load(tmp_path / "truth.npz"), predictions.load(tmp_path / "ours.npz")
-    assert [*saved.tokens] == records.samples and saved.header["data_hash"] == records.data_hash
-    files = [saved, *controls.plans(recorded)]
+    recorded = truth.load(tmp_path / "truth.npz")
+    assert recorded.header["content_hash"] == written["header"]["truth"]["content_hash"]
+    files = [predictions.load(places.row(name)) for name in ("student", BLANK)]
+    assert files[0].header["data_hash"] == records.data_hash and files[0].tokens == records.samples
+    files += controls.plans(recorded)
     aligned = align.align(recorded, files, allow_missing=False)
-    scored = run.score(recorded, aligned, ["stp3_vad"], workers=1)
-    told = result_of_files.build(recorded, aligned, files, scored, ["stp3_vad"])
-    found = told["scores"]["stp3_vad"]["all frames"]["student"]
-    for column, value in row["student"]["stp3-vad"].items():  # the files say what the evaluation says
-        if column in found:
-            assert found[column]["value"] == pytest.approx(value, abs=1e-5), column
-    assert {"l2_1s", "l2_avg", "collision_3s"} <= set(found)
+    scored = run.score(recorded, aligned, ["stp3_vad", "uniad"], workers=1)
+    told = result_of_files.build(recorded, aligned, files, scored, ["stp3_vad", "uniad"])
+    for protocol, subsets in told["scores"].items():
+        for subset, planners in subsets.items():
+            for name in ("student", BLANK):
+                assert planners[name] == written["scores"][protocol][subset][name]
 
-    command = {"split": "val", "seed": 0, "step": 0, "checkpoint": "run"}
-    text = output_files.json_text(result | command)
-    written = json.loads(text, parse_constant=pytest.fail)  # which NaN and Infinity would call
-    assert "null" in text
+
+def test_perception_is_that_of_the_frames_as_they_are_driven(student_run, policy, found):
+    drives = sequences.Drives(student_run.config, "val")
+    scores = [
+        perception.score_frame(
+            *one.predicted, recorded_agents(one.frame.agents, 0), recorded_lines(one.frame.map, 0), drives.pc_range
+        )
+        for one in drive(Policy(policy.student), drives)
+    ]
+    told = found.result["perception"]
+    np.testing.assert_equal(told["scores"], perception.summarize(scores))
+    assert told["intervals"] == bootstrap.perception_intervals(scores, drives.records.scenes)
+    assert told["scenes"] == student_run.scenes and told["coverage"]["scored"] == len(drives)
+
+
+def test_what_is_printed(written, capsys):
     report.print_tables(written)
     printed = capsys.readouterr().out
     assert " nan" not in printed and "n/a" in printed
-    assert printed.index("AP") < printed.index("L2 m")
-    for words in ("zero motion", "student minus", "1 scene", "< 2 scenes", blind.name, "standard deviation"):
+    assert printed.index("AP") < printed.index("l2 m")
+    for words in ("zero motion", BLANK, "4 scenes", "Planners are not ranked"):
         assert words in printed, words
 
 
-def test_stars_mark_what_excludes_zero():
-    assert report._difference(-0.5, [-0.7, -0.3]) == "-0.50 (-0.70 .. -0.30)*"
-    assert report._difference(0.1, [-0.2, 0.3]) == "+0.10 (-0.20 .. 0.30) "
-    assert report._difference(0.1, None) == "+0.10 (< 2 scenes) "
-    assert set(report.KEYS) == set(bootstrap.COLUMNS)
+def test_pictures(student_run, found, tmp_path):
+    drives = sequences.Drives(student_run.config, "val")
+    report.draw_chosen(found, drives, tmp_path, 3)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["median.png", *(f"worst-{i}.png" for i in (1, 2, 3))]
+    for path in tmp_path.iterdir():
+        assert cv2.imread(str(path)).std() > 10
 
 
-def test_what_is_not_defined_is_not_a_number():
-    assert [report._number(value, ".2f", 100) for value in (None, float("nan"), 0.5)] == ["n/a", "n/a", "50.00"]
+def test_without_training_records_a_line_says_so(student_run, tmp_path, capsys):
+    config = student_run.config.copy_and_resolve_references()
+    config.data.train_split = "absent"
+    assert evaluation.train_truth(config.data) is None
+    assert "no split 'absent'" in capsys.readouterr().out
+
+
+def test_what_was_stopped_is_of_these_weights_data_and_rows(student_run, policy, tmp_path):
+    """Each changes what the journal hangs on; where the records lie and how many threads read them do not."""
+    config, records = student_run.config.copy_and_resolve_references(), Records(student_run.config.data.path, "val")
+
+    def source(policy=policy, config=config, records=records, rows=(), dual=None):
+        return evaluation._source(policy, config, records, rows, dual)
+
+    plain = source()
+    other = Policy(policy.student)
+    other.student = type("Student", (), dict(params=dict(policy.student.params), step=policy.student.step))
+    path = min(other.student.params)
+    other.student.params[path] = other.student.params[path] + 1e-3
+    moved, status = (config.copy_and_resolve_references() for _ in range(2))
+    moved.data.update(path="elsewhere", workers=7, cache_gib=0.5)
+    status.data.ego_status = "none"
+    assert source(config=moved) == plain
+    for changed, key in (
+        (source(other), "checkpoint"),
+        (source(config=status), "config"),
+        (source(records=Records(config.data.path, "train")), "data"),
+        (source(rows=chosen(True, False, False)), "rows"),
+        (source(dual=object()), "config"),
+    ):
+        assert changed[key] != plain[key]
+        Journal(tmp_path / key, plain).open()
+        with pytest.raises(UserError, match=f"with another .*{key}"):
+            Journal(tmp_path / key, changed).check()
+
+
+def test_a_truth_of_other_frames_is_refused(student_run, policy, tmp_path):
+    truth.save(tmp_path / "train.npz", *truth_arrays.arrays(Records(student_run.config.data.path, "train")))
+    places = Places.beside(tmp_path / "scores.json")
+    with pytest.raises(UserError, match="is not of the frames of split 'val'"):
+        evaluation.evaluate(policy, student_run.config, "val", places, truth_file=tmp_path / "train.npz")
+    assert not places.journal.exists()

@@ -4,7 +4,6 @@ import json
 import re
 import subprocess
 import sys
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ import pytest
 from flax import nnx
 
 from dima_jax import checkpoints, driving, export, onnx_export, weights
+from dima_jax.data import sequences
 from dima_jax.interface import ModelInfo
 from dima_jax.jax_student import JaxStudent
 from dima_jax.policy import Policy
@@ -72,7 +72,8 @@ def evaluated(folder):
     def plans(**changes) -> list[np.ndarray]:
         config = policy.student.config.copy_and_resolve_references()
         config.data.update(changes)
-        return [each.plans["student"] for each in islice(driving.drive(policy, config, "val"), 4)]
+        drives = sequences.Drives(config, "val")
+        return [each.plans["student"] for each in driving.drive(policy, drives, range(4))]
 
     return plans
 

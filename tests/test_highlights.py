@@ -1,47 +1,33 @@
-"""Which frames are drawn: the widest, the median and the worst."""
-
-from types import SimpleNamespace
+"""Which frames are drawn: the worst, one of a scene, and a usual one."""
 
 import numpy as np
-import pytest
 
-from dima_jax.driving import Drive
-from dima_jax.highlights import Highlights
+from dima_jax import highlights
 
-
-class Frame(SimpleNamespace):
-    def _replace(self, **fields):
-        return Frame(**(vars(self) | fields))
+NAN = float("nan")
 
 
-def driven(index, scene, side=0.0, valid=True):
-    frame = Frame(index=index, scene=scene, future_valid=valid, frame="images", jpegs=["image"])
-    return Drive(frame, {}, np.array([[0.0, 1.0], [side, 2.0]]), ((), ()), ((), ()))
+def chosen(count, *frames):
+    """{picture's name: number of its frame} of (scene, L2), and the pictures."""
+    pictures = highlights.chosen(np.array([l2 for _, l2 in frames]), np.array([scene for scene, _ in frames]), count)
+    return {picture.name: picture.frame for picture in pictures}, pictures
 
 
-def chosen(num_scenes, *frames):
-    """{picture's name: index of its frame} of (scene, side, L2[, valid])."""
-    highlights = Highlights(num_scenes)
-    for index, (scene, side, l2, *valid) in enumerate(frames):
-        highlights.add(driven(index, scene, side, *valid), l2)
-    pictures = highlights.pictures([f"read again {i}" for i in range(len(frames))])
-    return {picture.name: int(picture.driven.frame.split()[-1]) for picture in pictures}, pictures
+FRAMES = [(0, 1.0), (0, 3.0), (0, 2.5)]  # mean 2.17, median frame 2.5
+FRAMES += [(1, 0.1), (1, NAN)]  # the best
+FRAMES += [(2, 5.0), (2, 8.0), (2, 2.0)]
 
 
-def test_the_picture_of_a_scene_is_its_widest_frame():
-    names, _ = chosen(1, ("s", 0.5, 1), ("s", -3.0, 1), ("s", 1.0, 1), ("s", 9.0, 1, False), ("t", 5.0, 1))
-    assert names["s"] == 1 and "t" not in names
+def test_the_worst_frames_are_of_different_scenes():
+    assert chosen(2, *FRAMES)[0] == {"worst-1": 6, "worst-2": 1, "median": 2}
+    assert chosen(1, *FRAMES)[0] == {"worst-1": 6, "median": 2}
+    assert list(chosen(9, *FRAMES)[0]) == ["worst-1", "worst-2", "worst-3", "median"]
 
 
-def test_the_median_and_the_worst_scene_are_drawn_by_their_l2():
-    frames = [("a", 0, 1.0), ("a", 0, 3.0), ("a", 0, 2.5)]  # mean 2.17, median frame 2.5
-    frames += [("b", 0, 0.1), ("b", 0, 9.0, False)]  # the best, since the bad frame does not count
-    frames += [("c", 0, 5.0), ("c", 0, 8.0), ("c", 0, 2.0)]
-    names, pictures = chosen(1, *frames)
-    assert names == {"a": 0, "median": 2, "worst": 6}
-    assert pictures[1].note == "median scene by L2 (2.17 m)" and pictures[2].note == "worst scene by L2 (5.00 m)"
+def test_notes_say_why():
+    notes = [picture.note for picture in chosen(1, *FRAMES)[1]]
+    assert notes == ["worst scenes, number 1: L2 8.00 m", "median scene by L2 (2.17 m)"]
 
 
-@pytest.mark.parametrize(("num_scenes", "frames"), [(0, [("a", 0, 1.0)]), (2, [("a", 0, 1.0, False)])])
-def test_nothing_is_drawn_of_nothing(num_scenes, frames):
-    assert chosen(num_scenes, *frames) == ({}, [])
+def test_nothing_is_drawn_of_nothing():
+    assert chosen(0, *FRAMES)[1] == [] and chosen(2, (0, NAN))[1] == []

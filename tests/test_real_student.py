@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from dima_jax import driving, export, onnx_export, report, weights
+from dima_jax import driving, export, onnx_export, report, variants, weights
 from dima_jax.data import sequences
 from dima_jax.jax_student import JaxStudent
 from dima_jax.policy import Policy
@@ -27,7 +27,7 @@ def student(config):
 
 
 def test_real_frames_drive_student_and_onnx_alike_and_are_drawn(config, student, tmp_path):
-    driven = list(driving.drive(Policy(student), config, "val"))
+    driven = list(driving.drive(Policy(student), sequences.Drives(config, "val")))
     assert [len(drive.frame.questions) > 0 for drive in driven] == [False, True]
     assert all(np.isfinite(drive.plans["student"]).all() for drive in driven)
 
@@ -42,6 +42,7 @@ def test_real_frames_drive_student_and_onnx_alike_and_are_drawn(config, student,
 
 def test_a_blank_image_changes_the_plan(config, student):
     """The control of `--blank_images` is really another input."""
-    driven = next(driving.drive(Policy(student), config, "val", blank_images=True))
+    rows = variants.chosen(blank_images=True, other_images=False, audit=False)
+    driven = next(driving.drive(Policy(student), sequences.Drives(config, "val"), variants=rows))
     assert np.abs(driven.plans["student"] - driven.plans["student, blank images"]).max() > 1e-4
     assert isinstance(driven.frame, sequences.DriveFrame)

@@ -12,7 +12,7 @@ import pytest
 
 from dima_jax import geometry, losses, metrics, scoring, student, teacher
 from dima_jax.losses import focal
-from dima_jax.metrics import language, planning, protocols
+from dima_jax.metrics import detection, language, protocols
 
 ROOT = Path(__file__).parents[1] / "dima_jax"
 ANNOTATED = [
@@ -43,7 +43,7 @@ def test_a_wrong_shape_raises():
     with pytest.raises(jaxtyping.TypeCheckError):
         geometry.decode_boxes(jnp.zeros((4, 9)))
     with pytest.raises(jaxtyping.TypeCheckError):
-        planning.box_collision(np.zeros((6, 2)), np.zeros((5, 200, 200), bool))
+        detection.average_precision(np.zeros((2, 3), bool), 1)
 
 
 def test_a_wrong_dtype_raises():

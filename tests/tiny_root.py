@@ -143,3 +143,30 @@ def key_frames(root: Path, scene: int = 0):
 
     opened = Root(str(root), VERSION)
     return KeyFrames(opened, opened.tables.scene[scene])
+
+
+def write_drives(root: Path, out: Path, scenes: int) -> Path:
+    """Records with the train scene of a data set and so many val scenes, which are its two by turns under other names.
+
+    Returns `out`.
+    """
+    from data_prep import builder, shards
+    from dima_jax.data import records
+
+    drives = [key_frames(root, number) for number in range(2)]
+    splits = {"train": [(0, "")], "val": [(number % 2, f"-{number}") for number in range(scenes)]}
+    out.mkdir(parents=True, exist_ok=True)
+    planned = {}
+    for split, chosen in splits.items():
+        path = out / records.shard_name(split, 0, 1)
+        frames = [_renamed(drives[k].record(i, {}), name) for k, name in chosen for i in range(len(drives[k]))]
+        shards.write_frames(path, frames, "test")
+        planned[split] = [shards.Shard(str(path), tuple(name for _, name in chosen), len(frames))]
+    builder.write_metadata(out, planned)
+    return out
+
+
+def _renamed(frame: dict, ending: str) -> dict:
+    """The key frame in a scene of another name."""
+    scene = {key: value + ending if key in ("token", "name") else value for key, value in frame["scene"].items()}
+    return frame | {"sample_token": frame["sample_token"] + ending, "scene": scene}

@@ -4,7 +4,7 @@ The CAN bus is VAD's at test time (docs/vad.md#can-bus): position and yaw relati
 frame of a scene. Targets are never cut: their padding grows where a frame holds more than the config's.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import grain
@@ -54,12 +54,11 @@ class DriveFrame(NamedTuple):
 def iterate_scenes(config, split: str) -> Iterator[DriveFrame]:
     """Every key frame of a split, scene by scene, in order of time. Raises UserError for missing or damaged records."""
     reader = Drives(config, split)
-    options = grain.ReadOptions(num_threads=config.data.workers, prefetch_buffer_size=2 * config.data.workers)
-    return iter(grain.MapDataset.range(len(reader)).map(lambda i: reader[int(i)]).to_iter_dataset(options))
+    return reader.iterate(range(len(reader)), config.data.workers)
 
 
 class Drives:
-    """The key frames of a split by number."""
+    """The key frames of a split by number; safe to use from several threads."""
 
     def __init__(self, config, split: str):
         data = config.data
@@ -79,6 +78,18 @@ class Drives:
     def __len__(self) -> int:
         return len(self.records)
 
+    def iterate(self, numbers: Sequence[int], threads: int) -> Iterator[DriveFrame]:
+        """The key frames of these numbers in their order, read ahead by so many threads."""
+        options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)
+        return iter(grain.MapDataset.source(numbers).map(lambda i: self[int(i)]).to_iter_dataset(options))
+
+    def targets(self, record: dict) -> tuple[AgentTargets, MapTargets]:
+        """What was there in a key frame, without batch axis. record: its groups `agents` and `map`."""
+        most = max(self.config.max_agents, len(record["agents"]["boxes"]))
+        agents, _ = targets.agent_targets(record["agents"], self.split, self.pc_range, most)
+        most = max(self.config.max_map, len(record["map"]["lengths"]))
+        return agents, targets.map_targets(record["map"], self.pc_range, self.num_points, most)[0]
+
     def __getitem__(self, i: int) -> DriveFrame:
         data, key_frame = self.config, self.frames[i]
         record, cameras = key_frame.record, key_frame.record["cameras"]
@@ -90,10 +101,8 @@ class Drives:
             can_bus=can_bus_input([before["can_bus"], record["can_bus"]], data.ego_status, [first, i])[1],
             command=command_input(record["ego"]["command"], data.command),
         )
-        most = (max(data.max_agents, len(record["agents"]["boxes"])), max(data.max_map, len(record["map"]["lengths"])))
-        agents, _ = targets.agent_targets(record["agents"], self.split, self.pc_range, most[0])
-        lines, _ = targets.map_targets(record["map"], self.pc_range, self.num_points, most[1])
-        batched = jax.tree.map(lambda x: x[None], (frame, agents, lines, targets.ego_targets(record["ego"])))
+        there = (*self.targets(record), targets.ego_targets(record["ego"]))
+        batched = jax.tree.map(lambda x: x[None], (frame, *there))
         return DriveFrame(
             *batched,
             index=i,
