@@ -99,7 +99,7 @@ class FrameTruth:
         pose = self.lidar2global
         x, y = (points @ pose[:2, :2].T + pose[:2, 3]).T
         place = int(self.truth.location[self.index])
-        return shapely.intersects_xy(_union(_Same(self.truth.ring_vertices, self.truth), layers, place), x, y)
+        return shapely.intersects_xy(_union(Same(self.truth.ring_vertices, self.truth), layers, place), x, y)
 
     def _moved(self, selection: AgentSelection) -> StepAgents:
         """This frame's agents in single precision, as the public evaluators have them."""
@@ -181,7 +181,7 @@ def _selected(truth: Truth, rows: slice, selection: AgentSelection) -> Bool[np.n
     return chosen
 
 
-class _Same:
+class Same:
     """Equal to what has the very same array; keeps the truth that the array is of."""
 
     def __init__(self, array: np.ndarray, truth: Truth) -> None:
@@ -191,19 +191,23 @@ class _Same:
         return id(self.array)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and other.array is self.array
+        return isinstance(other, Same) and other.array is self.array
 
 
 @lru_cache(maxsize=16)
-def _union(areas: _Same, layers: tuple[str, ...], place: int) -> shapely.Geometry:
+def _union(areas: Same, layers: tuple[str, ...], place: int) -> shapely.Geometry:
     """All areas of these layers at a place as one prepared geometry, global coordinates."""
-    truth, polygons = areas.truth, []
+    truth = areas.truth
     wanted = np.isin(truth.area_layer, [AREA_LAYERS.index(name) for name in layers]) & (truth.area_location == place)
-    for area in np.flatnonzero(wanted):
-        rings = range(*truth.area_ring_start[area : area + 2])
-        lines = {ring: truth.ring_vertices[slice(*truth.ring_vertex_start[ring : ring + 2])] for ring in rings}
-        holes = [line for ring, line in lines.items() if truth.ring_is_hole[ring]]
-        polygons += [shapely.Polygon(line, holes) for ring, line in lines.items() if not truth.ring_is_hole[ring]]
-    union = shapely.unary_union([shapely.make_valid(polygon) for polygon in polygons])
+    union = shapely.unary_union([area_shape(truth, area) for area in np.flatnonzero(wanted)])
     shapely.prepare(union)
     return union
+
+
+def area_shape(truth: Truth, area: int) -> shapely.Geometry:
+    """One area of the map with its holes, global coordinates."""
+    rings = range(*truth.area_ring_start[area : area + 2])
+    lines = {ring: truth.ring_vertices[slice(*truth.ring_vertex_start[ring : ring + 2])] for ring in rings}
+    holes = [line for ring, line in lines.items() if truth.ring_is_hole[ring]]
+    outer = [shapely.Polygon(line, holes) for ring, line in lines.items() if not truth.ring_is_hole[ring]]
+    return shapely.make_valid(outer[0]) if len(outer) == 1 else shapely.unary_union(shapely.make_valid(outer))

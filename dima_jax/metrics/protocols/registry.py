@@ -7,7 +7,7 @@ from dima_jax.metrics.protocols.base import Protocol
 
 PROTOCOLS: dict[str, str] = {  # {name: "module:attribute"}
     name: f"dima_jax.metrics.protocols.{name}:PROTOCOL"
-    for name in ("stp3_vad", "uniad", "bevplanner", "paradrive_std", "sparsedrive")
+    for name in ("stp3_vad", "uniad", "bevplanner", "paradrive_std", "sparsedrive", "nu_pdms", "nu_epdms")
 }
 
 
