@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 
 from data_prep.miniworld import nuscenes_tables as tables
+from data_prep.miniworld import signals
 from data_prep.miniworld.can_bus import can_bus
 from data_prep.miniworld.drivelm.facts import observe
 from data_prep.miniworld.drivelm.rules import key_frame
@@ -65,7 +66,7 @@ class Recorder:
             (self.root / "samples" / channel).mkdir(parents=True, exist_ok=True)
 
     def record(self, scene, name, number):
-        """Writes the sensor and CAN files of a scene and returns {"tables": rows, "drivelm": entry}.
+        """Writes the sensor and CAN files of a scene; returns {"tables": rows, "drivelm": entry, "traffic_lights": states}.
 
         name: "scene-0001" and so on; number: index in the data set, from 0, which sets the start time of the scene and
         the seeds of its lighting and noise.
@@ -87,10 +88,11 @@ class _Recording:
 
     def run(self):
         self.painter = Painter(self.recorder.town, self.recorder.size, light_seed(self.recorder.seed, self.number))
-        frames, questions = [], {}
+        frames, questions, lights = [], {}, {}
         for k, state in enumerate(self.scene.states[:: STATE_RATE // KEYFRAME_RATE]):
             frame = self._frame(k, state)
             frames.append(frame)
+            lights[self.samples[k]] = signals.shown(state, self.recorder.town)
             if self.scene.states[-1].time - state.time >= DRIVELM_FUTURE - 1e-6:
                 questions[self.samples[k]] = self._questions(k, state, frame.shares)
         self._annotations(frames)
@@ -99,7 +101,7 @@ class _Recording:
         for name, content in messages.items():
             write_json(self.recorder.root / "can_bus" / f"{self.name}_{name}.json", content)
         drivelm = {"scene_description": self.scene.description, "key_frames": questions}
-        return {"tables": self.rows, "drivelm": {token("scene", self.name): drivelm}}
+        return {"tables": self.rows, "drivelm": {token("scene", self.name): drivelm}, "traffic_lights": lights}
 
     def _frame(self, k, state):
         """Writes the files of one key frame and returns the `_Observation` of its agents."""

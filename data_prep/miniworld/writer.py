@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import cv2
 
-from data_prep.miniworld import map_expansion, scene_recorder
+from data_prep.miniworld import map_expansion, scene_recorder, signals
 from data_prep.miniworld.nuscenes_tables import SCENE_TABLES, fixed_tables, token, write_json
 from data_prep.miniworld.render import rig
 from data_prep.miniworld.traffic import maneuvers
@@ -194,12 +194,13 @@ def _join(out, wanted, jobs):
     """Writes tables, splits, maps and questions from the fragments, then removes the fragments."""
     town = load_town()
     rows = {name: [] for name in SCENE_TABLES}
-    questions = {}
+    questions, lights = {}, {}
     for job in jobs:
         fragment = json.loads(_fragment(out, job).read_text())
         for name in SCENE_TABLES:
             rows[name] += fragment["tables"][name]
         questions |= fragment["drivelm"]
+        lights |= fragment["traffic_lights"]
     intrinsics = {channel: rig.intrinsic(channel, *wanted.size) for channel in constants.CAMERAS}
     rows |= fixed_tables(rig.RIG, intrinsics)
     rows["map"] = [
@@ -216,6 +217,7 @@ def _join(out, wanted, jobs):
         write_json(out / VERSION / f"{name}.json", rows[name])
     splits = {f"miniworld_{split}": [job.name for job in jobs if job.split == split] for split in ("train", "val")}
     write_json(out / VERSION / "splits.json", splits)
+    write_json(out / VERSION / signals.FILE, lights)
     write_json(out / "drivelm.json", questions)
     write_json(out / VERSION / "miniworld.json", wanted._asdict())
     shutil.rmtree(out / "unfinished")

@@ -16,7 +16,8 @@ LONGEST = round(2.0 / DT)  # samples farther away than that, one after another
 
 def progress(line: shapely.LineString, first: Float[np.ndarray, "B 2"], last: Float[np.ndarray, "B 2"]) -> np.ndarray:
     """[B] meters along a line from the nearest place of one point to that of another; not less than 0."""
-    begin, end = (shapely.line_locate_point(line, shapely.points(points)) for points in (first, last))
+    with np.errstate(invalid="ignore"):  # GEOS divides by the length of a piece before it looks at it
+        begin, end = (shapely.line_locate_point(line, shapely.points(points)) for points in (first, last))
     return np.maximum(end - begin, 0.0)
 
 

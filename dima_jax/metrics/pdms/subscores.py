@@ -18,7 +18,7 @@ from dima_jax.metrics.pdms.areas import Flags
 from dima_jax.metrics.pdms.collisions import Collisions, Ego
 from dima_jax.metrics.pdms.route import Route, route
 from dima_jax.metrics.pdms.tracker import EVERY, SAMPLES, STEPS, States
-from dima_jax.metrics.pdms.tracks import Tracks, tracks
+from dima_jax.metrics.pdms.tracks import tracks
 from dima_jax.scoring.recorded import Truth
 
 NEEDS = ("masks", "scenes", "places", "poses", "ego_paths", "ego_yaw", "agents", "instances", "areas")

@@ -118,7 +118,7 @@ def scores(
     formula: Formula, plans: dict[str, Float[np.ndarray, "..."]], human: dict[str, Float[np.ndarray, "..."]]
 ) -> dict[str, Float[np.ndarray, "..."]]:
     """Both scores, by quantity."""
-    missing: Bool[np.ndarray, "..."] = np.isnan(plans["nc"])
+    missing: Bool[np.ndarray, ...] = np.isnan(plans["nc"])
     found = {FILTERED: formula.score(filtered(plans, human)), UNFILTERED: formula.score(plans)}
     return {name: np.where(missing, np.nan, value) for name, value in found.items()}
 
