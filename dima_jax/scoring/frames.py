@@ -199,7 +199,7 @@ def _union(areas: Same, layers: tuple[str, ...], place: int) -> shapely.Geometry
     """All areas of these layers at a place as one prepared geometry, global coordinates."""
     truth = areas.truth
     wanted = np.isin(truth.area_layer, [AREA_LAYERS.index(name) for name in layers]) & (truth.area_location == place)
-    union = shapely.unary_union([area_shape(truth, area) for area in np.flatnonzero(wanted)])
+    union = shapely.unary_union([area_shape(truth, area) for area in np.flatnonzero(wanted).tolist()])
     shapely.prepare(union)
     return union
 

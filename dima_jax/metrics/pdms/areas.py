@@ -50,7 +50,7 @@ def read(truth: Truth, place: int) -> Map:
 def _read(areas: Same, place: int) -> Map:
     truth = areas.truth
     rows = np.flatnonzero(truth.area_location == place)
-    shapes = [area_shape(truth, row) for row in rows]
+    shapes = [area_shape(truth, row) for row in rows.tolist()]
     kept = [i for i, shape in enumerate(shapes) if not shape.is_empty]
     shapes = [shapes[i] for i in kept]
     for shape in shapes:

@@ -75,10 +75,10 @@ def time_to_collision(ego: Ego, tracks: Tracks) -> Float[np.ndarray, " B"]:
     for drive, _, track in _met(ego.boxes[:, :1], tracks, np.zeros(1, int)):
         ignored[drive].add(track)
     for drive, case, track in _met(boxes, tracks, samples + ahead):
-        sample = samples[case]
+        sample, then = int(samples[case]), int(samples[case] + ahead[case])
         if track in ignored[drive] or ego.speed[drive, sample] < NOT_MOVING:
             continue
-        angle = _angle(ego, tracks, drive, sample, track, sample + ahead[case])
+        angle = _angle(ego, tracks, drive, sample, track, then)
         minds = ego.across[drive, sample] or ego.at_crossing[drive, sample]
         if angle < AHEAD or (minds and angle <= BEHIND):
             result[drive] = 0.0

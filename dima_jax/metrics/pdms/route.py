@@ -5,6 +5,7 @@ one that stays nearest to the drive and follows the map's connections. After the
 Global coordinates, meters, radians.
 """
 
+import itertools
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -180,7 +181,7 @@ def _chain(lanes: Lanes, track: Float[np.ndarray, "n 3"]) -> list[tuple[int, int
     if not layers:
         return []
     costs, came = [[cost for _, _, cost in layers[0][1]]], [[-1] * len(layers[0][1])]
-    for (_, before), (_, now) in zip(layers, layers[1:], strict=False):
+    for (_, before), (_, now) in itertools.pairwise(layers):
         steps = [
             min((costs[-1][j] + _step(lanes, a, along_a, b, along_b), j) for j, (a, along_a, _) in enumerate(before))
             for b, along_b, _ in now
@@ -219,7 +220,7 @@ def _joined(lanes: Lanes, chain: list[tuple[int, int, float]], frame_of: dict[in
         return _Drive([], [], {})
     lengths = [line.length for line in lanes.lines]
     pieces, place = [Piece(chain[0][1], 0.0, lengths[chain[0][1]])], {chain[0][0]: 0}
-    for (_, a, along_a), (i, b, along_b) in zip(chain, chain[1:], strict=False):
+    for (_, a, along_a), (i, b, along_b) in itertools.pairwise(chain):
         if a != b:
             way = _way(lanes, a, b)
             if way is None:  # a lane change, or a way that the map does not have
