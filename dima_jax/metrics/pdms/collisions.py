@@ -90,16 +90,18 @@ def time_to_collision(ego: Ego, tracks: Tracks) -> Float[np.ndarray, " B"]:
 def red_lights(
     boxes: Float[np.ndarray, "B T 5"], stop_lines: list[shapely.Geometry], red: Bool[np.ndarray, "L T"]
 ) -> Float[np.ndarray, " B"]:
-    """0 for a drive that reaches a stop line while its light is red; one that touches it already may drive on.
+    """0 for a drive whose front passes a stop line while its light is red, wherever it was when the light turned red.
 
-    stop_lines: L polygons in the ego frame. red: at each sample.
+    Whoever waits on the line has not passed it. stop_lines: L polygons in the ego frame. red: at each sample.
     """
     result = np.ones(len(boxes))
-    shapes = shapely.polygons(polygons.corners(boxes.reshape(-1, 5))).reshape(boxes.shape[:2])
+    corners = polygons.corners(boxes.reshape(-1, 5))
+    shapes = shapely.polygons(corners).reshape(boxes.shape[:2])
+    fronts = shapely.linestrings(corners[:, :2]).reshape(boxes.shape[:2])
     for line, is_red in zip(stop_lines, red, strict=True):
-        touches = shapely.intersects(shapes, line)
-        reaches = touches[:, 1:] & ~touches[:, :-1] & is_red[1:]
-        result[reaches.any(axis=1)] = 0.0
+        passed = shapely.intersects(shapes, line) & ~shapely.intersects(fronts, line)
+        passes = passed[:, 1:] & ~passed[:, :-1] & is_red[1:]
+        result[passes.any(axis=1)] = 0.0
     return result
 
 

@@ -40,7 +40,7 @@ def test_too_fast_runs_into_the_car_ahead():
 
 def test_aside_leaves_the_lane_and_then_the_road():
     aside = human(8)
-    aside[:, 1] += 1.2 * np.minimum(np.arange(1, 7) / 2, 1)
+    aside[:, 1] += 2.0
     assert (told(aside)["lk"], told(aside)["dac"]) == (0.0, 1.0)
     off = human(8)
     off[:, 1] -= 2.5 * np.minimum(np.arange(1, 7) / 2, 1)

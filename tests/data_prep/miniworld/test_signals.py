@@ -1,0 +1,48 @@
+"""The states of the lights in a written data set are those that were simulated."""
+
+import json
+
+import numpy as np
+import shapely
+
+from data_prep.miniworld import signals, writer
+from data_prep.miniworld.nuscenes_tables import token
+from data_prep.miniworld.world.state import Polygon
+from data_prep.miniworld.world.town import load_town
+from data_prep.truth_tables import LIGHTS
+from dima_jax.categories import LIGHT_STATES
+from tests.data_prep.miniworld import small_world
+
+
+def test_states_are_those_of_the_heads_of_the_line(simulated):
+    town, states = load_town(), simulated[0]
+    seen = set()
+    for state in states:
+        shown = {signal.id: signal.state for signal in state.signals}
+        found = signals.shown(state, town)
+        seen |= set(found.values())
+        for i, (outline, heads) in enumerate(town.stop_lines):
+            near = np.hypot(*(outline.exterior - [state.ego.x, state.ego.y]).T).min() <= 80
+            assert (token("stop_line", i) in found) == (bool(heads) and near)
+            for head in heads if near else ():
+                assert found[token("stop_line", i)][0] == shown[head]
+    assert {"red", "green"} <= seen <= set(LIGHT_STATES) and signals.FILE == LIGHTS
+
+
+def test_the_file_has_every_sample_and_lines_of_the_map(root, tables, simulated):
+    content = json.loads((root / writer.VERSION / signals.FILE).read_text())
+    assert set(content) == {sample["token"] for sample in tables.sample}
+    town = load_town()
+    for state, sample in zip(simulated[0], small_world.samples(tables, tables.scene[0]), strict=True):
+        assert content[sample["token"]] == signals.shown(state, town)
+    lines = {row["token"] for row in json.loads((root / "maps/expansion/boston-seaport.json").read_text())["stop_line"]}
+    assert {line for told in content.values() for line in told} <= lines
+
+
+def test_a_line_that_is_far_or_has_no_lights_is_not_told(simulated):
+    town, state = load_town(), simulated[0][0]
+    square = np.array(shapely.box(-1, -1, 1, 1).exterior.coords)[:-1] + [state.ego.x, state.ego.y]
+    heads = next(heads for _, heads in town.stop_lines if heads)
+    lines = ((Polygon(square + [0, 80.9]), heads), (Polygon(square + [0, 81.1]), heads), (Polygon(square), ()))
+    changed = town.__class__(**{**vars(town), "stop_lines": lines})
+    assert list(signals.shown(state, changed)) == [token("stop_line", 0)]
