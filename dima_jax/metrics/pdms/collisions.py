@@ -19,6 +19,7 @@ NOT_MOVING = 0.005  # m/s, of an ego that no longer can run into anything
 BEHIND, AHEAD = np.radians(150.0), np.radians(30.0)  # from the ego's heading to the track, seen from the rear axle
 LOOK_AHEAD = (0, 3, 6, 9)  # samples
 FROM = SAMPLES - max(LOOK_AHEAD)  # samples at which the time to collision is asked for
+OVERSHOT = 1.0  # meters of the front beyond a stop line
 AGENT, OBJECT = 0.0, 0.5  # what a collision at fault leaves of NC
 
 
@@ -90,11 +91,15 @@ def time_to_collision(ego: Ego, tracks: Tracks) -> Float[np.ndarray, " B"]:
 def red_lights(
     boxes: Float[np.ndarray, "B T 5"], stop_lines: list[shapely.Geometry], red: Bool[np.ndarray, "L T"]
 ) -> Float[np.ndarray, " B"]:
-    """0 for a drive whose front passes a stop line while its light is red, wherever it was when the light turned red.
+    """0 for a drive that passes a stop line while its light is red, wherever it was when the light turned red.
 
-    Whoever waits on the line has not passed it. stop_lines: L polygons in the ego frame. red: at each sample.
+    Passed is a line that is more than OVERSHOT behind the front: whoever waits on the line, or has stopped a
+    little late as the tracker does, has not passed it. stop_lines: L polygons in the ego frame. red: at each sample.
     """
     result = np.ones(len(boxes))
+    boxes = boxes.copy()
+    boxes[..., :2] -= OVERSHOT / 2 * np.stack([np.cos(boxes[..., 2]), np.sin(boxes[..., 2])], axis=-1)
+    boxes[..., 3] -= OVERSHOT
     corners = polygons.corners(boxes.reshape(-1, 5))
     shapes = shapely.polygons(corners).reshape(boxes.shape[:2])
     fronts = shapely.linestrings(corners[:, :2]).reshape(boxes.shape[:2])

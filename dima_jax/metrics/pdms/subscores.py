@@ -136,4 +136,6 @@ def _lights(truth: Truth, index: int, boxes: Float[np.ndarray, "B T 5"]) -> dict
     )
     shapes = {int(found.rows[i]): found.shapes[i] for i in np.flatnonzero(near & np.isin(found.rows, list(red)))}
     local = [shapely.transform(shape, lambda xy: (xy - pose[:2, 3]) @ pose[:2, :2]) for shape in shapes.values()]
-    return {"tlc": collisions.red_lights(boxes, local, np.array([red[row] for row in shapes], bool).reshape(-1, SAMPLES))}
+    return {
+        "tlc": collisions.red_lights(boxes, local, np.array([red[row] for row in shapes], bool).reshape(-1, SAMPLES))
+    }

@@ -69,6 +69,7 @@ def constants(formula: Formula) -> dict[str, float | str | list]:
         "angles": [collisions.AHEAD, collisions.BEHIND],
         "ttc_samples": list(collisions.LOOK_AHEAD),
         "ttc_not_moving": collisions.NOT_MOVING,
+        "tlc_overshot": collisions.OVERSHOT,
         "drivable": list(areas.DRIVABLE),
         "ddc_window_samples": areas.WINDOW,
         "ddc_meters": [limit for limit, _ in areas.WRONG_WAY],

@@ -3,7 +3,6 @@
 import json
 
 import numpy as np
-import shapely
 
 from data_prep.miniworld import signals, writer
 from data_prep.miniworld.nuscenes_tables import token
@@ -41,8 +40,11 @@ def test_the_file_has_every_sample_and_lines_of_the_map(root, tables, simulated)
 
 def test_a_line_that_is_far_or_has_no_lights_is_not_told(simulated):
     town, state = load_town(), simulated[0][0]
-    square = np.array(shapely.box(-1, -1, 1, 1).exterior.coords)[:-1] + [state.ego.x, state.ego.y]
+    x, y = state.ego.x, state.ego.y
     heads = next(heads for _, heads in town.stop_lines if heads)
-    lines = ((Polygon(square + [0, 80.9]), heads), (Polygon(square + [0, 81.1]), heads), (Polygon(square), ()))
+    lines = tuple(
+        (Polygon(np.array([(x - 1, y + d), (x + 1, y + d), (x, y + d + 1)])), told)
+        for d, told in ((79.9, heads), (80.1, heads), (0.0, ()))
+    )
     changed = town.__class__(**{**vars(town), "stop_lines": lines})
     assert list(signals.shown(state, changed)) == [token("stop_line", 0)]

@@ -112,25 +112,36 @@ def test_a_hit_that_does_not_count_exempts_the_track():
     assert time_to_collision(ego(speed=2.0), later).tolist() == [0.0]
 
 
-def test_red_lights():
-    line = shapely.box(10, -2, 10.5, 2)
-    red = np.ones((1, T), bool)
-    crossing = np.flatnonzero(ego().boxes[0, :, 0] + 2.042 >= 10)[0]
-    assert red_lights(ego().boxes, [line], red).tolist() == [0.0]
-    assert red_lights(ego(speed=1.0).boxes, [line], red).tolist() == [1.0]
-    assert red_lights(ego().boxes, [line], ~red).tolist() == [1.0]
-    only_then = np.arange(T)[None] == crossing
-    assert red_lights(ego().boxes, [line], only_then).tolist() == [0.0]
-    assert red_lights(ego().boxes, [line], ~only_then).tolist() == [1.0]  # it was on the line before
-    assert red_lights(ego().boxes, [shapely.box(2, -2, 2.5, 2)], red).tolist() == [1.0]
-    assert red_lights(ego().boxes, [], red[:0]).tolist() == [1.0]
+LINE = shapely.box(10, -2, 10.5, 2)
+RED = np.ones((1, T), bool)
+
+
+def lights(drive, red=RED, line=LINE):
+    return red_lights(drive.boxes, [line], red).item()
+
+
+def test_who_passes_the_line_when_it_is_red():
+    """The front is 3.528 m ahead of the rear axle; the line is passed when it is at 11.5 m."""
+    assert lights(ego()) == 0.0 and lights(ego(), ~RED) == 1.0
+    assert lights(ego(speed=7.9 / 3)) == 1.0 and lights(ego(speed=8.0 / 3)) == 0.0  # at 11.43 m and 11.53 m
+    assert red_lights(ego().boxes, [], RED[:0]).tolist() == [1.0]
+    assert lights(ego(y=4.0)) == 1.0
+
+
+def test_when_it_turns_red_counts_when_the_line_is_passed():
+    passes = np.flatnonzero(ego().boxes[0, :, 0] + 2.042 > 11.5)[0]
+    only_then = np.arange(T)[None] == passes
+    assert lights(ego(), only_then) == 0.0 and lights(ego(), ~only_then) == 1.0
+    assert lights(ego(), line=shapely.box(1.5, -2, 2, 2)) == 1.0  # passed at the start
 
 
 def scene(rng):
     """(drives, tracks) that meet often."""
     drives = [ego(rng.choice([0.0, 2.0, 8.0]), heading=rng.normal(0, 0.3)) for _ in range(3)]
     flags = rng.random((2, 3, T)) < 0.5
-    drives = Ego(*(np.concatenate([getattr(one, name) for one in drives]) for name in ("boxes", "rear", "speed")), *flags)
+    drives = Ego(
+        *(np.concatenate([getattr(one, name) for one in drives]) for name in ("boxes", "rear", "speed")), *flags
+    )
     others = [
         track(
             *rng.uniform((-8, -5), (22, 5)),

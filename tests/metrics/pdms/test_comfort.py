@@ -102,5 +102,7 @@ def test_plans_agree_on_turns():
 def test_plans_are_compared_at_the_same_moments():
     """The later plan begins 0.5 s after the first: it is the same drive."""
     rise = np.arange(36) * 0.3
-    assert comfort.agree((rise[None, :31], rise[None, :31] ** 2), (rise[None, 5:], rise[None, 5:] ** 2)).tolist() == [True]
+    assert comfort.agree((rise[None, :31], rise[None, :31] ** 2), (rise[None, 5:], rise[None, 5:] ** 2)).tolist() == [
+        True
+    ]
     assert comfort.agree((rise[None, :31], 0 * TIME[None]), (rise[None, :31], 0 * TIME[None])).tolist() == [False]

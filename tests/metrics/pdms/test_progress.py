@@ -62,5 +62,7 @@ def test_intersections_neither_count_nor_end_a_count():
 
 def test_lane_keeping_equals_its_twin():
     rng = np.random.default_rng(0)
-    told = [kept(0.5 + rng.choice([0.1, -0.1], 31, p=[0.97, 0.03]), np.flatnonzero(rng.random(31) < 0.1)) for _ in range(60)]
+    told = [
+        kept(0.5 + rng.choice([0.1, -0.1], 31, p=[0.97, 0.03]), np.flatnonzero(rng.random(31) < 0.1)) for _ in range(60)
+    ]
     assert 5 < sum(told) < 55

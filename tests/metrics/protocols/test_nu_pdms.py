@@ -13,7 +13,7 @@ TRUTH = fake_truth(scenes=3, frames=9, agents=8)
 
 
 def test_the_definition_is_the_one_that_was_published():
-    assert (PROTOCOL.definition.version, PROTOCOL.definition.hash) == (1, "d2786478de24")
+    assert (PROTOCOL.definition.version, PROTOCOL.definition.hash) == (1, "e814c77f6616")
     assert "PDMS" not in PROTOCOL.definition.name + PROTOCOL.definition.title
 
 
@@ -55,7 +55,9 @@ def test_what_the_recorded_drive_fails_counts_for_nobody():
 
 
 def test_a_truth_without_areas_says_so():
-    arrays = {key: array for key, array in TRUTH.arrays().items() if not key.startswith(("area", "ring", "center", "light"))}
+    arrays = {
+        key: array for key, array in TRUTH.arrays().items() if not key.startswith(("area", "ring", "center", "light"))
+    }
     assert why_not(PROTOCOL.definition, type(TRUTH)(TRUTH.header, **arrays)) == (
         "needs areas: data_prep.truth --dataroot adds them"
     )
