@@ -69,6 +69,11 @@ def test_far_from_any_centerline_there_is_no_route():
     assert route(moved_drive(-4.1), 3, AHEAD) is None
 
 
+def test_across_a_lane_there_is_no_route():
+    assert route(moved_drive(0.0, heading=0.9), 3, AHEAD) is not None
+    assert route(moved_drive(0.0, heading=1.1), 3, AHEAD) is None
+
+
 def test_a_drive_in_the_lane_of_the_others_is_on_its_own_lane():
     assert route(moved_drive(LANE), 3, AHEAD).lanes == {row_of(0, 3), row_of(0, 5)}
     assert route(moved_drive(LANE, heading=np.pi), 3, -AHEAD).lanes >= {row_of(0, 4)}

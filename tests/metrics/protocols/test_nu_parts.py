@@ -32,6 +32,19 @@ def test_progress_of_a_plan_that_strikes(counts_allowed, expected):
     assert told.human["ep"].shape == (2, 1) and (told.human["nc"] == 1).all()
 
 
+@pytest.mark.parametrize(
+    ("reference", "expected"),
+    [({"meters": 36.0, "nc": 1.0, "dac": 1.0}, 0.5), ({"meters": 36.0, "nc": 0.5, "dac": 0.0}, 1.0), (None, 1.0)],
+)
+def test_progress_is_measured_against_the_reference(monkeypatch, reference, expected):
+    """The plan and the recorded drive come 18 m far."""
+    monkeypatch.setattr(nu_parts, "subscores", lambda *told: module.subscores(*told)._replace(reference=reference))
+    nu_parts._found.cache_clear()
+    told = nu_parts.Told(TRUTH, 1, plans(1.0), FORMULA, counts_allowed=False)
+    assert told.plans["ep"][0, 0] == pytest.approx(expected, abs=0.02)
+    nu_parts._found.cache_clear()
+
+
 def test_a_plan_that_is_no_number_has_no_score():
     told = nu_parts.Told(TRUTH, 2, plans(1.0, np.nan), FORMULA, counts_allowed=True)
     steps = told.steps(told.plans | nu_parts.scores(FORMULA, told.plans, told.human))
