@@ -21,7 +21,7 @@ from pathlib import Path
 
 from absl import flags
 
-from dima_jax import cli
+from dima_jax import cli, output_files
 from dima_jax.errors import UserError
 
 READS = ("seed", "student", "data")  # of the config
@@ -37,6 +37,8 @@ def main() -> None:
     places = Places.beside(OUT.value or run / "scores.json", SAVE.value)
     if TRUTH.value and places.holds(TRUTH.value):
         raise UserError(f"--truth={TRUTH.value} would be written over; give another --out or --save_predictions")
+    if REPORT.value:
+        output_files.check_place(Path(REPORT.value) / "index.html")
 
     import jax
 
@@ -52,10 +54,12 @@ def main() -> None:
 
 def evaluate(run: Path, places, is_first: bool) -> None:
     """Drives, prints and writes; is_first: of the processes, which alone prints and writes."""
-    from dima_jax import checkpoints, evaluation, report, variants, weights
+    from dima_jax import audit, checkpoints, edit_reaction, evaluation, report, variants, weights
     from dima_jax.data import sequences
     from dima_jax.policy import Policy
+    from dima_jax.scoring import controls, edits_file, frames_file, perception_tables, tables
 
+    edits = edits_file.load(EDITS.value) if EDITS.value else None
     policy = Policy.load(run, CONFIG.value, STEP.value)
     config = policy.student.config
     split = SPLIT.value or config.data.val_split
@@ -76,12 +80,15 @@ def evaluate(run: Path, places, is_first: bool) -> None:
     if found is None:
         return
     if AUDIT.value:
-        from dima_jax import audit
-
         found.result["audit"] = audit.table(found.result)
-    report.print_tables(found.result)
-    if AUDIT.value:
-        audit.print_table(found.result["audit"])
+    if edits is not None:
+        found.result["edit_reaction"] = edit_reaction.run(policy, config, split, edits)
+    perception_tables.print_all(found.result["perception"])
+    tables.print_all(found.result)
+    print("\n".join(controls.spread(found.truth, found.rows, found.scored)))
+    audit.print_table(found.result.get("audit", []))
+    if edits is not None:
+        edit_reaction.print_table(found.result["edit_reaction"])
     print(f"student: {weights.count(policy.student.params):,} weights, step {policy.student.step} of {run}")
     if dual is not None:
         print(f"planners with the LLM: the teacher's {dual.teacher_weights:,} weights run as well, in every frame")
@@ -92,6 +99,12 @@ def evaluate(run: Path, places, is_first: bool) -> None:
         folder = places.out.parent / "figures"
         report.draw_chosen(found, sequences.Drives(config, split), folder, FIGURES.value)
         print(f"pictures: {folder}")
+    if REPORT.value:
+        from dima_jax.html_report import images, page
+
+        frames = frames_file.load(places.frames)
+        pictures = images.of_records(config.data.path, split, found.truth.tokens.tolist())
+        print(f"page: {page.write(REPORT.value, found.result, frames, found.truth, pictures)}")
 
 
 if __name__ == "__main__":  # flags belong to the command: several commands may be imported side by side
@@ -111,6 +124,12 @@ if __name__ == "__main__":  # flags belong to the command: several commands may 
     DUAL = flags.DEFINE_boolean(
         "dual", False, "Add DiMA-Dual, student and teacher together, and the teacher alone: the LLM in every frame."
     )
+    EDITS = flags.DEFINE_string(
+        "edits",
+        None,
+        "Scenes with a car painted into them, a file of data_prep.miniworld.edit: adds how the plan reacts to it.",
+    )
+    REPORT = flags.DEFINE_string("report", None, "Folder for a page with all tables, charts and the worst frames.")
     FIGURES = flags.DEFINE_integer(
         "figures",
         0,

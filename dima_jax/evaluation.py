@@ -18,37 +18,36 @@ from ml_collections import ConfigDict
 from dima_jax import commit, output_files, prediction_writer, scene_shards
 from dima_jax.data import sequences, truth_arrays
 from dima_jax.data.records import Records
-from dima_jax.detections import recorded_agents, recorded_lines
 from dima_jax.driving import STUDENT, drive
 from dima_jax.errors import UserError
 from dima_jax.journal import Journal
-from dima_jax.metrics import bootstrap, perception
 from dima_jax.metrics.protocols import registry
 from dima_jax.metrics.protocols.base import Plans
 from dima_jax.policy import Policy
 from dima_jax.prediction_writer import Driven, Places
 from dima_jax.progress import Progress
 from dima_jax.scene_shards import Scene
-from dima_jax.scoring import align, controls, frames_file, npz_file, run, truth
+from dima_jax.scoring import align, controls, frames_file, npz_file, perception, perception_file, run, truth
 from dima_jax.scoring import result as results
+from dima_jax.scoring.perception_file import Perception
 from dima_jax.scoring.predictions import Predictions
 from dima_jax.scoring.recorded import Truth
 from dima_jax.variants import Variant, others_of
 
-GROUPS = ("agents", "map")  # of a record: what is to be found
 NOT_SEEN = ("path", "workers", "cache_gib", "batch_size")  # of config.data: no prediction hangs on them
 
 
 class Evaluation(NamedTuple):
     """result: the content of scores.json. driven: of every frame in the order of the records. headers: of the files of
-    plans, by row. origin: the header of the file of what was found. truth, plans, scored: what the result was made of, in
-    the order of the truth.
+    plans, by row. perceived: the file of what was found. rows: the planners, controls among them. truth, plans, scored:
+    what the result was made of, in the order of the truth.
     """
 
     result: dict
     driven: Driven
     headers: dict[str, dict]
-    origin: dict
+    perceived: Perception
+    rows: list[Predictions]
     truth: Truth
     plans: Plans
     scored: dict[str, run.ProtocolFrames]
@@ -133,7 +132,7 @@ def drive_split(
                 if stopped.is_set():
                     return
                 plans = {name: plan[None] for name, plan in one.plans.items()}
-                parts.append(Driven([one.frame.sample_token], plans, [one.predicted[0]], [one.predicted[1]]))
+                parts.append(Driven([one.frame.sample_token], plans, perception_file.arrays(*one.predicted)))
                 with counting:
                     progress.advance()
             journal.write(scene, prediction_writer.joined(parts))
@@ -157,52 +156,27 @@ def score(
 ) -> Evaluation:
     """Scores a journal that is whole. recorded: by default made of the records."""
     records = drives.records
-    scenes = scene_shards.scenes_of(records)
-    driven = prediction_writer.joined([journal.read(scene) for scene in scenes])
-    numbers = [number for scene in scenes for number in scene.numbers]
-    found = perceive(drives, numbers, driven) | {"planner": STUDENT, "file": places.perception.name}
+    driven = prediction_writer.joined([journal.read(scene) for scene in scene_shards.scenes_of(records)])
     recorded = made_truth(records) if recorded is None else recorded
     headers = _headers(policy, config, records, driven, variants)
+    seen = {"split": drives.split, "pc_range": list(drives.pc_range), "num_points": drives.num_points}
+    perceived = Perception(places.perception.name, headers[STUDENT] | seen, driven.tokens, driven.found)
     rows = [_row(name, places.row(name), driven, header) for name, header in headers.items()]
     rows += controls.plans(recorded, train_truth(config.data), headers[STUDENT]["given"])
     plans = align.align(recorded, rows, allow_missing=False)
     protocols = list(registry.PROTOCOLS)
     scored = run.score(recorded, plans, protocols)
-    result = results.build(
-        recorded, plans, rows, scored, protocols, command=command, created=created, extra={"perception": found}
-    )
-    seen = {"split": drives.split, **{key: found[key] for key in ("pc_range", "num_points")}}
-    return Evaluation(result, driven, headers, headers[STUDENT] | seen, recorded, plans, scored)
+    extra = {"perception": perception.score(recorded, perceived)}
+    result = results.build(recorded, plans, rows, scored, protocols, command=command, created=created, extra=extra)
+    return Evaluation(result, driven, headers, perceived, rows, recorded, plans, scored)
 
 
 def write(evaluation: Evaluation, places: Places) -> None:
     """Writes all files; the journal is removed last."""
-    prediction_writer.write(places, evaluation.driven, evaluation.headers, evaluation.origin)
+    prediction_writer.write(places, evaluation.driven, evaluation.headers, evaluation.perceived.header)
     output_files.write_json(places.out, evaluation.result)
     frames_file.save(places.frames, evaluation.result, evaluation.truth, evaluation.plans, evaluation.scored)
     Journal(places.journal, {}).remove()
-
-
-def perceive(drives: sequences.Drives, numbers: Sequence[int], driven: Driven) -> dict:
-    """What was found in records of these numbers. "scores": `perception.summarize`; "intervals": the ends of the headline
-    classes (`bootstrap.perception_intervals`); "protocols": their names; and of what they are.
-    """
-    scores = []
-    for number, agents, lines in zip(numbers, driven.agents, driven.lines, strict=True):
-        there = [jax.tree.map(lambda x: x[None], one) for one in drives.targets(drives.records.decode(number, GROUPS))]
-        recorded = recorded_agents(there[0], 0), recorded_lines(there[1], 0)
-        scores.append(perception.score_frame(agents, lines, *recorded, drives.pc_range))
-    scenes = [drives.records.scenes[number] for number in numbers]
-    return {
-        "coverage": {"scored": len(numbers), "of": len(drives)},
-        "scenes": len(set(scenes)),
-        "pc_range": list(drives.pc_range),
-        "num_points": drives.num_points,
-        "protocols": perception.PROTOCOLS,
-        "why_not": {},
-        "scores": perception.summarize(scores),
-        "intervals": bootstrap.perception_intervals(scores, scenes),
-    }
 
 
 def made_truth(records: Records) -> Truth:

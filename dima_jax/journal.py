@@ -10,11 +10,13 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from dima_jax import output_files, prediction_writer
+import numpy as np
+
+from dima_jax import output_files
 from dima_jax.errors import UserError
 from dima_jax.prediction_writer import Driven
 from dima_jax.scene_shards import Scene
-from dima_jax.scoring import npz_file
+from dima_jax.scoring import npz_file, perception_file
 
 FORMAT, VERSION = "dima_jax.driven_scene", 1
 ROW = "plans/"  # before the number of a row in the file of a scene
@@ -69,13 +71,13 @@ class Journal:
         """Keeps a finished scene."""
         plans = {f"{ROW}{number}": plan for number, plan in enumerate(driven.plans.values())}
         header = {"format": FORMAT, "version": VERSION, "scene": scene.name, "rows": list(driven.plans)}
-        npz_file.write(self._place(scene), prediction_writer.arrays(driven) | plans, header)
+        npz_file.write(self._place(scene), {"tokens": np.array(driven.tokens, str)} | driven.found | plans, header)
 
     def read(self, scene: Scene) -> Driven:
         """A finished scene. UserError if its file is not what was written."""
         held, header = npz_file.read(self._place(scene), FORMAT, VERSION)
         plans = {name: held[f"{ROW}{number}"] for number, name in enumerate(header["rows"])}
-        return Driven(held["tokens"].tolist(), plans, *prediction_writer.found(held))
+        return Driven(held["tokens"].tolist(), plans, {key: held[key] for key in perception_file.KEYS})
 
     def wait(self, scenes: Sequence[Scene]) -> None:
         """Until other processes have finished these scenes."""

@@ -1,12 +1,7 @@
 """What a student planned and found, as files: one for each row of plans, one with the agents and lines of every frame.
 
 Beside `scores.json`, in the same folder: `scores.student.npz` (plans of the student, for `dima_jax.score`),
-`scores.student.<row>.npz` (of the same on another input), `scores.student.perception.npz` (`dima_jax.perception`).
-
-The latter's arrays, of n frames with T agents and L lines in all: tokens [n]; agent_start [n + 1] (rows start[i]:start[i
-+ 1] are frame i's), boxes float32 [T, 9], labels, scores, futures float32 [T, K, F, 2], mode_scores [T, K]; line_start
-[n + 1], line_labels, line_scores, line_vertex_start [L + 1], line_vertices float32 [points, 2]. Meters, LiDAR frame; what
-they mean: `detections.py`.
+`scores.student.<row>.npz` (of the same on another input), `scores.student.perception.npz` (`scoring.perception_file`).
 """
 
 from collections.abc import Sequence
@@ -16,12 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 from dima_jax import output_files
-from dima_jax.data.truth_arrays import starts
-from dima_jax.detections import Agents, Lines
 from dima_jax.errors import UserError
-from dima_jax.scoring import npz_file, predictions
-
-FORMAT, VERSION = "dima_jax.perception", 1
+from dima_jax.scoring import npz_file, perception_file, predictions
 
 
 class Places(NamedTuple):
@@ -74,50 +65,13 @@ class Places(NamedTuple):
 
 
 class Driven(NamedTuple):
-    """Some frames in order: tokens of their samples, plans [n, F, 2] by row, and what was found in each."""
+    """Some frames in order: tokens of their samples, plans [n, F, 2] by row, and what was found in them, as
+    `perception_file.joined` has it.
+    """
 
     tokens: list[str]
     plans: dict[str, np.ndarray]
-    agents: list[Agents]
-    lines: list[Lines]
-
-
-def arrays(driven: Driven) -> npz_file.Arrays:
-    """The arrays of a perception file."""
-    points = [line for lines in driven.lines for line in lines.points]
-    return {
-        "tokens": np.array(driven.tokens, str),
-        "agent_start": starts(len(agents.boxes) for agents in driven.agents),
-        **{
-            name: _joined([getattr(agents, name) for agents in driven.agents], dtype)
-            for name, dtype in (
-                ("boxes", np.float32),
-                ("labels", np.int8),
-                ("scores", np.float32),
-                ("futures", np.float32),
-                ("mode_scores", np.float32),
-            )
-        },
-        "line_start": starts(len(lines.points) for lines in driven.lines),
-        "line_labels": _joined([lines.labels for lines in driven.lines], np.int8),
-        "line_scores": _joined([lines.scores for lines in driven.lines], np.float32),
-        "line_vertex_start": starts(len(line) for line in points),
-        "line_vertices": _joined(points or [np.zeros((0, 2))], np.float32),
-    }
-
-
-def found(held: npz_file.Arrays) -> tuple[list[Agents], list[Lines]]:
-    """What was found in each frame, of the arrays of a perception file."""
-    ends, steps = held["line_vertex_start"], held["futures"].shape[2]
-    agents, lines = [], []
-    for i in range(len(held["tokens"])):
-        rows = slice(*held["agent_start"][i : i + 2])
-        fields = [held[name][rows] for name in ("boxes", "labels", "scores", "futures", "mode_scores")]
-        agents.append(Agents(*fields, np.ones((len(fields[0]), steps), bool)))
-        rows = slice(*held["line_start"][i : i + 2])
-        points = [held["line_vertices"][ends[k] : ends[k + 1]] for k in range(rows.start, rows.stop)]
-        lines.append(Lines(points, held["line_labels"][rows], held["line_scores"][rows]))
-    return agents, lines
+    found: npz_file.Arrays
 
 
 def joined(parts: Sequence[Driven]) -> Driven:
@@ -125,8 +79,7 @@ def joined(parts: Sequence[Driven]) -> Driven:
     return Driven(
         [token for part in parts for token in part.tokens],
         {name: np.concatenate([part.plans[name] for part in parts]) for name in parts[0].plans},
-        [one for part in parts for one in part.agents],
-        [one for part in parts for one in part.lines],
+        perception_file.joined([part.found for part in parts]),
     )
 
 
@@ -137,8 +90,4 @@ def write(places: Places, driven: Driven, headers: dict[str, dict], origin: dict
     """
     for name, header in headers.items():
         predictions.write(places.row(name), driven.tokens, {"plans": driven.plans[name]}, header)
-    npz_file.write(places.perception, arrays(driven), origin | {"format": FORMAT, "version": VERSION})
-
-
-def _joined(values: list[np.ndarray], dtype: type) -> np.ndarray:
-    return np.concatenate(values).astype(dtype)
+    perception_file.write(places.perception, driven.tokens, driven.found, origin)

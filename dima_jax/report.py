@@ -1,12 +1,9 @@
-"""What an evaluation shows beside the tables of the protocols: perception on the terminal, pictures of single frames."""
+"""Pictures of single frames of an evaluation."""
 
-import math
 from pathlib import Path
 
 import cv2
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
 from dima_jax import figures, highlights, output_files
 from dima_jax.constants import CAMERAS, COMMANDS
@@ -14,8 +11,6 @@ from dima_jax.data.sequences import Drives
 from dima_jax.detections import recorded_agents, recorded_lines
 from dima_jax.driving import STUDENT, Drive
 from dima_jax.evaluation import Evaluation
-from dima_jax.metrics import bootstrap
-from dima_jax.scoring import tables
 
 L2_OF = "stp3_vad"  # the protocol by whose distances pictures are chosen
 
@@ -56,62 +51,5 @@ def draw_chosen(found: Evaluation, drives: Drives, folder: Path, count: int) -> 
         token = str(found.truth.tokens[picture.frame])
         row = found.driven.tokens.index(token)
         plans = {name: found.driven.plans[name][row] for name in shown}
-        driven = Drive(
-            drives[drives.records.samples.index(token)], plans, (found.driven.agents[row], found.driven.lines[row])
-        )
+        driven = Drive(drives[drives.records.samples.index(token)], plans, found.perceived.frame(row))
         draw(driven, drives.pc_range, folder, picture.name, picture.note)
-
-
-def print_tables(result: dict) -> None:
-    """Prints the content of scores.json with what was found, under "perception" (`evaluation.perceive`), first."""
-    console = Console(width=max(Console().width, tables.WIDTH))
-    found = result["perception"]
-    where = f"split {result['header']['truth']['split']}, seed {result['planners'][0]['seed']}"
-    console.print(_perception_table(found, where))
-    console.print(_motion_table(found, where))
-    for name in found["protocols"]:
-        values = ", ".join(f"{key} {_number(value, '.3g')}" for key, value in found["scores"][name].items())
-        console.print(f"{name}, protocol {found['protocols'][name]}, {where}: {values}", highlight=False)
-    tables.print_all(result, console)
-
-
-def _perception_table(found: dict, where: str) -> Table:
-    """The classes that count, each with its interval."""
-    intervals = found["intervals"]
-    frames, scenes = found["coverage"]["scored"], found["scenes"]
-    table = Table(title=f"what it finds, {where}: {frames} frames of {scenes} scenes", title_justify="left")
-    for column in ("protocol", "class"):
-        table.add_column(column)
-    for column in ("AP", "95 %"):
-        table.add_column(column, justify="right")
-    for task, classes in bootstrap.HEADLINES.items():
-        for i, name in enumerate(classes):
-            key = f"AP_{name}"
-            value, interval = found["scores"][task][key], _interval(intervals[task][key])
-            title = f"{task}: {found['protocols'][task]}" if i == 0 else ""
-            table.add_row(title, name.replace("_", " "), _number(value, ".3f"), interval)
-        table.add_section()
-    return table
-
-
-def _motion_table(found: dict, where: str) -> Table:
-    """The student's motion beside the predictor that leaves every agent where it is."""
-    table = Table(title=f"motion ({found['protocols']['motion']}), {where}", title_justify="left")
-    table.add_column("predictor")
-    scores = found["scores"]
-    columns = [key for key in scores["motion"] if key != "frames"]
-    for column in columns:
-        metric, _, kind = column.partition("_")
-        table.add_column(f"{kind}\n{metric}", justify="right")
-    for title, row in (("student", scores["motion"]), ("zero motion", scores["zero motion"])):
-        table.add_row(title, *(_number(row[column], ".3f") for column in columns))
-    return table
-
-
-def _number(value: float | None, form: str) -> str:
-    """The number; "n/a" where it is not defined."""
-    return "n/a" if value is None or not math.isfinite(value) else format(value, form)
-
-
-def _interval(ends: list[float] | None) -> str:
-    return "< 2 scenes" if ends is None else f"{ends[0]:.2f} .. {ends[1]:.2f}"

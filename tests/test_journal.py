@@ -10,6 +10,7 @@ from dima_jax.errors import UserError
 from dima_jax.journal import Journal
 from dima_jax.prediction_writer import Driven
 from dima_jax.scene_shards import Scene
+from dima_jax.scoring import perception_file
 
 SOURCE = {"checkpoint": "abc", "step": 3, "config": "c", "data": "d", "split": "val", "rows": ["student"]}
 SAMPLES = [f"sample {i}" for i in range(5)]
@@ -36,7 +37,8 @@ def driven(scene, seed=0):
         for i in range(count)
     ]
     plans = {"student": rng.random((count, 6, 2), np.float32), "student, a/b": rng.random((count, 6, 2), np.float32)}
-    return Driven([SAMPLES[i] for i in scene.numbers], plans, agents, lines)
+    found = perception_file.joined([perception_file.arrays(*one) for one in zip(agents, lines, strict=True)])
+    return Driven([SAMPLES[i] for i in scene.numbers], plans, found)
 
 
 @pytest.fixture
@@ -59,8 +61,7 @@ def test_a_scene_is_read_as_it_was_written(journal):
         found, expected = again.read(scene), driven(scene)
         assert found.tokens == expected.tokens
         np.testing.assert_equal(found.plans, expected.plans)
-        np.testing.assert_equal([one._asdict() for one in found.agents], [one._asdict() for one in expected.agents])
-        np.testing.assert_equal([one._asdict() for one in found.lines], [one._asdict() for one in expected.lines])
+        np.testing.assert_equal(found.found, expected.found)
     again.remove()
     again.wait_for_the_end()
     assert not journal.folder.exists()
