@@ -12,7 +12,7 @@ from dima_jax.metrics.pdms.subscores import NEEDS
 from dima_jax.metrics.pdms.tracker import SAMPLES
 from dima_jax.metrics.protocols import nu_parts
 from dima_jax.metrics.protocols.base import Definition, Plans, Protocol, Steps
-from dima_jax.scoring.controls import follows
+from dima_jax.scoring.ego_inputs import follows
 from dima_jax.scoring.frames import FrameTruth
 from dima_jax.scoring.recorded import Truth
 
