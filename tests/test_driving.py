@@ -10,21 +10,22 @@ from dima_jax.policy import Frame, Policy
 
 
 @pytest.fixture(scope="module")
-def policy(joint_run):
-    return Policy.load(joint_run.folder)
+def policy(student_run):
+    return Policy.load(student_run.folder)
 
 
-def test_each_student_has_a_previous_bev_of_its_own(joint_run, policy):
+def test_each_student_has_a_previous_bev_of_its_own(student_run, policy):
     """Plans as by hand, whatever is planned beside them."""
-    drives = sequences.Drives(joint_run.config, "val")
-    others = [*range(len(drives))][::-1]  # the split has a single scene
+    drives = sequences.Drives(student_run.config, "val")
+    others = [*range(len(drives))][::-1]
+    scene = range(drives.records.lengths[0])
     by_hand, elsewhere, fresh = (Policy(policy.student) for _ in range(3))
     rows = [
         *variants.chosen(blank_images=True, other_images=True, audit=False),
         variants.Variant("fresh", "audit", lambda frame, context: frame, keeps_history=False),
     ]
-    driven = list(driving.drive(policy, drives, variants=rows, others=others))
-    assert driven[0].frame.is_first and len(driven) == len(drives) > 1
+    driven = list(driving.drive(policy, drives, scene, variants=rows, others=others))
+    assert driven[0].frame.is_first and len(driven) == len(scene) > 1
     for i, one in enumerate(driven):
         given = Frame.from_batch(one.frame.frame)
         plan = by_hand.step(given)
@@ -38,9 +39,9 @@ def test_each_student_has_a_previous_bev_of_its_own(joint_run, policy):
     assert (driven[-1].plans["fresh"] != driven[-1].plans["student"]).any()
 
 
-def test_a_student_without_commands_is_scored_by_what_it_plans(joint_run, policy):
+def test_a_student_without_commands_is_scored_by_what_it_plans(student_run, policy):
     """It was trained to go straight; the recorded command's plan is nothing that it learned."""
-    config = joint_run.config.copy_and_resolve_references()
+    config = student_run.config.copy_and_resolve_references()
     config.data.command = False
     driven = list(driving.drive(policy, sequences.Drives(config, "val"), range(4)))
     by_hand = Policy(policy.student)
