@@ -36,8 +36,8 @@ def can_fields(messages: list[dict] | None, timestamp: int) -> np.ndarray:
         return values
     after = next((i for i, message in enumerate(messages) if message["utime"] > timestamp), len(messages))
     before, following = messages[max(after - 1, 0)], messages[min(after, len(messages) - 1)]
-    rest = [key for key in before if key not in ("utime", "pos", "orientation")]
-    values[:16] = [*before["pos"], *before["orientation"], *(value for key in rest for value in following[key])]
+    rest = (value for name in ("accel", "rotation_rate", "vel") for value in following[name])
+    values[:16] = [*before["pos"], *before["orientation"], *rest]
     return values
 
 
