@@ -7,16 +7,14 @@ import numpy as np
 from pyquaternion import Quaternion
 
 from dima_jax.data.features import NUM_FUTURE
-from dima_jax.errors import UserError
 
 
-def agents(tables, annotations: list[dict], lidar2ego: dict, pose: dict, where: str) -> dict:
+def agents(tables, annotations: list[dict], lidar2ego: dict, pose: dict) -> dict:
     """The `agents` group of the record for every annotation of the sample, in the sample's order; boxes in float64.
 
-    tables: `nuscenes.NuScenes`. lidar2ego, pose: the calibrated_sensor and ego_pose rows of LIDAR_TOP. where: names
-    scene and sample in errors. Raises UserError for a box with a NaN, an infinite number or no volume.
+    tables: `nuscenes.NuScenes`. lidar2ego, pose: the calibrated_sensor and ego_pose rows of LIDAR_TOP.
     """
-    chains = [_chain(tables, annotation, where) for annotation in annotations]
+    chains = [_chain(tables, annotation) for annotation in annotations]
     known = np.arange(1 + NUM_FUTURE) < np.array([len(chain) for chain in chains]).reshape(-1, 1)
     chains = [chain + chain[-1:] * (1 + NUM_FUTURE - len(chain)) for chain in chains]
     centers, orientations = _to_lidar(_columns(chains, "translation"), _columns(chains, "rotation"), lidar2ego, pose)
@@ -41,18 +39,11 @@ def agents(tables, annotations: list[dict], lidar2ego: dict, pose: dict, where: 
     }
 
 
-def _chain(tables, annotation: dict, where: str) -> list[dict]:
+def _chain(tables, annotation: dict) -> list[dict]:
     """The annotation and up to six that follow it."""
     chain = [annotation]
     while chain[-1]["next"] and len(chain) <= NUM_FUTURE:
         chain.append(tables.get("sample_annotation", chain[-1]["next"]))
-    for row in chain:
-        numbers = [*row["translation"], *row["size"], *row["rotation"]]
-        if not np.isfinite(numbers).all() or min(row["size"]) <= 0 or not any(row["rotation"]):
-            raise UserError(
-                f"{where}: sample_annotation {row['token']} has an impossible box {numbers}; "
-                "correct or remove it in sample_annotation.json"
-            )
     return chain
 
 

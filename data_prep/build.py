@@ -5,8 +5,9 @@ Examples:
     python -m data_prep.build --dataroot=data/nuscenes --drivelm=data/v1_1_train_nus.json --out=data/nuscenes/records
     python -m data_prep.build --dataroot=data/nuscenes --version=v1.0-mini --out=data/mini/records --workers=4
 
-The root must hold the CAN bus expansion (`can_bus/`) and the map expansion v1.3 (`maps/expansion/`). Splits are those
-of `<version>/splits.json` if that file exists, else nuScenes' own. An interrupted build resumes when the command is
+The root must hold the CAN bus expansion (`can_bus/`) and the map expansion v1.3 (`maps/expansion/`). It is checked
+first, as `python -m data_prep.check` does; what was found is kept in OUT/root_check.json. Splits are those of
+`<version>/splits.json` if that file exists, else nuScenes' own. An interrupted build resumes when the command is
 started again; the same input gives the same bytes for any number of workers. The result opens with
 `tfds.builder_from_directory(OUT)`; check it with `python -m data_prep.validate`. OUT/build.log holds what the command
 prints.
@@ -25,7 +26,7 @@ def main() -> None:
 
     absl.logging.set_verbosity(absl.logging.ERROR)  # of tensorflow-datasets
     cli.log_to(_OUT.value, "build")
-    builder.build(_DATAROOT.value, _VERSION.value, _DRIVELM.value, _OUT.value, _WORKERS.value)
+    builder.build(_DATAROOT.value, _VERSION.value, _DRIVELM.value, _OUT.value, _WORKERS.value, _STRICT.value)
 
 
 if __name__ == "__main__":  # flags belong to the command: several commands may be imported side by side
@@ -38,4 +39,5 @@ if __name__ == "__main__":  # flags belong to the command: several commands may 
     )
     _OUT = flags.DEFINE_string("out", None, "Folder for the records.", required=True)
     _WORKERS = flags.DEFINE_integer("workers", os.cpu_count(), "Number of threads.", lower_bound=1)
+    _STRICT = flags.DEFINE_bool("strict", False, "Refuse a root of which something would be skipped.")
     cli.run(main)

@@ -1,30 +1,47 @@
-"""Builds TFRecords of a nuScenes root: plans the shards, writes the missing ones, and writes the metadata.
+"""Builds TFRecords of a nuScenes root: checks it, plans the shards, writes the missing ones, and writes the metadata.
 
 `data_prep/build.py` is the command. The result opens with `tfds.builder_from_directory(out)`.
 """
 
+import json
 import logging
 from pathlib import Path
 
 from data_prep import qa, shards
+from data_prep.root_check import checking
 from dima_jax import locks
 from dima_jax.data import features, records
+from dima_jax.errors import UserError
+from dima_jax.output_files import write_json
+
+REPORT = "root_check.json"  # beside the records: what the check of their root found
 
 
-def build(dataroot: str, version: str, drivelm: str, out: str, workers: int) -> dict[str, list[shards.Shard]]:
-    """Writes the missing records below `out` and returns {split: shards}. Raises UserError on bad input, and where
-    another build is at work.
+def build(
+    dataroot: str, version: str, drivelm: str, out: str, workers: int, is_strict: bool = False
+) -> dict[str, list[shards.Shard]]:
+    """Writes the missing records below `out` and returns {split: shards}. Raises UserError on bad input, where another
+    build is at work, and where `out` holds records of something else.
 
     dataroot, version: the nuScenes root and the folder of its tables; drivelm: DriveLM's question file, "" for none;
-    workers: number of threads. The same input gives the same bytes for any number of workers.
+    workers: number of threads; is_strict: what the check of the root skips is an error. The same input gives the same
+    bytes for any number of workers.
     """
     with locks.held(Path(out) / "build.lock", out):
-        return _build(dataroot, version, drivelm, Path(out), workers)
+        report = checking.check(dataroot, version)
+        report.refuse(is_strict)
+        if report.findings:
+            print(report.text())
+        planned = _build(dataroot, version, drivelm, Path(out), workers)
+        write_json(Path(out) / REPORT, report.content())
+        print(f"records in {out}: check them with `python -m data_prep.validate --data={out}`")
+        return planned
 
 
 def _build(dataroot: str, version: str, drivelm: str, folder: Path, workers: int) -> dict[str, list[shards.Shard]]:
     root, answers = shards.opened(dataroot, version), shards.questions(drivelm)
     planned = shards.plan(root.splits(), folder)
+    _refuse_others(folder, root, planned)
     mark = shards.fingerprint(dataroot, version, drivelm)
     every = [shard for group in planned.values() for shard in group]
     missing = [shard for shard in every if not shards.is_complete(shard, mark)]
@@ -42,8 +59,29 @@ def _build(dataroot: str, version: str, drivelm: str, folder: Path, workers: int
             _remove_leftovers(folder, every)
             raise
     write_metadata(folder, planned)
-    print(f"records in {folder}: check them with `python -m data_prep.validate --data={folder}`")
     return planned
+
+
+def _refuse_others(folder: Path, root, planned: dict[str, list[shards.Shard]]) -> None:
+    """Raises UserError for a folder with records that this build would delete and not make anew."""
+    remedy = "give another --out, or delete them"
+    here = sorted(folder.glob(f"{records.DATASET}-*.tfrecord-*-of-*[0-9]"))
+    try:
+        version = json.loads((folder / REPORT).read_text())["version"]
+    except (OSError, ValueError, LookupError, TypeError):
+        version = root.version
+    if here and version != root.version:
+        raise UserError(f"{folder}: holds records of {version!r}, this build is of {root.version!r}; {remedy}")
+    scenes = {
+        root.tables.get("scene", token)["name"] for group in planned.values() for s in group for token in s.scenes
+    }
+    for path in here:
+        try:
+            others = {row["scene"] for row in records.read_sidecar(path)["records"]} - scenes
+        except (UserError, OSError):
+            continue  # no record can be read from a shard without its sidecar
+        if others:
+            raise UserError(f"{path}: holds records of {min(others)}, which this build does not make; {remedy}")
 
 
 def _summary(planned: dict[str, list[shards.Shard]]) -> str:

@@ -6,9 +6,7 @@ from pyquaternion import Quaternion
 from data_prep import agents, ego, jpeg, map_lines
 from data_prep.nuscenes_schema import LIDAR
 from data_prep.scenes import Root
-from data_prep.tables import REMEDY
 from dima_jax.constants import CAMERAS
-from dima_jax.errors import UserError
 
 
 def matrix(row: dict) -> np.ndarray:
@@ -21,8 +19,8 @@ def matrix(row: dict) -> np.ndarray:
 class KeyFrames:
     """The key frames of one scene in order of time: `len(...)`, `record(i)`, and `numbers(i)` without images and map.
 
-    Raises UserError, naming scene and sample, for a sensor without a key frame and an impossible box; `record` also for
-    a missing or broken image.
+    The tables were checked (`root_check`). `record` raises UserError, naming scene and sample, for a missing or broken
+    image.
     """
 
     def __init__(self, root: Root, scene: dict):
@@ -42,7 +40,7 @@ class KeyFrames:
     def record(self, i: int, qa: dict) -> dict:
         """The whole record of key frame i. qa: {sample token: {"kinds", "questions", "answers"}} (`qa.read`)."""
         frame = self.numbers(i)
-        where = self._where(self.samples[i])
+        where = f"{self.scene['name']}, sample {self.samples[i]['token']}"
         frame["cameras"]["images"] = [
             jpeg.read(self.root.path / row["filename"], (row["height"], row["width"]), where) for row in self._images(i)
         ]
@@ -66,7 +64,7 @@ class KeyFrames:
             "ego2global": matrix(pose),
             "can_bus": ego.can_bus(self.messages, pose, sample["timestamp"]),
             "cameras": self._calibration(i),
-            "agents": agents.agents(self.root.tables, annotations, mount, pose, self._where(sample)),
+            "agents": agents.agents(self.root.tables, annotations, mount, pose),
             "ego": self._ego(i),
         }
 
@@ -82,12 +80,6 @@ class KeyFrames:
         tables = self.root.tables
         rows = self._images(i)
         mounts = [tables.get("calibrated_sensor", row["calibrated_sensor_token"]) for row in rows]
-        for mount in mounts:
-            if not mount["camera_intrinsic"]:  # right for a LiDAR
-                raise UserError(
-                    f"{self._where(self.samples[i])}: calibrated_sensor.json: {mount['token']} is a camera's and has no "
-                    f"camera_intrinsic; {REMEDY}"
-                )
         poses = [tables.get("ego_pose", row["ego_pose_token"]) for row in rows]
         camera2global = [matrix(pose) @ matrix(mount) for pose, mount in zip(poses, mounts, strict=True)]
         return {
@@ -110,12 +102,4 @@ class KeyFrames:
         return [self._sensor(self.samples[i], channel) for channel in CAMERAS]
 
     def _sensor(self, sample: dict, channel: str) -> dict:
-        if channel not in sample["data"]:
-            raise UserError(
-                f"{self._where(sample)}: sample_data.json has no key frame of {channel}; "
-                "all six cameras and LIDAR_TOP are needed"
-            )
         return self.root.tables.get("sample_data", sample["data"][channel])
-
-    def _where(self, sample: dict) -> str:
-        return f"{self.scene['name']}, sample {sample['token']}"

@@ -79,8 +79,8 @@ def is_complete(shard: Shard, mark: str) -> bool:
 
 @lru_cache(maxsize=1)
 def opened(dataroot: str, version: str) -> Root:
-    """The data set, opened once in a process."""
-    return Root(dataroot, version)
+    """The data set that `root_check` passed, opened once in a process."""
+    return Root(dataroot, version, is_checked=True)
 
 
 @lru_cache(maxsize=1)

@@ -6,13 +6,12 @@ from pathlib import Path
 import numpy as np
 
 from data_prep import jpeg, map_lines, qa
+from data_prep.root_check.times import FRAME_GAP, MAX_SPEED
 from dima_jax import progress
 from dima_jax.constants import CAMERAS, MAP_CLASSES
 from dima_jax.data import records
 from dima_jax.errors import UserError
 
-MAX_SPEED = 50.0  # meters per second
-FRAME_GAP = (0.2, 1.5)  # seconds between key frames of a scene
 MAX_DISTANCE = 0.5 * float(np.hypot(map_lines.PATCH_WIDTH, map_lines.PATCH_LENGTH)) + 1.0  # meters from the LiDAR
 RIGID, SAME_PLACE = 1e-6, 1e-3  # tolerances: of a rotation matrix; meters between recorded path and poses
 

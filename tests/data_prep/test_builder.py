@@ -1,5 +1,6 @@
 """The build: same bytes for any number of workers, resumes, and goes on after bad input."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -47,8 +48,11 @@ def test_failed_build_says_where_and_goes_on(copy, tmp_path):
     arguments = (str(copy), tiny_root.VERSION, "", str(tmp_path / "out"))
     with pytest.raises(UserError) as raised:
         builder.build(*arguments, workers=2)
-    remedy = "unpack the nuScenes file blobs again"
-    assert str(raised.value) == f"{path}: missing image (scene-0103, sample smp_0280); {remedy}"
+    where = f"{row['token']} (scene scene-0103, sample smp_0280)"
+    assert f"{where}: missing image {path}; unpack the nuScenes file blobs again" in str(raised.value)
+    path.write_bytes(image[:-10])
+    with pytest.raises(UserError, match=r"truncated JPEG .*\(scene-0103, sample smp_0280\); copy the image again"):
+        builder.build(*arguments, workers=2)
     path.write_bytes(image)
     builder.build(*arguments, workers=1)
     assert validation.validate(str(tmp_path / "out")) == []
@@ -61,3 +65,38 @@ def test_two_builds_do_not_share_a_folder(copy, tmp_path):
     with held_elsewhere(tmp_path / "out" / "build.lock"), pytest.raises(UserError, match="out is in use by process"):
         builder.build(str(copy), tiny_root.VERSION, "", str(tmp_path / "out"), workers=1)
     assert left.exists()
+
+
+def test_records_of_something_else_are_not_deleted(copy, tmp_path):
+    shards.opened.cache_clear()
+    out = tmp_path / "out"
+    builder.build(str(copy), tiny_root.VERSION, "", str(out), workers=1)
+    before = contents(out)
+    (copy / "v1.0-other").mkdir()
+    for path in (copy / tiny_root.VERSION).iterdir():
+        (copy / "v1.0-other" / path.name).write_bytes(path.read_bytes())
+    (copy / "v1.0-other" / "splits.json").write_text(json.dumps({"train": ["scene-0061"], "val": ["scene-0103"]}))
+    with pytest.raises(
+        UserError, match=r"out: holds records of 'v1\.0-mini', this build is of 'v1\.0-other'; give another"
+    ):
+        builder.build(str(copy), "v1.0-other", "", str(out), workers=1)
+    shards.opened.cache_clear()
+    (copy / tiny_root.VERSION / "splits.json").write_text(json.dumps({"train": ["scene-0061"]}))
+    with pytest.raises(UserError, match=r"holds records of scene-0103, which this build does not make; give another"):
+        builder.build(str(copy), tiny_root.VERSION, "", str(out), workers=1)
+    assert contents(out) == before
+
+
+def test_what_the_check_skips_is_stored_or_refused(copy, tmp_path):
+    shards.opened.cache_clear()
+    path = copy / "can_bus" / "scene-0061_steeranglefeedback.json"
+    path.unlink()
+    arguments = (str(copy), tiny_root.VERSION, "", str(tmp_path / "out"))
+    with pytest.raises(UserError, match=rf"{path.name}: missing; the records of scene-0061 have zeros"):
+        builder.build(*arguments, workers=1, is_strict=True)
+    assert contents(tmp_path / "out") == {}
+    builder.build(*arguments, workers=1)
+    (skip,) = [
+        one for one in json.loads((tmp_path / "out" / builder.REPORT).read_text())["findings"] if one["kind"] == "skip"
+    ]
+    assert (skip["rule"], skip["count"]) == ("scenes without CAN bus", 1)

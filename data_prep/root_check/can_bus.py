@@ -1,0 +1,123 @@
+"""The CAN bus of every scene: whole messages in order of time, of the time of the scene."""
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from nuscenes.can_bus.can_bus_api import NuScenesCanBus
+
+from data_prep.root_check.problems import ERROR, NOTE, SKIP, Files
+from data_prep.root_check.reading import read_json
+from data_prep.root_check.schema import Table
+from dima_jax.errors import UserError
+
+REMEDY = "unpack the nuScenes CAN bus expansion again"
+FIELDS = {  # {kind of message: {field that is read: how many numbers}}
+    "pose": {"accel": 3, "orientation": 4, "pos": 3, "rotation_rate": 3, "vel": 3},
+    "steeranglefeedback": {"value": 1},
+}
+FARTHEST = 1.0  # seconds between a key frame and the message that is taken for it
+
+
+def file_of(root: Path, scene: str, kind: str) -> Path:
+    return root / "can_bus" / f"{scene}_{kind}.json"
+
+
+def is_excluded(root: Path, scene: str) -> bool:
+    """Whether nuScenes recorded no usable CAN bus for this scene of its own. UserError for a root without can_bus/."""
+    if not (root / "can_bus").is_dir():
+        raise UserError(f"{root}/can_bus: no such folder; unpack the nuScenes CAN bus expansion into {root}")
+    number = scene.removeprefix("scene-")
+    excluded = NuScenesCanBus(dataroot=str(root)).can_blacklist
+    return number.isdecimal() and int(number) in excluded
+
+
+def read(path: Path, kind: str) -> list[dict]:
+    """The messages of a file in order of time: at least one, with "utime" (microseconds) and FIELDS[kind].
+
+    Raises UserError for a file that is cut, a message that lacks a number, and messages that are not in order.
+    """
+    messages = read_json(path, REMEDY)
+    if not isinstance(messages, list) or not messages:
+        raise UserError(f"{path}: no list of messages; {REMEDY}")
+    for i, message in enumerate(messages):
+        if not _is_message(message, FIELDS[kind]):
+            raise UserError(f"{path}: message {i} is no whole {kind} message; {REMEDY}")
+    for i, (before, message) in enumerate(itertools.pairwise(messages), start=1):
+        if message["utime"] < before["utime"]:
+            raise UserError(f"{path}: message {i} is earlier than the one before it; {REMEDY}")
+    return messages
+
+
+def _is_message(message, fields: dict[str, int]) -> bool:
+    """Whether it holds its time and these fields, each of so many finite numbers."""
+    if not isinstance(message, dict) or type(message.get("utime")) is not int or not 0 < message["utime"] < 2**62:
+        return False
+    for field, count in fields.items():
+        found = message.get(field)
+        numbers = found if isinstance(found, list) else [found]
+        if isinstance(found, list) != (count > 1) or len(numbers) != count:
+            return False
+        if not all(type(n) in (int, float) and abs(n) < LARGEST for n in numbers):
+            return False
+    return True
+
+
+LARGEST = 1e8  # of any number of a message; NaN and infinity are not below it
+
+
+def problems(root: Path, tables: dict[str, Table], used: set[str]) -> Iterator[Files]:
+    """used: the names of the scenes that are built."""
+    lines: dict[str, list[str]] = {"error": [], "without": [], "excluded": [], "far": []}
+    times = _times(tables)
+    for name in sorted(used):
+        if is_excluded(root, name):
+            lines["excluded"].append(f"{root}/can_bus: {name}: nuScenes excludes its CAN bus")
+            continue
+        for kind in FIELDS:
+            path = file_of(root, name, kind)
+            if not path.is_file():
+                lines["without"].append(f"{path}: missing; the records of {name} have zeros, or what its poses give")
+                continue
+            try:
+                problem, is_error = _time_problem(read(path, kind), *times[name])
+            except UserError as error:
+                problem, is_error = str(error).removesuffix(f"; {REMEDY}").removeprefix(f"{path}: "), True
+            if problem:
+                lines["error" if is_error else "far"].append(f"{path}: {problem}")
+    folder = f"{root}/can_bus"
+    yield Files(ERROR, folder, "CAN bus files are whole and of the time of their scene", lines["error"], REMEDY)
+    yield Files(SKIP, folder, "scenes without CAN bus", lines["without"], REMEDY)
+    yield Files(SKIP, folder, f"key frames more than {FARTHEST:.0f} s from any message", lines["far"], REMEDY)
+    yield Files(NOTE, folder, "scenes whose CAN bus nuScenes excludes", lines["excluded"], "none is needed")
+
+
+def _times(tables: dict[str, Table]) -> dict[str, tuple[np.ndarray, list[str]]]:
+    """{scene: times of its samples, their tokens}, in order."""
+    sample = tables["sample"]
+    order = np.lexsort((sample["timestamp"], sample.links["scene_token"]))
+    starts = np.searchsorted(sample.links["scene_token"][order], np.arange(tables["scene"].count + 1))
+    return {
+        row["name"]: (sample["timestamp"][part], [sample.rows[i]["token"] for i in part])
+        for row, part in zip(tables["scene"].rows, np.split(order, starts[1:-1]), strict=True)
+    }
+
+
+def _time_problem(messages: list[dict], samples: np.ndarray, tokens: list[str]) -> tuple[str, bool]:
+    """What is wrong with the times of messages, "" for nothing, and whether no key frame has its message."""
+    times = np.array([message["utime"] for message in messages])
+    after = np.searchsorted(times, samples)
+    gaps = np.minimum(
+        np.abs(times[np.minimum(after, len(times) - 1)] - samples), np.abs(times[np.maximum(after - 1, 0)] - samples)
+    )
+    far = np.flatnonzero(gaps > FARTHEST * 1e6)
+    if len(far) == len(samples):
+        return f"its messages are of another time than the key frames of the scene (sample {tokens[0]})", True
+    if len(far):
+        worst = gaps[far[0]] / 1e6
+        return (
+            f"{len(far)} key frames are more than {FARTHEST:.0f} s from any message (sample {tokens[far[0]]}: {worst:.1f} s)",
+            False,
+        )
+    return "", False

@@ -1,0 +1,44 @@
+"""The whole check of roots that are whole, and of ones without a part."""
+
+import shutil
+
+import pytest
+
+from data_prep.root_check import checking
+from tests import tiny_root
+
+
+def test_a_whole_root(whole):
+    report = checking.check(str(whole), tiny_root.VERSION)
+    assert report.findings == [] and report.rows["sample"] == 22
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda r: shutil.rmtree(r), r"root: no such folder; --dataroot is the folder"),
+        (lambda r: (r / "v1.0-mini").rename(r / "v1.0-x"), r"v1.0-mini: no such folder; --version should be one of ['v1.0-x']"),
+        (lambda r: (r / "v1.0-mini" / "ego_pose.json").unlink(), r"ego_pose.json: missing table; unpack"),
+        (lambda r: shutil.rmtree(r / "can_bus"), r"can_bus: no such folder; unpack the nuScenes CAN bus expansion"),
+        (lambda r: (r / "maps" / "expansion" / "boston-seaport.json").unlink(), r"boston-seaport.json: missing (scene-0103); unpack"),
+        (lambda r: (r / "v1.0-mini" / "splits.json").write_text("{}"), "v1.0-mini: none of its scenes is in a split"),
+    ],
+)  # fmt: skip
+def test_missing_parts_name_file_and_remedy(copy, damage, message):
+    damage(copy)
+    (finding,) = checking.check(str(copy), "v1.0-mini").of_kind("error")
+    assert message in f"{finding.lines[0]}; {finding.remedy}"
+
+
+def test_names_and_instances_are_unique(damaged, lines):
+    rows = tiny_root.tables(damaged, "sample_annotation")
+    assert any(
+        "its sample has the instance 'ins_0193' twice" in line
+        for line in lines("error", sample_annotation=[*rows, rows[0] | {"token": "new"}])
+    )
+    rows = tiny_root.tables(damaged, "scene")
+    rows[1]["name"] = rows[0]["name"]
+    assert any("another scene has the name 'scene-0061'" in line for line in lines("error", scene=rows))
+    rows = tiny_root.tables(damaged, "sensor")
+    rows[1]["channel"] = rows[0]["channel"]
+    assert any("another sensor has the channel 'CAM_FRONT'" in line for line in lines("error", sensor=rows))
