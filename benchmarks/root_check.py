@@ -1,6 +1,6 @@
 """Seconds and memory of the check of a root of trainval's size, which is made of nothing but tables.
 
-    python -m benchmarks.root_check [--scenes=850] [--folder=DIR]
+    python -m benchmarks.root_check --scenes=850 [--folder=DIR]
 
 Tables as nuScenes v1.0-trainval has them: 40 key frames a scene, 12 sensors with sweeps (2.6 million rows of sample_data),
 1.2 million annotations; empty image files, CAN bus files, a small map. DIR then takes 3 GB; it is used again if it is there.

@@ -54,7 +54,7 @@ def main() -> None:
 
 def evaluate(run: Path, places, is_first: bool) -> None:
     """Drives, prints and writes; is_first: of the processes, which alone prints and writes."""
-    from dima_jax import audit, checkpoints, edit_reaction, evaluation, report, variants, weights
+    from dima_jax import checkpoints, edit_reaction, evaluation, report, variants, weights
     from dima_jax.data import sequences
     from dima_jax.policy import Policy
     from dima_jax.scoring import controls, edits_file, frames_file, perception_tables, tables
@@ -79,14 +79,11 @@ def evaluate(run: Path, places, is_first: bool) -> None:
     )
     if found is None:
         return
-    if AUDIT.value:
-        found.result["audit"] = audit.table(found.result)
     if edits is not None:
         found.result["edit_reaction"] = edit_reaction.run(policy, config, split, edits)
     perception_tables.print_all(found.result["perception"])
     tables.print_all(found.result)
     print("\n".join(controls.spread(found.truth, found.rows, found.scored)))
-    audit.print_table(found.result.get("audit", []))
     if edits is not None:
         edit_reaction.print_table(found.result["edit_reaction"])
     print(f"student: {weights.count(policy.student.params):,} weights, step {policy.student.step} of {run}")

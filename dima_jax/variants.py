@@ -11,13 +11,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dima_jax.audit import black, row
 from dima_jax.constants import CAMERAS, COMMANDS
 from dima_jax.data import sequences
 from dima_jax.data.ego_inputs import FORWARD_SPEED, STRAIGHT
 from dima_jax.data.records import Records
 from dima_jax.errors import UserError
 from dima_jax.policy import Frame
+from dima_jax.scoring.audit import black, row
 
 DISPLACEMENT = slice(0, 3)  # in the CAN bus: the way since the frame before
 SHUFFLED = (4, 3, 0, 1, 5, 2)  # whose images each of CAMERAS shows; none its own

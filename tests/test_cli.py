@@ -24,7 +24,9 @@ COMMANDS = {  # {module: a flag that its help must explain}
     "dima_jax.convert": "--config",
     "data_prep.miniworld": "--scenes",
     "data_prep.build": "--dataroot",
+    "data_prep.check": "--strict",
     "data_prep.validate": "--data",
+    "data_prep.miniworld.edit": "--dataroot",
     "data_prep.truth": "--field",
     "data_prep.nuscenes_detection": "--perception",
     "tests.golden": "--piece",
@@ -32,7 +34,9 @@ COMMANDS = {  # {module: a flag that its help must explain}
         f"benchmarks.{name}": flag
         for name, flag in (
             ("distillation", "--windows"),
+            ("metrics", "--planners"),
             ("miniworld", "--scenes"),
+            ("root_check", "--scenes"),
             ("reader", "--batches"),
             ("memorize", "--epochs"),
             ("recipe", "--epochs"),

@@ -11,7 +11,16 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FILES = sorted(path for package in ("dima_jax", "data_prep", "configs") for path in (ROOT / package).rglob("*.py"))
 ENTRY_POINTS = ("train", "evaluate", "export", "ask", "score", "score_answers", "plan_run.__main__", "convert.__main__")
-WRITING = ("drivelm", "writer", "scene_recorder", "visibility", "can_bus", "map_expansion", "nuscenes_tables")
+WRITING = (
+    "drivelm",
+    "writer",
+    "scene_recorder",
+    "signals",
+    "visibility",
+    "can_bus",
+    "map_expansion",
+    "nuscenes_tables",
+)
 # What loads JAX, TensorFlow or nuScenes' devkit: scores are made of files, without any of them.
 NOT_FOR_SCORES = (
     "jax",

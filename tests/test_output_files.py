@@ -14,6 +14,7 @@ from dima_jax.errors import UserError
 
 ROOT = Path(__file__).parents[1]
 WRITERS = (  # of what cannot be undefined: integers, texts, numbers that were computed finite
+    "benchmarks/root_check.py",
     "dima_jax/checkpoint_items.py",
     "dima_jax/checksums.py",
     "dima_jax/config_changes.py",

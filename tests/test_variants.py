@@ -6,11 +6,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from dima_jax import audit, variants
+from dima_jax import variants
 from dima_jax.constants import CAMERAS, COMMANDS
 from dima_jax.data.ego_inputs import can_bus_input
 from dima_jax.errors import UserError
 from dima_jax.policy import Frame
+from dima_jax.scoring import audit
 
 FRAMES = 4
 OTHERS = [2, 3, 0, 1]

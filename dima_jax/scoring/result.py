@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Int
 
-from dima_jax import audit, commit
+from dima_jax import commit
 from dima_jax.metrics.protocols import registry
 from dima_jax.metrics.protocols.base import Definition, Plans
-from dima_jax.scoring import run, statistics, subsets, verdicts
+from dima_jax.scoring import audit, run, statistics, subsets, verdicts
 from dima_jax.scoring.predictions import Predictions
 from dima_jax.scoring.recorded import Truth
 from dima_jax.scoring.run import ProtocolFrames

@@ -4,11 +4,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from dima_jax import audit
+from dima_jax.scoring import audit, statistics, subsets
 from dima_jax.scoring import result as results
-from dima_jax.scoring import statistics, subsets
 
-WIDTH = 130  # columns, at least
+WIDTH, WIDEST = 130, 500  # columns: at least, and a table's at most
 FORMS = {"m": (1.0, ".2f", "m"), "share": (100.0, ".2f", "%")}  # by unit: scale, form, how the unit is printed
 
 
@@ -32,7 +31,11 @@ def print_all(result: dict, console: Console | None = None) -> None:
     for name, protocol in result["protocols"].items():
         console.print()
         if protocol["available"]:
-            console.print(_table(result, name, protocol))
+            table = _table(result, name, protocol)
+            console.width = max(
+                console.width, console.measure(table, options=console.options.update(width=WIDEST)).maximum
+            )
+            console.print(table)
             _print_notes(console, protocol)
         else:
             console.print(f"{name}: not available, {protocol['why_not']}", highlight=False)

@@ -9,14 +9,13 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from dima_jax import audit
 from dima_jax.constants import CAMERAS
 from dima_jax.output_files import json_text
-from dima_jax.scoring import align, controls, result, run, tables
+from dima_jax.scoring import align, audit, controls, result, run, tables
 from dima_jax.scoring.predictions import Predictions
 from tests.scoring.fake import fake_truth
 
-SCHEMA = json.loads((Path(__file__).parents[1] / "docs" / "scores.schema.json").read_text())
+SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "scores.schema.json").read_text())
 BLANK, OTHER = "student, blank images", "student, another scene's images"
 
 
