@@ -25,6 +25,7 @@ from dima_jax.errors import UserError
 
 WIDTH = 110  # columns of the help
 CONFIGS = Path(__file__).parent / "configs"
+MOST_DEVICES = 4  # that a CPU becomes where its cores share frames
 PROGRAMS_BYTES = 4 * 2**30  # of compiled programs that are kept; the least recently used go first
 DISK_REMEDIES = {
     errno.ENOSPC: "free the disk, or give another folder",
@@ -140,9 +141,23 @@ def prepare_jax(mesh: ConfigDict) -> None:
     mesh: that group of a config.
     """
     mesh_devices = mesh.data * mesh.fsdp * mesh.model
+    if 1 < mesh_devices <= (os.cpu_count() or 1):
+        _split_cpu(mesh_devices)
+
+
+def use_cores() -> None:
+    """Lets a command that shares its work among devices use every core of a small CPU; else as `prepare_jax`.
+
+    A larger one, of more than MOST_DEVICES cores, stays one device: each would hold a model of its own.
+    """
+    if 1 < (cores := os.cpu_count() or 1) <= MOST_DEVICES:
+        _split_cpu(cores)
+
+
+def _split_cpu(devices: int) -> None:
     flags_given = os.environ.get("XLA_FLAGS", "")
-    if 1 < mesh_devices <= (os.cpu_count() or 1) and "host_platform_device_count" not in flags_given:
-        ours = f"--xla_force_host_platform_device_count={mesh_devices} --xla_cpu_multi_thread_eigen=false"
+    if "host_platform_device_count" not in flags_given:
+        ours = f"--xla_force_host_platform_device_count={devices} --xla_cpu_multi_thread_eigen=false"
         os.environ["XLA_FLAGS"] = f"{flags_given} {ours}".strip()
 
 

@@ -40,6 +40,7 @@ def main() -> None:
     if REPORT.value:
         output_files.check_place(Path(REPORT.value) / "index.html")
 
+    cli.use_cores()
     import jax
 
     from dima_jax import locks
@@ -72,6 +73,7 @@ def evaluate(run: Path, places, is_first: bool) -> None:
         split,
         places,
         variants=variants.chosen(BLANK.value, OTHER.value, AUDIT.value),
+        audit_scenes=AUDIT_SCENES.value,
         dual=dual,
         truth_file=TRUTH.value,
         command=shlex.join(["python", "-m", "dima_jax.evaluate", *sys.argv[1:]]),
@@ -117,6 +119,9 @@ if __name__ == "__main__":  # flags belong to the command: several commands may 
     )
     AUDIT = flags.DEFINE_boolean(
         "audit", False, "Add what the plan hangs on: the same student on each of many changed inputs."
+    )
+    AUDIT_SCENES = flags.DEFINE_integer(
+        "audit_scenes", None, "Drive the audit's rows through the first N scenes alone; default: all.", lower_bound=1
     )
     DUAL = flags.DEFINE_boolean(
         "dual", False, "Add DiMA-Dual, student and teacher together, and the teacher alone: the LLM in every frame."

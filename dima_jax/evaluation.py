@@ -32,7 +32,7 @@ from dima_jax.scoring import result as results
 from dima_jax.scoring.perception_file import Perception
 from dima_jax.scoring.predictions import Predictions
 from dima_jax.scoring.recorded import Truth
-from dima_jax.variants import Variant, others_of
+from dima_jax.variants import AUDIT_KIND, Variant, others_of
 
 NOT_SEEN = ("path", "workers", "cache_gib", "batch_size")  # of config.data: no prediction hangs on them
 
@@ -60,6 +60,7 @@ def evaluate(
     places: Places,
     *,
     variants: Sequence[Variant] = (),
+    audit_scenes: int | None = None,
     dual=None,
     devices: Sequence[jax.Device] | None = None,
     truth_file: str | Path | None = None,
@@ -68,7 +69,8 @@ def evaluate(
 ) -> Evaluation | None:
     """Drives and scores a policy in JAX; None in every process but the first, after the result is written.
 
-    variants: see `variants.chosen`. dual: `load_dual`'s, or None. devices: of this process, by default all; a dual needs
+    variants: see `variants.chosen`. audit_scenes: those of kind "audit" drive this many scenes, from the first; by default
+    all. dual: `load_dual`'s, or None. devices: of this process, by default all; a dual needs
     one. truth_file: by default made of the same records, without what the nuScenes root adds. command, created: see
     `result.build`. UserError if the records are missing, damaged or empty, or if what is left of a stopped evaluation is
     of another one.
@@ -79,8 +81,8 @@ def evaluate(
     recorded = truth.load(truth_file) if truth_file else None
     if recorded is not None:
         _check_truth(recorded, truth_file, drives.records)
-    journal = Journal(places.journal, _source(policy, config, drives.records, variants, dual))
-    drive_split(policy, drives, journal, variants, dual, devices)
+    journal = Journal(places.journal, _source(policy, config, drives.records, variants, audit_scenes, dual))
+    drive_split(policy, drives, journal, variants, audit_scenes, dual, devices)
     if jax.process_index():
         journal.wait_for_the_end()
         return None
@@ -93,6 +95,7 @@ def drive_split(
     drives: sequences.Drives,
     journal: Journal,
     variants: Sequence[Variant] = (),
+    audit_scenes: int | None = None,
     dual=None,
     devices: Sequence[jax.Device] | None = None,
 ) -> None:
@@ -102,6 +105,7 @@ def drive_split(
         raise UserError("--dual drives in one process; start a single one")
     others = others_of(variants, drives.records)
     scenes = scene_shards.scenes_of(drives.records)
+    audited = {scene.name for scene in scenes[:audit_scenes]}
     mine = scene_shards.share(scenes, jax.process_index(), jax.process_count())
     done = journal.finished(mine, drives.records.samples)
     if jax.process_index() == 0:
@@ -128,11 +132,13 @@ def drive_split(
 
         def work(own: Policy, scene: Scene, stopped: threading.Event) -> None:
             parts = []
-            for one in drive(own, drives, scene.numbers, variants=variants, others=others, dual=dual, threads=threads):
+            rows = [one for one in variants if one.kind != AUDIT_KIND or scene.name in audited]
+            for one in drive(own, drives, scene.numbers, variants=rows, others=others, dual=dual, threads=threads):
                 if stopped.is_set():
                     return
                 plans = {name: plan[None] for name, plan in one.plans.items()}
-                parts.append(Driven([one.frame.sample_token], plans, perception_file.arrays(*one.predicted)))
+                token = [one.frame.sample_token]
+                parts.append(Driven(token, dict.fromkeys(plans, token), plans, perception_file.arrays(*one.predicted)))
                 with counting:
                     progress.advance()
             journal.write(scene, prediction_writer.joined(parts))
@@ -163,7 +169,7 @@ def score(
     perceived = Perception(places.perception.name, headers[STUDENT] | seen, driven.tokens, driven.found)
     rows = [_row(name, places.row(name), driven, header) for name, header in headers.items()]
     rows += controls.plans(recorded, train_truth(config.data), headers[STUDENT]["given"])
-    plans = align.align(recorded, rows, allow_missing=False)
+    plans = align.align(recorded, rows, allow_missing=True)  # the audit's rows may be of some scenes
     protocols = list(registry.PROTOCOLS)
     scored = run.score(recorded, plans, protocols)
     extra = {"perception": perception.score(recorded, perceived)}
@@ -210,7 +216,9 @@ def _check_truth(recorded: Truth, file: str | Path, records: Records) -> None:
         )
 
 
-def _source(policy: Policy, config: ConfigDict, records: Records, variants: Sequence[Variant], dual) -> dict:
+def _source(
+    policy: Policy, config: ConfigDict, records: Records, variants: Sequence[Variant], audit_scenes: int | None, dual
+) -> dict:
     """What predictions hang on."""
     data = {key: value for key, value in config.data.to_dict().items() if key not in NOT_SEEN}
     read = {"student": config.student.to_dict(), "data": data} | ({"teacher": config.teacher.to_dict()} if dual else {})
@@ -221,6 +229,7 @@ def _source(policy: Policy, config: ConfigDict, records: Records, variants: Sequ
         "config": hashlib.sha256(text.encode()).hexdigest()[:16],
         "data": records.data_hash,
         "split": records.split,
+        "audit_scenes": audit_scenes,
         "rows": [STUDENT, *(one.name for one in variants), *(["DiMA-Dual"] if dual else [])],
     }
 
@@ -233,7 +242,12 @@ def _weights_hash(policy: Policy) -> str:
 def _row(name: str, place: Path, driven: Driven, header: dict) -> Predictions:
     """As it will be read from its file."""
     plans = driven.plans[name].astype(np.float32).astype(np.float64)
-    return Predictions(name, place.name, header["frame"], driven.tokens, plans, header["seed"], header)
+    if len(odd := np.flatnonzero(~np.isfinite(plans).all(axis=(1, 2)))):
+        raise UserError(
+            f"{name}: {len(odd):,} of {len(plans):,} plans are no finite numbers, the first in frame "
+            f"{driven.planned[name][odd[0]]}; give a checkpoint that works"
+        )
+    return Predictions(name, place.name, header["frame"], driven.planned[name], plans, header["seed"], header)
 
 
 def _headers(

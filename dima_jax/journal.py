@@ -77,7 +77,9 @@ class Journal:
         """A finished scene. UserError if its file is not what was written."""
         held, header = npz_file.read(self._place(scene), FORMAT, VERSION)
         plans = {name: held[f"{ROW}{number}"] for number, name in enumerate(header["rows"])}
-        return Driven(held["tokens"].tolist(), plans, {key: held[key] for key in perception_file.KEYS})
+        tokens = held["tokens"].tolist()
+        found = {key: held[key] for key in perception_file.KEYS}
+        return Driven(tokens, dict.fromkeys(plans, tokens), plans, found)
 
     def wait(self, scenes: Sequence[Scene]) -> None:
         """Until other processes have finished these scenes."""

@@ -65,20 +65,25 @@ class Places(NamedTuple):
 
 
 class Driven(NamedTuple):
-    """Some frames in order: tokens of their samples, plans [n, F, 2] by row, and what was found in them, as
-    `perception_file.joined` has it.
+    """Some frames in order: tokens of their samples, and what was found in them, as `perception_file.joined` has it.
+
+    planned: by row the tokens of the frames that it was driven in; plans: [m, F, 2] for these, meters, LiDAR frame.
     """
 
     tokens: list[str]
+    planned: dict[str, list[str]]
     plans: dict[str, np.ndarray]
     found: npz_file.Arrays
 
 
 def joined(parts: Sequence[Driven]) -> Driven:
     """The frames of all parts in their order."""
+    rows = list(dict.fromkeys(name for part in parts for name in part.plans))
+    of = {name: [part for part in parts if name in part.plans] for name in rows}
     return Driven(
         [token for part in parts for token in part.tokens],
-        {name: np.concatenate([part.plans[name] for part in parts]) for name in parts[0].plans},
+        {name: [token for part in of[name] for token in part.planned[name]] for name in rows},
+        {name: np.concatenate([part.plans[name] for part in of[name]]) for name in rows},
         perception_file.joined([part.found for part in parts]),
     )
 
@@ -89,5 +94,5 @@ def write(places: Places, driven: Driven, headers: dict[str, dict], origin: dict
     origin: the latter's header: that of the student's plans, and `split`, `pc_range` and `num_points` of a line.
     """
     for name, header in headers.items():
-        predictions.write(places.row(name), driven.tokens, {"plans": driven.plans[name]}, header)
+        predictions.write(places.row(name), driven.planned[name], {"plans": driven.plans[name]}, header)
     perception_file.write(places.perception, driven.tokens, driven.found, origin)

@@ -19,6 +19,7 @@ from dima_jax.errors import UserError
 from dima_jax.policy import Frame
 from dima_jax.scoring.audit import black, row
 
+AUDIT_KIND = "audit"
 DISPLACEMENT = slice(0, 3)  # in the CAN bus: the way since the frame before
 SHUFFLED = (4, 3, 0, 1, 5, 2)  # whose images each of CAMERAS shows; none its own
 
@@ -104,13 +105,13 @@ def same(frame: Frame, context: Context) -> Frame:
 
 
 AUDIT = [
-    Variant(row("shuffled cameras"), "audit", shuffle),
-    *(Variant(row(black(name)), "audit", partial(without_camera, i)) for i, name in enumerate(CAMERAS)),
-    Variant(row("no previous BEV"), "audit", same, keeps_history=False),
-    Variant(row("CAN bus zeroed"), "audit", without_can_bus),
-    Variant(row("speed x0.5"), "audit", partial(speed, 0.5)),
-    Variant(row("speed x1.5"), "audit", partial(speed, 1.5)),
-    Variant(row("always straight"), "audit", straight),
+    Variant(row("shuffled cameras"), AUDIT_KIND, shuffle),
+    *(Variant(row(black(name)), AUDIT_KIND, partial(without_camera, i)) for i, name in enumerate(CAMERAS)),
+    Variant(row("no previous BEV"), AUDIT_KIND, same, keeps_history=False),
+    Variant(row("CAN bus zeroed"), AUDIT_KIND, without_can_bus),
+    Variant(row("speed x0.5"), AUDIT_KIND, partial(speed, 0.5)),
+    Variant(row("speed x1.5"), AUDIT_KIND, partial(speed, 1.5)),
+    Variant(row("always straight"), AUDIT_KIND, straight),
 ]
 
 

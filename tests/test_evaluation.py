@@ -23,7 +23,7 @@ from dima_jax.scoring import result as result_of_files
 from dima_jax.variants import chosen
 
 SCHEMA = json.loads((Path(__file__).parents[1] / "docs" / "scores.schema.json").read_text())
-BLANK = "student, blank images"
+BLANK, BEHIND = "student, blank images", "student, always straight"
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,9 @@ def places(tmp_path_factory):
 @pytest.fixture(scope="module")
 def found(student_run, policy, places):
     rows = chosen(blank_images=True, other_images=False, audit=False)
-    return evaluation.evaluate(policy, student_run.config, "val", places, variants=rows, command="evaluate")
+    rows += [one for one in chosen(False, False, audit=True) if one.name == BEHIND]
+    told = dict(variants=rows, audit_scenes=1, command="evaluate")
+    return evaluation.evaluate(policy, student_run.config, "val", places, **told)
 
 
 @pytest.fixture(scope="module")
@@ -52,8 +54,9 @@ def written(found, places):
 def test_the_result_is_of_the_schema(written):
     jsonschema.Draft202012Validator(SCHEMA).validate(written)
     told = {one["name"]: one for one in written["planners"]}
-    assert list(told)[:3] == ["student", BLANK, "recorded path"]
-    assert [told[name]["kind"] for name in ("student", BLANK, "go straight")] == ["prediction", "control", "control"]
+    assert list(told)[:4] == ["student", BLANK, BEHIND, "recorded path"]
+    kinds = [told[name]["kind"] for name in ("student", BLANK, BEHIND, "go straight")]
+    assert kinds == ["prediction", "control", "audit", "control"]
     assert told["student"]["given"] == {"ego_status": "full", "command": True}
     compared = {(one["a"], one["b"]) for one in written["differences"]["stp3_vad"]["all frames"]}
     assert ("student", BLANK) in compared and {a for a, _ in compared} == {"student"}
@@ -101,6 +104,23 @@ def test_what_is_printed(written, capsys):
         assert words in printed, words
 
 
+def test_the_audit_drives_the_first_scenes(student_run, found, written, places):
+    frames = sequences.Drives(student_run.config, "val").records.lengths[0]
+    coverage = {one["name"]: one["coverage"]["scored"] for one in written["planners"]}
+    assert coverage[BEHIND] == frames < coverage["student"] == coverage[BLANK] == len(found.driven.tokens)
+    assert predictions.load(places.row(BEHIND)).tokens == found.driven.tokens[:frames]
+    assert [one["row"] for one in written["audit"]] == ["student", BLANK, BEHIND]
+
+
+def test_plans_that_are_no_numbers_are_refused(found, places):
+    plans = dict(found.driven.plans)
+    plans["student"] = plans["student"].copy()
+    plans["student"][1, 2, 0] = np.nan
+    driven = found.driven._replace(plans=plans)
+    with pytest.raises(UserError, match=f"1 of .* no finite numbers, the first in frame {found.driven.tokens[1]}"):
+        evaluation._row("student", places.plans, driven, found.headers["student"])
+
+
 def test_pictures(student_run, found, tmp_path):
     drives = sequences.Drives(student_run.config, "val")
     report.draw_chosen(found, drives, tmp_path, 3)
@@ -120,8 +140,8 @@ def test_what_was_stopped_is_of_these_weights_data_and_rows(student_run, policy,
     """Each changes what the journal hangs on; where the records lie and how many threads read them do not."""
     config, records = student_run.config.copy_and_resolve_references(), Records(student_run.config.data.path, "val")
 
-    def source(policy=policy, config=config, records=records, rows=(), dual=None):
-        return evaluation._source(policy, config, records, rows, dual)
+    def source(policy=policy, config=config, records=records, rows=(), audit_scenes=None, dual=None):
+        return evaluation._source(policy, config, records, rows, audit_scenes, dual)
 
     plain = source()
     other = Policy(policy.student)
@@ -138,6 +158,7 @@ def test_what_was_stopped_is_of_these_weights_data_and_rows(student_run, policy,
         (source(records=Records(config.data.path, "train")), "data"),
         (source(rows=chosen(True, False, False)), "rows"),
         (source(dual=object()), "config"),
+        (source(audit_scenes=3), "audit_scenes"),
     ):
         assert changed[key] != plain[key]
         Journal(tmp_path / key, plain).open()

@@ -38,7 +38,8 @@ def driven(scene, seed=0):
     ]
     plans = {"student": rng.random((count, 6, 2), np.float32), "student, a/b": rng.random((count, 6, 2), np.float32)}
     found = perception_file.joined([perception_file.arrays(*one) for one in zip(agents, lines, strict=True)])
-    return Driven([SAMPLES[i] for i in scene.numbers], plans, found)
+    tokens = [SAMPLES[i] for i in scene.numbers]
+    return Driven(tokens, dict.fromkeys(plans, tokens), plans, found)
 
 
 @pytest.fixture
