@@ -27,7 +27,7 @@ from dima_jax.policy import Policy
 from dima_jax.prediction_writer import Driven, Places
 from dima_jax.progress import Progress
 from dima_jax.scene_shards import Scene
-from dima_jax.scoring import align, controls, frames_file, npz_file, perception, perception_file, run, truth
+from dima_jax.scoring import align, audit, controls, frames_file, npz_file, perception, perception_file, run, truth
 from dima_jax.scoring import result as results
 from dima_jax.scoring.perception_file import Perception
 from dima_jax.scoring.predictions import Predictions
@@ -171,7 +171,8 @@ def score(
     rows += controls.plans(recorded, train_truth(config.data), headers[STUDENT]["given"])
     plans = align.align(recorded, rows, allow_missing=True)  # the audit's rows may be of some scenes
     protocols = list(registry.PROTOCOLS)
-    scored = run.score(recorded, plans, protocols)
+    audited = {one.name: [audit.PROTOCOL] for one in variants if one.kind == AUDIT_KIND}  # nobody reads the rest
+    scored = run.score(recorded, plans, protocols, limited=audited)
     extra = {"perception": perception.score(recorded, perceived)}
     result = results.build(recorded, plans, rows, scored, protocols, command=command, created=created, extra=extra)
     return Evaluation(result, driven, headers, perceived, rows, recorded, plans, scored)

@@ -9,8 +9,9 @@ P planners, n frames, F steps, C columns.
 import multiprocessing
 import os
 import signal
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -63,16 +64,23 @@ def why_not(definition: Definition, truth: Truth) -> str | None:
 
 
 def score(
-    truth: Truth, plans: Plans, protocols: Sequence[str], *, workers: int | None = None
+    truth: Truth,
+    plans: Plans,
+    protocols: Sequence[str],
+    *,
+    workers: int | None = None,
+    limited: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> dict[str, ProtocolFrames]:
     """{protocol: its frames} of those that the truth has the data for; for the others `why_not` says why.
 
-    protocols: names. workers: processes, by default one for each core; few frames are scored in this one.
+    protocols: names. workers: processes, by default one for each core; few frames are scored in this one. limited: {row of
+    the plans: the protocols that it is scored by}, for the others it has no plan; a row that is not there, by all.
     """
     chosen = {name: registry.get(name) for name in protocols}
     able = {name: one for name, one in chosen.items() if why_not(one.definition, truth) is None}
     entered = {name: base.enters(one.definition, truth) for name, one in able.items()}
-    work = _Work(truth, plans, distances(truth, plans), able, entered)
+    covered = {name: plans.covered & _allowed(name, plans.names, limited)[:, None] for name in able}
+    work = _Work(truth, plans, distances(truth, plans), able, entered, covered)
     workers = (os.cpu_count() or 1) if workers is None else workers
     count = len(truth.tokens)
     workers = 1 if count < FEWEST_FRAMES or not able else workers
@@ -82,7 +90,14 @@ def score(
             for name, frames in found.items():
                 parts[name].append(frames)
             progress.advance(number)
-    return {name: _whole(able[name], truth, plans, parts[name], entered[name]) for name in able}
+    return {
+        name: _whole(able[name], truth, plans._replace(covered=covered[name]), parts[name], entered[name])
+        for name in able
+    }
+
+
+def _allowed(protocol: str, rows: Sequence[str], limited: Mapping[str, Sequence[str]]) -> Bool[np.ndarray, " P"]:
+    return np.array([protocol in limited.get(row, (protocol,)) for row in rows])
 
 
 def distances(truth: Truth, plans: Plans) -> Float[np.ndarray, "P n F"]:
@@ -100,6 +115,7 @@ class _Work(NamedTuple):
     l2: Float[np.ndarray, "P n F"]
     protocols: dict[str, Protocol]
     entered: dict[str, Bool[np.ndarray, " n"]]
+    covered: dict[str, Bool[np.ndarray, "P n"]]
 
     def chunk(self, indices: Int[np.ndarray, " m"]) -> dict[str, Frames]:
         """These frames by every protocol."""
@@ -108,9 +124,9 @@ class _Work(NamedTuple):
 
         parts: dict[str, list] = {name: [] for name in self.protocols}
         for place, index in enumerate(indices.tolist()):
-            rows = np.flatnonzero(self.plans.covered[:, index])
             frame, grids = FrameTruth(self.truth, index), Grids()
             for name, protocol in self.protocols.items():
+                rows = np.flatnonzero(self.covered[name][:, index])
                 if len(rows) and self.entered[name][index]:
                     told = (self.plans.lidar[rows, index], self.plans.ego[rows, index], self.l2[rows, index])
                     parts[name].append((place, rows, protocol.frame(frame, grids, *told)))

@@ -54,6 +54,17 @@ def test_what_does_not_enter_or_has_no_plan_is_nan(truth, monkeypatch):
     np.testing.assert_array_equal(found.entered, truth.frame_index > 0)
 
 
+def test_a_row_that_is_limited_has_no_plan_for_other_protocols(truth):
+    plans = fake_plans(truth, planners=2, noise=2.0)
+    first, second = plans.names
+    every = run.score(truth, plans, ["toy"], workers=1)["toy"]
+    found = run.score(truth, plans, ["toy"], workers=1, limited={first: ["other"], second: ["other", "toy"]})["toy"]
+    assert np.isnan(found.values["l2"][0]).all() and not found.weight[0].any() and not found.masks["l2"][0].any()
+    np.testing.assert_array_equal(found.value[1], every.value[1])
+    np.testing.assert_array_equal(found.hit[1], every.hit[1])
+    assert (found.hit[0] == -1).all()
+
+
 def test_processes_do_not_change_a_number(truth, monkeypatch):
     monkeypatch.setattr(run, "FEWEST_FRAMES", 0)
     plans = fake_plans(truth, planners=2, noise=2.0)
