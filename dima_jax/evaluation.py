@@ -32,7 +32,7 @@ from dima_jax.scoring import result as results
 from dima_jax.scoring.perception_file import Perception
 from dima_jax.scoring.predictions import Predictions
 from dima_jax.scoring.recorded import Truth
-from dima_jax.variants import AUDIT_KIND, Variant, others_of
+from dima_jax.variants import Variant, others_of
 
 NOT_SEEN = ("path", "workers", "cache_gib", "batch_size")  # of config.data: no prediction hangs on them
 
@@ -132,7 +132,7 @@ def drive_split(
 
         def work(own: Policy, scene: Scene, stopped: threading.Event) -> None:
             parts = []
-            rows = [one for one in variants if one.kind != AUDIT_KIND or scene.name in audited]
+            rows = [one for one in variants if one.kind != audit.KIND or scene.name in audited]
             for one in drive(own, drives, scene.numbers, variants=rows, others=others, dual=dual, threads=threads):
                 if stopped.is_set():
                     return
@@ -171,7 +171,7 @@ def score(
     rows += controls.plans(recorded, train_truth(config.data), headers[STUDENT]["given"])
     plans = align.align(recorded, rows, allow_missing=True)  # the audit's rows may be of some scenes
     protocols = list(registry.PROTOCOLS)
-    audited = {one.name: [audit.PROTOCOL] for one in variants if one.kind == AUDIT_KIND}  # nobody reads the rest
+    audited = {one.name: [audit.PROTOCOL] for one in variants if one.kind == audit.KIND}  # nobody reads the rest
     scored = run.score(recorded, plans, protocols, limited=audited)
     extra = {"perception": perception.score(recorded, perceived)}
     result = results.build(recorded, plans, rows, scored, protocols, command=command, created=created, extra=extra)

@@ -11,6 +11,7 @@ from dima_jax.data.sequences import Drives
 from dima_jax.detections import recorded_agents, recorded_lines
 from dima_jax.driving import STUDENT, Drive
 from dima_jax.evaluation import Evaluation
+from dima_jax.scoring import audit
 
 L2_OF = "stp3_vad"  # the protocol by whose distances pictures are chosen
 
@@ -46,7 +47,7 @@ def draw_chosen(found: Evaluation, drives: Drives, folder: Path, count: int) -> 
     scored = found.scored[L2_OF]
     columns = [i for i, column in enumerate(scored.definition.columns) if column.quantity == "l2"]
     l2 = scored.value[found.plans.names.index(STUDENT)][:, columns].mean(axis=1)
-    shown = [name for name, header in found.headers.items() if header["kind"] != "audit"]
+    shown = [name for name, header in found.headers.items() if header["kind"] != audit.KIND]
     for picture in highlights.chosen(l2, found.truth.scene, count):
         token = str(found.truth.tokens[picture.frame])
         row = found.driven.tokens.index(token)

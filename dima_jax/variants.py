@@ -17,9 +17,8 @@ from dima_jax.data.ego_inputs import FORWARD_SPEED, STRAIGHT
 from dima_jax.data.records import Records
 from dima_jax.errors import UserError
 from dima_jax.policy import Frame
-from dima_jax.scoring.audit import black, row
+from dima_jax.scoring.audit import KIND, black, row
 
-AUDIT_KIND = "audit"
 DISPLACEMENT = slice(0, 3)  # in the CAN bus: the way since the frame before
 SHUFFLED = (4, 3, 0, 1, 5, 2)  # whose images each of CAMERAS shows; none its own
 
@@ -105,13 +104,13 @@ def same(frame: Frame, context: Context) -> Frame:
 
 
 AUDIT = [
-    Variant(row("shuffled cameras"), AUDIT_KIND, shuffle),
-    *(Variant(row(black(name)), AUDIT_KIND, partial(without_camera, i)) for i, name in enumerate(CAMERAS)),
-    Variant(row("no previous BEV"), AUDIT_KIND, same, keeps_history=False),
-    Variant(row("CAN bus zeroed"), AUDIT_KIND, without_can_bus),
-    Variant(row("speed x0.5"), AUDIT_KIND, partial(speed, 0.5)),
-    Variant(row("speed x1.5"), AUDIT_KIND, partial(speed, 1.5)),
-    Variant(row("always straight"), AUDIT_KIND, straight),
+    Variant(row("shuffled cameras"), KIND, shuffle),
+    *(Variant(row(black(name)), KIND, partial(without_camera, i)) for i, name in enumerate(CAMERAS)),
+    Variant(row("no previous BEV"), KIND, same, keeps_history=False),
+    Variant(row("CAN bus zeroed"), KIND, without_can_bus),
+    Variant(row("speed x0.5"), KIND, partial(speed, 0.5)),
+    Variant(row("speed x1.5"), KIND, partial(speed, 1.5)),
+    Variant(row("always straight"), KIND, straight),
 ]
 
 

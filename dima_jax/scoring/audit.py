@@ -13,6 +13,7 @@ from rich.table import Table
 from dima_jax.constants import CAMERAS
 from dima_jax.scoring import statistics, verdicts
 
+KIND = "audit"  # of planner: `kind` in the header of such a row's plans
 STUDENT = "student"  # the base row: every input as recorded
 PROTOCOL, SUBSET = "stp3_vad", "all frames"
 DISTANCE, COLLISION = "l2_avg", "collision_avg"

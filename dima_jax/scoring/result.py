@@ -22,7 +22,7 @@ from dima_jax.scoring.statistics import Planner
 FORMAT, VERSION = "dima_jax.scores", 1
 RECORDED = "recorded path"  # a plan's distance to it is its L2: nothing is left to compare
 SCENES_UNKNOWN = "unknown"  # of a truth's header: every frame is its own scene
-VARIANT_KINDS = ("control", "audit")  # `kind` in the header of a planner's plans on a changed input (`variants.py`)
+VARIANT_KINDS = ("control", audit.KIND)  # `kind` in the header of a planner's plans on a changed input (`variants.py`)
 
 
 class Rows(NamedTuple):
@@ -249,7 +249,7 @@ def _sentences(
 ) -> list[str]:
     """For each headline and each planner that is compared with others; the audit has sentences of its own."""
     unit, sentences = units(definition), []
-    told = [(a, b, one) for (a, b), one in zip(pairs, differences, strict=True) if rows.kinds[b] != "audit"]
+    told = [(a, b, one) for (a, b), one in zip(pairs, differences, strict=True) if rows.kinds[b] != audit.KIND]
     for column in headlines(definition):
         for name in dict.fromkeys(a for a, _, _ in told):
             others = [(b, one[column]) for a, b, one in told if a == name]

@@ -4,7 +4,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from dima_jax.scoring import audit, statistics, subsets
+from dima_jax.scoring import audit, subsets
 from dima_jax.scoring import result as results
 
 WIDTH, WIDEST = 130, 500  # columns: at least, and a table's at most
@@ -18,10 +18,17 @@ def print_all(result: dict, console: Console | None = None) -> None:
     scenes = "unknown scenes" if truth["scenes"] is None else f"{truth['scenes']:,} scenes"
     console.print(f"truth {truth['content_hash']}: {truth['frames']:,} frames of {scenes}", highlight=False)
     for planner in result["planners"]:
-        console.print(_planner(planner), highlight=False)
+        if planner["file"] and planner["kind"] != audit.KIND:
+            console.print(_planner(planner), highlight=False)
+    beside = dict.fromkeys(one["name"] for one in result["planners"] if not one["file"])
+    console.print(escape(f"beside: {', '.join(beside)}"), highlight=False)
     console.print()
-    for sentence in result["verdicts"]:
+    for sentence in (shown := _first_sentences(result)):
         console.print(escape(sentence), highlight=False)
+    if more := len(result["verdicts"]) - len(shown):
+        console.print(
+            f"{more} more sentences by the other protocols: in the JSON, and on the page that --report writes."
+        )
     if result["comparisons"]:
         console.print(
             f"{result['comparisons']:,} comparisons in all, each at 95 %: of planners that are equal in truth, one in "
@@ -39,9 +46,23 @@ def print_all(result: dict, console: Console | None = None) -> None:
             _print_notes(console, protocol)
         else:
             console.print(f"{name}: not available, {protocol['why_not']}", highlight=False)
+    if groups := [name for name in result["subsets"] if name != subsets.ALL]:
+        console.print()
+        words = (
+            f"the same of other groups of frames, in the JSON and on the page that --report writes: {', '.join(groups)}"
+        )
+        console.print(escape(words), highlight=False)
     if "audit" in result:
         console.print()
         audit.print_table(result["audit"], console)
+
+
+def _first_sentences(result: dict) -> list[str]:
+    """The verdicts by the first protocol that has any; where planners are not ranked, what says so."""
+    for name in result["protocols"]:
+        if found := [one for one in result["verdicts"] if one.startswith(f"{name}, ")]:
+            return found
+    return result["verdicts"]
 
 
 def _planner(planner: dict) -> str:
@@ -59,26 +80,23 @@ def _table(result: dict, name: str, protocol: dict) -> Table:
     definition = protocol["definition"]
     groups = _groups(definition, protocol["columns_not_available"])
     title = f"{name} ({definition['title']}), version {protocol['version']}, definition {protocol['definition_hash']}"
-    partial = [one["coverage"] for one in result["planners"] if one["coverage"]["scored"] < one["coverage"]["of"]]
+    shown = [one for one in result["planners"] if one["kind"] != audit.KIND]  # those have a table of their own
+    partial = [one["coverage"] for one in shown if one["coverage"]["scored"] < one["coverage"]["of"]]
     if partial:
         least = min(partial, key=lambda one: one["scored"])
         title += f"; {results.coverage(least['scored'], least['of'])}"
     table = Table(title=escape(title), title_justify="left")
     table.add_column("planner", min_width=18)
-    audited = {one["name"] for one in result["planners"] if one["kind"] == "audit"}  # they have a table of their own
     for head, _, has_interval in groups:
         table.add_column(head, justify="right", no_wrap=True)
         if has_interval:
             table.add_column("avg\n95 %", justify="right", no_wrap=True)
-    for subset, planners in result["scores"][name].items():
-        entered = max((one["frames"] for columns in planners.values() for one in columns.values()), default=0)
-        if entered:
-            table.add_row(_subset(subset, entered, result["subsets"][subset]))
-            for planner, columns in planners.items():
-                if planner in audited:
-                    continue
-                table.add_row(escape(planner), *_cells(columns, groups))
-            table.add_section()
+    planners = result["scores"][name].get(subsets.ALL, {})
+    entered = max((one["frames"] for columns in planners.values() for one in columns.values()), default=0)
+    if entered:
+        table.add_row(_subset(subsets.ALL, entered, result["subsets"][subsets.ALL]))
+        for planner in dict.fromkeys(one["name"] for one in shown):
+            table.add_row(escape(planner), *_cells(planners[planner], groups))
     return table
 
 
@@ -94,9 +112,10 @@ def _groups(definition: dict, lacking: dict) -> list[tuple[str, list[tuple[str, 
         done |= set(members)
         if not lacking.keys() & set(members):
             stem = name.removesuffix("_avg")
-            parts = " ".join(member.removeprefix(f"{stem}_") for member in members)
-            head = f"{_words(stem)} {_form(unit[members[0]])[2]}\n{parts} avg"
-            groups.append((head, [(one, unit[members[0]]) for one in (*members, name)], True))
+            shown = (*members, name) if len(members) > 1 else (name,)
+            parts = " ".join(member.removeprefix(f"{stem}_") for member in shown)
+            head = f"{_words(stem)} {_form(unit[members[0]])[2]}\n{parts}"
+            groups.append((head, [(one, unit[members[0]]) for one in shown], True))
     alone = [name for name in quantity if name not in done and name not in lacking]
     return groups + [(f"{_words(name)}\n{_form(unit[name])[2]}", [(name, unit[name])], False) for name in alone]
 
@@ -108,8 +127,7 @@ def _words(name: str) -> str:
 def _subset(name: str, entered: int, subset: dict) -> str:
     scenes = subset["scenes"]
     note = "" if scenes is None else f", {scenes} {'scene' if scenes == 1 else 'scenes'}"
-    unranked = "" if subset["ranked"] or name == subsets.ALL else f"\nnot ranked: < {statistics.FEWEST_RANKED} scenes"
-    return f"[bold]{escape(name)}[/]\n{entered:,} frames{note}{unranked}"
+    return f"[bold]{escape(name)}[/]\n{entered:,} frames{note}"
 
 
 def _cells(columns: dict, groups: list[tuple[str, list[tuple[str, str]], bool]]) -> list[str]:

@@ -41,7 +41,8 @@ def test_what_is_printed(monkeypatch):
         f"definition {toy.TOY.definition.hash}",
         "[b]ours[/b]",
         "54 frames of 6 scenes",
-        "not ranked: < 5 scenes",
+        "beside: recorded path, constant velocity",
+        "the same of other groups of frames",
     ):
         assert words in text, words
     row = next(line for line in text.splitlines() if line.startswith("│ [b]ours[/b]"))
