@@ -28,7 +28,8 @@ demo: venv
 	$(BIN)/python -m data_prep.build --dataroot=$(DEMO) --version=v1.0-miniworld --drivelm=$(DEMO)/drivelm.json --out=$(DEMO)/records
 	$(BIN)/python -m data_prep.validate --data=$(DEMO)/records
 	mkdir -p runs/shipped && cp -r dima_jax/pretrained/miniworld/. runs/shipped
-	$(BIN)/python -m dima_jax.evaluate --checkpoint=runs/shipped --blank_images --other_images --figures=4
+	$(BIN)/python -m dima_jax.evaluate --checkpoint=runs/shipped --blank_images --other_images \
+		--audit --audit_scenes=10 --figures=4 --report=runs/shipped/report
 	$(BIN)/python -m dima_jax.train --config=configs/demo.py --workdir=runs/demo
 	$(BIN)/python -m dima_jax.export --checkpoint=runs/demo --out=runs/demo/student.onnx
 
