@@ -3,14 +3,26 @@
 import datetime
 from importlib import resources
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jinja2
 import numpy as np
 from markupsafe import Markup
 
 from dima_jax.constants import COMMANDS, STEP_SECONDS
-from dima_jax.html_report import bev, charts, generic_tables, images, series, tables, words, worst
+from dima_jax.html_report import (
+    audit_table,
+    bev,
+    charts,
+    generic_tables,
+    images,
+    perception_table,
+    series,
+    tables,
+    words,
+    worst,
+)
+from dima_jax.html_report.generic_tables import Titled
 from dima_jax.html_report.series import Series
 from dima_jax.output_files import new_file
 from dima_jax.scoring.frames_file import Frames
@@ -85,7 +97,7 @@ def render(result: dict, frames: Frames, truth: Truth, pictures: images.Images |
     template = environment.from_string((files / "page.html.j2").read_text(encoding="utf-8"))
     everybody = series.all_series(result, frames.arrays["planners"])
     focus, metrics = series.first(everybody), worst.metrics(result)
-    more = {title: generic_tables.tables(result.get(key), title) for key, title in MORE.items()}
+    more = {title: _more(key, title, result.get(key)) for key, title in MORE.items()}
     return template.render(
         style=Markup((files / "page.css").read_text(encoding="utf-8")),
         script=Markup((files / "page.js").read_text(encoding="utf-8")),
@@ -109,6 +121,14 @@ def render(result: dict, frames: Frames, truth: Truth, pictures: images.Images |
         most=worst.MOST,
         frames_words=words.FRAMES,
     )
+
+
+def _more(key: str, title: str, content: Any) -> list[Titled]:
+    known = {"audit": audit_table.table, "perception": perception_table.table}
+    if key not in known:
+        return generic_tables.tables(content, title)
+    found = known[key](content) if content else None
+    return [Titled(title, found)] if found else []
 
 
 def _title(result: dict) -> str:

@@ -39,6 +39,8 @@ CONTROLS = {
     "constant turn rate": "the last move repeated, turn included",
     "go straight": "the length of the last move, straight ahead",
     "stand still": "the vehicle stays where it is",
+    "nearest neighbors": "the mean of the training drives that began most alike",
+    "blind MLP": "a small network on what the student is told of the vehicle, without images; the mean of several fits",
 }
 POINTS = {"lidar": "the LiDAR", "ego": "the ego's origin"}
 

@@ -18,17 +18,17 @@ HOSTILE = (
     "</style></script><b>&amp;{{ 7 * 7 }}",
 )
 PROTOCOLS = ("stp3_vad", "uniad", "bevplanner", "paradrive_std", "sparsedrive")
-AUDIT = [
-    {
-        "row": "shuffled <cameras>",
-        "sentence": "<i>changes</i> nothing",
-        "l2_avg": 1.5,
-        "difference": 0.25,
-        "low": 0.1,
-        "high": 0.4,
-    },
-    {"row": "speed x0.5", "sentence": "is worse", "l2_avg": 2.5, "difference": None, "low": None, "high": None},
-]
+
+
+def entry(row: str, sentence: str, change: float | None) -> dict:
+    """As `scoring.audit.table` makes it."""
+    number = {"value": 1.5, "low": 1.0, "high": 2.0}
+    moved = None if change is None else {"value": change, "low": 0.1, "high": 0.4}
+    told = {"l2": number, "l2_difference": moved, "collision": None, "collision_difference": None}
+    return {"row": row, "asks": "Does it?", **told, "verdict": None, "sentence": sentence}
+
+
+AUDIT = [entry("shuffled <cameras>", "<i>changes</i> nothing", 0.25), entry("speed x0.5", "is worse", None)]
 
 
 @functools.cache

@@ -5,11 +5,15 @@ import random
 import pytest
 
 from dima_jax.html_report import generic_tables
-from tests.html_report.fake_page import AUDIT
+
+ENTRIES = [
+    {"row": "shuffled <cameras>", "sentence": "<i>", "l2_avg": 1.5, "difference": 0.25, "low": 0.1, "high": 0.4},
+    {"row": "speed x0.5", "sentence": "is worse", "l2_avg": 2.5, "difference": None, "low": None, "high": None},
+]
 
 
 def test_a_list_of_entries_is_a_table():
-    ((title, table),) = generic_tables.tables(AUDIT, "Audit")
+    ((title, table),) = generic_tables.tables(ENTRIES, "Audit")
     (body,) = table.bodies
     assert title == "Audit" and [one for one, _ in table.columns] == ["sentence", "L2 avg", "difference"]
     assert [row.name for row in body.rows] == ["shuffled <cameras>", "speed x0.5"]

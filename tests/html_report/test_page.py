@@ -114,7 +114,7 @@ def test_everything_is_told(made):
         assert protocol["definition"]["mask_rule"] in text
     for sentence in result["verdicts"]:
         assert sentence.rpartition(". ")[2].split(" frames")[0] in text
-    assert "shuffled <cameras>" in text and "0.1 to 0.4" in text
+    assert "shuffled <cameras>" in text and "0.10 to 0.40" in text
     chosen = worst.choose(result, frames.arrays, 0)
     assert len([one for one in parsed.all("article") if one["class"] == "frame"]) == len(chosen) > 0
     assert text.index("Verdicts") < text.index("Headline numbers")
