@@ -10,7 +10,7 @@ n sites. Meters, LiDAR frame of the site (x right, y forward).
 """
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import groupby
 from typing import NamedTuple
 from zlib import crc32
@@ -23,6 +23,7 @@ from rich.table import Table
 from dima_jax import progress
 from dima_jax.constants import CAMERAS, EGO_CENTER_AHEAD, EGO_LENGTH, EGO_WIDTH, NUM_VEHICLE_CLASSES, STEP_SECONDS
 from dima_jax.data import sequences, transforms
+from dima_jax.data.records import Records
 from dima_jax.detections import Agents
 from dima_jax.errors import UserError
 from dima_jax.metrics import polygons
@@ -75,7 +76,7 @@ def run(policy: Policy, config, split: str, edits: Edits) -> dict:
     """
     drives = sequences.Drives(config, split)
     number = {token: i for i, token in enumerate(drives.records.samples)}
-    site_of = _sites(edits, number, drives.records.frames, split)
+    site_of = check(edits, drives.records)
     done: dict[int, Site] = {}
     scenes = drives.records.scenes
     groups = groupby(sorted(site_of), key=lambda i: scenes[i])
@@ -155,16 +156,17 @@ def print_table(told: dict, console: Console | None = None) -> None:
         console.print(sentence, highlight=False, soft_wrap=True)
 
 
-def _sites(edits: Edits, number: Mapping[str, int], places: Sequence[int], split: str) -> dict[int, int]:
+def check(edits: Edits, records: Records) -> dict[int, int]:
     """{number of the record: site}. UserError for sites that the records do not have, or that come too early."""
+    number = {token: i for i, token in enumerate(records.samples)}
     if not edits.tokens:
         raise UserError(f"the edits have no site; {REMEDY}, with --every=1")
     if unknown := [token for token in edits.tokens if token not in number]:
         raise UserError(
-            f"edits: {len(unknown)} of {len(edits.tokens)} sites are not in split {split!r}, e.g. {unknown[0]!r:.60}; "
+            f"edits: {len(unknown)} of {len(edits.tokens)} sites are not in split {records.split!r}, e.g. {unknown[0]!r:.60}; "
             "give edits of these records"
         )
-    if early := [token for token in edits.tokens if places[number[token]] < FRAMES - 1]:
+    if early := [token for token in edits.tokens if records.frames[number[token]] < FRAMES - 1]:
         raise UserError(f"edits: {early[0]!r:.60} has no {FRAMES - 1} key frames before it; {REMEDY}")
     return {number[token]: site for site, token in enumerate(edits.tokens)}
 

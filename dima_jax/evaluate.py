@@ -35,8 +35,9 @@ def main() -> None:
     from dima_jax.prediction_writer import Places  # numpy
 
     places = Places.beside(OUT.value or run / "scores.json", SAVE.value)
-    if TRUTH.value and places.holds(TRUTH.value):
-        raise UserError(f"--truth={TRUTH.value} would be written over; give another --out or --save_predictions")
+    for flag, file in (("truth", TRUTH.value), ("edits", EDITS.value)):
+        if file and places.holds(file):
+            raise UserError(f"--{flag}={file} would be written over; give another --out or --save_predictions")
     if REPORT.value:
         output_files.check_place(Path(REPORT.value) / "index.html")
 
@@ -57,6 +58,7 @@ def evaluate(run: Path, places, is_first: bool) -> None:
     """Drives, prints and writes; is_first: of the processes, which alone prints and writes."""
     from dima_jax import checkpoints, edit_reaction, evaluation, report, variants, weights
     from dima_jax.data import sequences
+    from dima_jax.data.records import Records
     from dima_jax.policy import Policy
     from dima_jax.scoring import controls, edits_file, frames_file, perception_tables, tables
 
@@ -64,6 +66,8 @@ def evaluate(run: Path, places, is_first: bool) -> None:
     policy = Policy.load(run, CONFIG.value, STEP.value)
     config = policy.student.config
     split = SPLIT.value or config.data.val_split
+    if edits is not None:
+        edit_reaction.check(edits, Records(config.data.path, split))
     if is_first:  # after the run is known to be one: a mistyped folder is not made
         cli.log_to(run, "evaluate", is_needed=False)
     dual = evaluation.load_dual(checkpoints.step_folder(run, STEP.value), config) if DUAL.value else None

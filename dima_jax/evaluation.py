@@ -82,12 +82,13 @@ def evaluate(
     if recorded is not None:
         _check_truth(recorded, truth_file, drives.records)
     journal = Journal(places.journal, _source(policy, config, drives.records, variants, audit_scenes, dual))
-    drive_split(policy, drives, journal, variants, audit_scenes, dual, devices)
-    if jax.process_index():
-        journal.wait_for_the_end()
-        return None
-    told = dict(variants=variants, recorded=recorded, command=command, created=created)
-    return score(policy, config, drives, journal, places, **told)
+    with journal.told_of_failure():
+        drive_split(policy, drives, journal, variants, audit_scenes, dual, devices)
+        if jax.process_index():
+            journal.wait_for_the_end()
+            return None
+        told = dict(variants=variants, recorded=recorded, command=command, created=created)
+        return score(policy, config, drives, journal, places, **told)
 
 
 def drive_split(
@@ -168,7 +169,7 @@ def score(
     seen = {"split": drives.split, "pc_range": list(drives.pc_range), "num_points": drives.num_points}
     perceived = Perception(places.perception.name, headers[STUDENT] | seen, driven.tokens, driven.found)
     rows = [_row(name, places.row(name), driven, header) for name, header in headers.items()]
-    rows += controls.plans(recorded, train_truth(config.data), headers[STUDENT]["given"])
+    rows += controls.plans(recorded, train_truth(config.data, recorded), headers[STUDENT]["given"])
     plans = align.align(recorded, rows, allow_missing=True)  # the audit's rows may be of some scenes
     protocols = list(registry.PROTOCOLS)
     audited = {one.name: [audit.PROTOCOL] for one in variants if one.kind == audit.KIND}  # nobody reads the rest
@@ -191,10 +192,15 @@ def made_truth(records: Records) -> Truth:
     return truth.made(*truth_arrays.arrays(records))
 
 
-def train_truth(data: ConfigDict) -> Truth | None:
-    """Of the training split, for the controls that are fitted; None, and a line that says why, without its records."""
+def train_truth(data: ConfigDict, scored: Truth) -> Truth | None:
+    """Of the training split, for the controls that are fitted; None, and a line that says why, without its records or
+    where its frames are those that are scored.
+    """
     try:
-        return made_truth(Records(data.path, data.train_split))
+        records = Records(data.path, data.train_split)
+        if not set(records.samples).isdisjoint(scored.tokens.tolist()):
+            raise UserError(f"split {data.train_split!r} is scored itself")
+        return made_truth(records)
     except UserError as error:
         print(f"no control that is fitted beside the student: {error}")
         return None
@@ -208,8 +214,8 @@ def load_dual(run: Path, config: ConfigDict):
 
 
 def _check_truth(recorded: Truth, file: str | Path, records: Records) -> None:
-    if recorded.path is None:
-        raise UserError(f"--truth={file} has no recorded paths of the LiDAR; make it again with data_prep.truth --data")
+    if recorded.path is None or not recorded.has("agents"):
+        raise UserError(f"--truth={file} has no agents, or no paths of the LiDAR; make it with data_prep.truth --data")
     if set(recorded.tokens.tolist()) != set(records.samples):
         raise UserError(
             f"--truth={file} is not of the frames of split {records.split!r} of {records.folder}; make it of these "
@@ -231,6 +237,7 @@ def _source(
         "data": records.data_hash,
         "split": records.split,
         "audit_scenes": audit_scenes,
+        "commit": commit.describe(),
         "rows": [STUDENT, *(one.name for one in variants), *(["DiMA-Dual"] if dual else [])],
     }
 

@@ -4,10 +4,11 @@
 scene that was being driven starts again. The folder is removed when the result is written.
 """
 
+import contextlib
 import json
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -28,17 +29,17 @@ class Journal:
 
     def __init__(self, folder: Path, source: dict):
         self.folder, self.source = folder, json.loads(output_files.json_text(source))
-        self._file = folder / "source.json"
+        self._file, self._failed = folder / "source.json", folder / "failed"
 
     def check(self) -> None:
         """UserError if the folder holds scenes of another source, or something else."""
         if not self._file.exists():
-            if self.folder.exists() and not _is_empty(self.folder):
+            if self.folder.exists() and not _is_empty(self.folder) and not self._file.exists():
                 raise UserError(f"{self.folder} holds no scenes of an evaluation; move it away, or give another --out")
             return
         try:
             left = json.loads(self._file.read_text())
-            differing = [key for key in self.source if left.get(key) != self.source[key]]
+            differing = sorted(key for key in {*left, *self.source} if left.get(key) != self.source.get(key))
         except (OSError, ValueError, AttributeError) as error:
             raise UserError(
                 f"{self._file} is damaged ({str(error)[:100]}); delete the folder, or give another --out"
@@ -53,6 +54,7 @@ class Journal:
         """Makes the folder. UserError where that is not possible."""
         if not self._file.exists():
             output_files.write_json(self._file, self.source)
+        self._failed.unlink(missing_ok=True)
 
     def finished(self, scenes: Sequence[Scene], samples: Sequence[str]) -> list[Scene]:
         """Those that are there whole. samples: the token of every record. One that is damaged is driven again."""
@@ -65,6 +67,7 @@ class Journal:
             return self.read(scene).tokens == [samples[number] for number in scene.numbers]
         except UserError as error:
             print(f"{scene.name} is driven again: {error}")
+            self._place(scene).unlink(missing_ok=True)  # nobody waits for what is damaged
             return False
 
     def write(self, scene: Scene, driven: Driven) -> None:
@@ -76,20 +79,38 @@ class Journal:
     def read(self, scene: Scene) -> Driven:
         """A finished scene. UserError if its file is not what was written."""
         held, header = npz_file.read(self._place(scene), FORMAT, VERSION)
-        plans = {name: held[f"{ROW}{number}"] for number, name in enumerate(header["rows"])}
-        tokens = held["tokens"].tolist()
-        found = {key: held[key] for key in perception_file.KEYS}
+        try:
+            plans = {name: held[f"{ROW}{number}"] for number, name in enumerate(header["rows"])}
+            tokens = held["tokens"].tolist()
+            found = {key: held[key] for key in perception_file.KEYS}
+        except (KeyError, TypeError):
+            raise UserError(f"{self._place(scene)} is no scene of this version; delete it") from None
         return Driven(tokens, dict.fromkeys(plans, tokens), plans, found)
 
     def wait(self, scenes: Sequence[Scene]) -> None:
         """Until other processes have finished these scenes."""
         while not all(self._place(scene).exists() for scene in scenes):
-            time.sleep(POLL_SECONDS)
+            self._sleep()
 
     def wait_for_the_end(self) -> None:
         """Until the first process has written its result and removed the folder."""
         while self.folder.exists():
-            time.sleep(POLL_SECONDS)
+            self._sleep()
+
+    @contextlib.contextmanager
+    def told_of_failure(self) -> Iterator[None]:
+        """Processes that wait for one that fails within are told so, and end as well."""
+        try:
+            yield
+        except BaseException:
+            if self._file.exists():
+                self._failed.touch()
+            raise
+
+    def _sleep(self) -> None:
+        if self._failed.exists():
+            raise UserError("another process of this evaluation ended; its own words say why. Start the command again")
+        time.sleep(POLL_SECONDS)
 
     def remove(self) -> None:
         """Removes the folder."""

@@ -33,8 +33,10 @@ class Places(NamedTuple):
         return places
 
     def holds(self, file: str | Path) -> bool:
-        """Whether a file would be written over."""
-        return Path(file).resolve() in [one.resolve() for one in (*self, self.frames, self.perception)]
+        """Whether a file would be written over, or has the name of a row's."""
+        path = Path(file).resolve()
+        is_row = path.parent == self.plans.resolve().parent and path.name.startswith(f"{self.plans.stem}.")
+        return is_row or path in [one.resolve() for one in (*self, self.frames)]
 
     @property
     def frames(self) -> Path:

@@ -6,11 +6,11 @@ What each row asks, and how it is read: docs/scores/audit.md.
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import groupby
 from typing import NamedTuple
 
 import numpy as np
 
+from dima_jax import scene_shards
 from dima_jax.constants import CAMERAS, COMMANDS
 from dima_jax.data import sequences
 from dima_jax.data.ego_inputs import FORWARD_SPEED, STRAIGHT
@@ -124,7 +124,7 @@ def other_scene_records(records: Records) -> list[int]:
 
     A scene that is shorter gives its last frame. UserError if the split has a single scene.
     """
-    scenes = [list(group) for _, group in groupby(range(len(records)), key=lambda i: records.scenes[i])]
+    scenes = [scene.numbers for scene in scene_shards.scenes_of(records)]
     if len(scenes) < 2:
         raise UserError(
             f"split {records.split!r} of {records.folder} has {len(scenes)} scene; --other_images and --audit need at "

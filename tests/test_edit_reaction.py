@@ -20,7 +20,7 @@ from dima_jax.interface import Outputs
 from dima_jax.output_files import json_text
 from dima_jax.policy import Policy
 from dima_jax.scoring import edits_file
-from tests.test_audit import SCHEMA
+from tests.scoring.test_audit import SCHEMA
 
 FORWARD = np.pi / 2
 STRAIGHT = np.stack([np.zeros(6), 3.0 * np.arange(1, 7)], axis=-1)  # 6 m/s
@@ -125,7 +125,10 @@ class Drives:
     def __init__(self, config, split):
         self.config = config.data
         self.records = SimpleNamespace(
-            samples=[f"{split}{i}" for i in range(10)], frames=[*range(5), *range(5)], scenes=[*"aaaaabbbbb"]
+            samples=[f"{split}{i}" for i in range(10)],
+            frames=[*range(5), *range(5)],
+            scenes=[*"aaaaabbbbb"],
+            split=split,
         )
 
     def __getitem__(self, i):

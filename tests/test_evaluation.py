@@ -129,11 +129,12 @@ def test_pictures(student_run, found, tmp_path):
         assert cv2.imread(str(path)).std() > 10
 
 
-def test_without_training_records_a_line_says_so(student_run, tmp_path, capsys):
+@pytest.mark.parametrize(("split", "said"), [("absent", "no split 'absent'"), ("val", "split 'val' is scored itself")])
+def test_without_training_records_a_line_says_so(student_run, found, capsys, split, said):
     config = student_run.config.copy_and_resolve_references()
-    config.data.train_split = "absent"
-    assert evaluation.train_truth(config.data) is None
-    assert "no split 'absent'" in capsys.readouterr().out
+    config.data.train_split = split
+    assert evaluation.train_truth(config.data, found.truth) is None
+    assert said in capsys.readouterr().out
 
 
 def test_what_was_stopped_is_of_these_weights_data_and_rows(student_run, policy, tmp_path):

@@ -76,6 +76,25 @@ def test_scenes_of_another_evaluation_are_refused(journal, key):
     assert "\n" not in str(refusal.value)
 
 
+def test_what_a_later_version_adds_is_another_evaluation(journal):
+    Journal(journal.folder, SOURCE | {"more": 1}).folder.joinpath("source.json").write_text(
+        json.dumps(SOURCE | {"more": 1})
+    )
+    with pytest.raises(UserError, match="with another more; delete it"):
+        journal.check()
+
+
+def test_those_who_wait_are_told_of_a_failure(journal):
+    with pytest.raises(KeyError), journal.told_of_failure():
+        raise KeyError("lost")
+    for wait in (lambda: journal.wait(SCENES), journal.wait_for_the_end):
+        with pytest.raises(UserError, match="another process of this evaluation ended"):
+            wait()
+    journal.open()
+    journal.write(SCENES[0], driven(SCENES[0]))
+    journal.wait(SCENES[:1])
+
+
 @pytest.mark.parametrize("text", ["", "[]", "{", "\x00"])
 def test_a_damaged_source_is_refused(journal, text):
     (journal.folder / "source.json").write_text(text)
@@ -108,6 +127,7 @@ def test_a_damaged_scene_is_driven_again(journal, capsys):
             np.testing.assert_equal(journal.read(SCENES[1]).plans, driven(SCENES[1]).plans)
         else:
             assert "scene-2 is driven again: " in capsys.readouterr().out
+    assert not file.exists() or SCENES[1] in found  # nobody waits for what is damaged
     file.write_bytes(whole)
     assert journal.finished(SCENES, [*SAMPLES[:4], "of other records"]) == SCENES[:1]
 

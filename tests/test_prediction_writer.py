@@ -14,6 +14,7 @@ def test_files_lie_beside_the_result(tmp_path):
         "a.student.blank_images.npz",
     ]
     assert places.row("student") == places.plans and places.holds(tmp_path / "b" / ".." / "a.frames.npz")
+    assert places.holds(tmp_path / "a.student.old.npz") and not places.holds(tmp_path / "truth.npz")
     odd = places.row("student, ../../x")
     assert odd.parent == tmp_path and odd != places.row("student, .._.._x")
     elsewhere = Places.beside(tmp_path / "a.json", tmp_path / "b" / "ours.npz")

@@ -16,6 +16,7 @@ from dima_jax.scoring import statistics, verdicts
 KIND = "audit"  # of planner: `kind` in the header of such a row's plans
 STUDENT = "student"  # the base row: every input as recorded
 PROTOCOL, SUBSET = "stp3_vad", "all frames"
+PAIRED = "differences over the frames of both"
 DISTANCE, COLLISION = "l2_avg", "collision_avg"
 WORSE, BETTER, UNDECIDED, UNCHANGED = "worse", "better", "undecided", "unchanged"
 TOO_FEW = verdicts.TOO_FEW
@@ -112,7 +113,7 @@ ROWS: dict[str, Row] = {
 def table(result: dict) -> list[dict]:
     """An entry for the student and for each variant of it that the result holds, in the order of `ROWS`.
 
-    result: the content of scores.json. Entry: row, asks, l2 and collision (value, low, high of the row), l2_difference
+    result: the content of scores.json. Entry: row, asks, frames (that row and student share), l2 and collision (value, low, high of the row), l2_difference
     and collision_difference (the row minus the student, paired), verdict, sentence; of the lost cameras also worst, a
     camera. Meters, and shares in [0, 1]; None where there is no number. [] without the protocol or without any variant.
     """
@@ -140,12 +141,15 @@ def print_table(entries: Sequence[dict], console: Console | None = None) -> None
     if not entries:
         return
     console = console or Console()
-    printed = Table(title=f"audit: the student on changed inputs ({PROTOCOL}, {SUBSET})", title_justify="left")
+    printed = Table(title=f"audit: the student on changed inputs ({PROTOCOL}; {PAIRED})", title_justify="left")
     printed.add_column("row", min_width=18)
     for head in ("L2 avg\nm", "minus student\nm, 95 %", "collision avg\n%", "minus student\n%, 95 %"):
         printed.add_column(head, justify="right", no_wrap=True)
     for entry in entries:
-        name = entry["row"] + (f"\nworst: {entry['worst']['camera']}" if "worst" in entry else "")
+        name = entry["row"]
+        if entry["frames"] < entries[0]["frames"]:
+            name += f" ({entry['frames']:,} frames)"
+        name += f"\nworst: {entry['worst']['camera']}" if "worst" in entry else ""
         cells = [[_cells(one, unit) for one in parts] for parts, unit in _lines(entry)]
         printed.add_row(escape(name), *("\n".join(cell) for pair in cells for cell in zip(*pair, strict=True)))
     console.print(printed)
@@ -174,6 +178,7 @@ def _entry(name: str, asks: str, scores: dict, pairs: tuple[dict, dict | None] |
     return {
         "row": name,
         "asks": asks,
+        "frames": (scores[DISTANCE] if pairs is None else pairs[0])["frames"],
         "l2": _kept(scores.get(DISTANCE)),
         "l2_difference": differences[0],
         "collision": _kept(scores.get(COLLISION)),
@@ -231,7 +236,7 @@ def _cameras(names: dict[str, str], scores: dict, pairs: dict) -> dict:
     camera, worst = max(every.items(), key=lambda item: item[1]["l2_difference"]["value"] or 0.0)
     numbers = ("l2", "l2_difference", "collision", "collision_difference")
     mean = {key: _mean([one[key] for one in every.values()]) for key in numbers}
-    told = {"row": row(ONE_CAMERA), "asks": CAMERA.asks, **mean, "verdict": worst["verdict"]}
+    told = {"row": row(ONE_CAMERA), "asks": CAMERA.asks, "frames": worst["frames"], **mean, "verdict": worst["verdict"]}
     average = mean["l2_difference"]
     lead = "" if average is None else f"A black camera moves L2 by {_number(average['value'], 'm', '+')} m on average. "
     sentence = f"{lead}{_sentence(CAMERA, worst, f' ({camera}, the worst)')}"

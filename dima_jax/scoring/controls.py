@@ -83,7 +83,8 @@ def _learned(truth: Truth, train: Truth, given: ego_inputs.Given) -> list[Predic
 
 def _lacking(truth: Truth, train: Truth) -> dict[str, list[str]]:
     """{control that learns: what it would need of either truth and is not there}."""
-    whole = train.path_mask is not None and train.path_mask.all(axis=1).any()
+    told = True if train.frame_index is None else (train.frame_index == 0) | ego_inputs.follows(train)
+    whole = train.path_mask is not None and (train.path_mask.all(axis=1) & told).any()
     needs = {
         MLP: ("paths", ego_inputs.NEEDS, ego_mlp.NEEDS),
         NEIGHBORS: ("paths", neighbors.NEEDS, neighbors.NEEDS_TO_LEARN),
@@ -91,7 +92,7 @@ def _lacking(truth: Truth, train: Truth) -> dict[str, list[str]]:
     return {
         row: [f"{name} in --truth" for name in dict.fromkeys((path, *asked)) if not truth.has(name)]
         + [f"{name} in --train_truth" for name in learned if not train.has(name)]
-        + ([] if whole else ["a frame with six known steps in --train_truth"])
+        + ([] if whole else ["a frame with six known steps, and with the frame before, in --train_truth"])
         for row, (path, asked, learned) in needs.items()
     }
 

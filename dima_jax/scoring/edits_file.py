@@ -82,11 +82,12 @@ def _problem(arrays: npz_file.Arrays) -> str:
     tokens, boxes, starts = arrays["tokens"], arrays["boxes"], arrays["image_start"]
     if tokens.ndim != 1 or tokens.dtype.kind != "U" or len(np.unique(tokens)) != len(tokens):
         return "tokens are no list of texts, each once"
+    if arrays["images"].ndim != 1 or arrays["images"].dtype != np.uint8:
+        return "images is no row of bytes"
     count = len(tokens)
     for key, shape, kind in (
         ("boxes", (count, len(KINDS), 5), "f"),
         ("recorded_crc", (count,), "u"),
-        ("images", arrays["images"].shape[:1], "u"),
         ("image_start", (count * int(np.prod(SHAPE)) + 1,), "i"),
     ):
         if arrays[key].shape != shape or arrays[key].dtype.kind != kind:

@@ -16,7 +16,7 @@ from dima_jax.scoring.recorded import Truth
 FORWARD_SPEED = 13  # index in the CAN bus
 CHANGING = (0, 1, 2, 17)  # of the CAN bus: position and yaw, read as the change since the frame before
 EGO_STATUS = {"full": "full ego status", "speed": "speed", "none": ""}  # as a row's name says it
-NEEDS = ("ego_inputs", "commands")  # groups of the truth
+NEEDS = ("ego_inputs", "commands", "scenes")  # groups of the truth
 
 
 class Given(NamedTuple):

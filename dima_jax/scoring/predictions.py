@@ -186,6 +186,8 @@ def _header(path: Path, raw: Raw, frame: str | None, start_included: bool) -> di
     for key, expected in (("steps", STEPS), ("step_seconds", STEP_SECONDS)):
         if header.get(key, expected) != expected:
             raise UserError(f"{path}: {key} is {header[key]!r:.40}; scored are {STEPS} steps of {STEP_SECONDS} s")
+    if not isinstance(header.get("given") or {}, dict):
+        raise UserError(f"{path}: given is {header['given']!r:.40}; say what the planner is told, as a table")
     planner = header.get("planner") or path.stem
     if not isinstance(planner, str):
         raise UserError(f"{path}: planner is {planner!r:.40}; give its name")

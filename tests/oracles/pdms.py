@@ -123,7 +123,12 @@ def time_to_collision(boxes, rear, speed, across, at_crossing, tracks):
             moved[:2] += way * np.array([np.cos(boxes[t, 2]), np.sin(boxes[t, 2])])
             for i, (others, _, _) in enumerate(tracks):
                 there = others[t + ahead]
-                if np.isnan(there[0]) or i in ignored or speed[t] < 0.005 or not box(*moved).intersects(box(*there)):
+                if (
+                    np.isnan(there[0])
+                    or i in ignored
+                    or abs(speed[t]) < 0.005
+                    or not box(*moved).intersects(box(*there))
+                ):
                     continue
                 angle = _angle(rear[t], boxes[t, 2], there)
                 if angle < 30 or ((across[t] or at_crossing[t]) and angle <= 150):

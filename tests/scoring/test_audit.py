@@ -62,6 +62,7 @@ def test_the_interval_is_that_of_the_difference_turned_round():
     off = np.repeat([1.1, 1.2, 1.3, 1.4, 1.5, 1.6, 3.0, 4.0], truth_frames)
     told = built({BLANK: off})
     one = told["audit"][1]["l2_difference"]
+    assert [entry["frames"] for entry in told["audit"]] == [24, 24]  # of 72: those whose six steps are known
     (pair,) = (
         d
         for d in told["differences"]["stp3_vad"]["all frames"]
@@ -131,7 +132,9 @@ def printed(told: dict) -> str:
 def test_what_is_printed():
     told = built({BLANK: 1.68, "student, CAN bus zeroed": 0.75, "student, CAM_BACK black": 1.0})
     text = printed(told)
-    head, _, table = text.partition("audit: the student on changed inputs (stp3_vad, all frames)")
+    head, _, table = text.partition(
+        "audit: the student on changed inputs (stp3_vad; differences over the frames of both)"
+    )
     protocol = head.partition("stp3_vad (ST-P3")[2]
     assert "student, blank" in protocol and "zeroed" not in protocol and "CAM_BACK" not in protocol
     assert "0.68 [+0.68, +0.68]" in table and "worst: CAM_BACK" in table

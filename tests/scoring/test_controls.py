@@ -125,7 +125,7 @@ def test_where_they_are_not_there_a_line_says_why(truth, train):
     assert [line.partition("needs ")[2] for line in controls.missing(blind, train)] == ["ego_inputs in --truth"] * 2
     short = dataclasses.replace(train, path_mask=train.path_mask & (np.arange(6) < 5))
     assert [line.partition("needs ")[2] for line in controls.missing(truth, short)] == [
-        "a frame with six known steps in --train_truth"
+        "a frame with six known steps, and with the frame before, in --train_truth"
     ] * 2
     for one, other in ((blind, train), (truth, short)):
         assert [row.planner for row in controls.plans(one, other)][-1] in controls.NAMES

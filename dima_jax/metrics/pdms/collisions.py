@@ -77,7 +77,7 @@ def time_to_collision(ego: Ego, tracks: Tracks) -> Float[np.ndarray, " B"]:
         ignored[drive].add(track)
     for drive, case, track in _met(boxes, tracks, samples + ahead):
         sample, then = int(samples[case]), int(samples[case] + ahead[case])
-        if track in ignored[drive] or ego.speed[drive, sample] < NOT_MOVING:
+        if track in ignored[drive] or abs(ego.speed[drive, sample]) < NOT_MOVING:
             continue
         angle = _angle(ego, tracks, drive, sample, track, then)
         minds = ego.across[drive, sample] or ego.at_crossing[drive, sample]
