@@ -32,7 +32,20 @@ QUANTITIES = {
     "off_road": "whether the ego's box leaves the drivable area",
     "off_lane": "whether the center of the ego's box is in no lane",
     "curb": "whether the ego's box meets a line of the road's boundary",
+    "score_filtered": "the score: sub-scores that the recorded drive itself fails are 1, then product and weighted mean",
+    "score_unfiltered": "the score without the human filter: product and weighted mean of the sub-scores as they are",
+    "nc": "no collision at fault: 0 if at fault with a vehicle or person, 0.5 with an object, else 1",
+    "dac": "drivable area: 0 if a corner of the box is off it, else 1",
+    "ddc": "driving direction: 0.5 or 0, by how far the center travels where no lane of the route is, else 1",
+    "tlc": "traffic lights: 0 if it passes a stop line while its light is red, else 1",
+    "ttc": "time to collision: 0 if driving on as it does for up to 0.9 s it would hit someone, else 1",
+    "ep": "ego progress: meters along the route's centerline, as a share of the best of plan and reference",
+    "lk": "lane keeping: 0 if the center is more than 0.5 m from the centerline for 2 s, intersections not counted, else 1",
+    "c": "comfort: 0 if an acceleration, jerk, yaw rate or yaw acceleration is beyond nuPlan's limits, else 1",
+    "hc": "comfort as in c, the recorded 1.5 s before included",
+    "ec": "consistency: 0 if the plan of the key frame before feels different where both overlap, else 1",
 }
+SCORE = "score"  # the unit of a quantity that says one number of the whole plan, in [0, 1]; more is better
 CONTROLS = {
     "recorded path": "what the driver did; its distance is 0 by definition",
     "constant velocity": "the last move repeated",
@@ -91,6 +104,8 @@ def meaning(definition: dict, column: dict) -> str:
     what = QUANTITIES.get(quantity, label(quantity))
     told = unit(definition["quantities"][quantity])
     number_of = column["steps"]
+    if definition["quantities"][quantity] == SCORE:
+        return f"{what}; frames without data are left out of the mean."
     if len(number_of) == 1:
         text = f"{what}, at {steps(number_of)}"
     else:

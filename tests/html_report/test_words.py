@@ -29,6 +29,15 @@ def test_a_meaning_names_steps_quantity_unit_and_weight():
     assert words.steps([1, 3]) == "1, 2 s" and words.steps((0, 1)) == "0.5 to 1 s"
 
 
+@pytest.mark.parametrize("name", ["nu_pdms", "nu_epdms"])
+def test_a_score_is_of_the_whole_plan_and_not_of_a_step(name):
+    definition = registry.get(name).definition
+    told = definition._asdict() | {"columns": [column._asdict() for column in definition.columns]}
+    for column in told["columns"]:
+        found = words.meaning(told, column)
+        assert found == f"{words.QUANTITIES[column['quantity']]}; frames without data are left out of the mean."
+
+
 def test_labels_and_numbers():
     names = ("l2_1s", "l2_avg", "collision_3s", "any_3s", "point_collision_2s", "l2_masked_1s")
     labels = ["L2 1 s", "L2 avg", "collision 3 s", "any collision within 3 s", "point collision 2 s", "L2 masked 1 s"]
