@@ -74,11 +74,9 @@ def _headlines(protocol: dict) -> list[tuple[str, str]]:
     found = []
     for name, members in definition["averages"].items():
         quantity = next(one["quantity"] for one in definition["columns"] if one["name"] == members[0])
-        if name in ("l2_avg", "collision_avg") and not lacking.keys() & set(members):
-            found.append((name, definition["quantities"][quantity]))
-    if not definition["averages"]:
-        units = ((one["name"], definition["quantities"][one["quantity"]]) for one in definition["columns"])
-        found += [(name, unit) for name, unit in units if unit == "score" and name not in lacking][:1]
+        unit = definition["quantities"][quantity]
+        if (name in ("l2_avg", "collision_avg") or unit == words.SCORE) and not lacking.keys() & set(members):
+            found.append((name, unit))
     return found
 
 
@@ -168,7 +166,7 @@ def _columns(definition: dict, lacking: dict):
     for one in quantity:
         if one not in done and one not in lacking:
             printed = words.unit(unit[one])
-            groups.append((printed or "score", 1))
+            groups.append((printed or words.SCORE, 1))
             names.append((one, unit[one], words.label(one)))
     return groups, [(title, meanings.get(name, "")) for name, _, title in names], [(name, of) for name, of, _ in names]
 

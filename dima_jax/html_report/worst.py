@@ -8,12 +8,12 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from dima_jax.html_report import words
 from dima_jax.scoring.npz_file import Arrays
 
 MOST = 10  # frames of a metric
 DISTANCE = "l2_avg"
 ANY = "any_3s"
-SCORE = "score"  # the unit of which more is better
 
 
 class Metric(NamedTuple):
@@ -50,7 +50,6 @@ def metrics(result: dict) -> list[Metric]:
         wanted = [] if distance else [DISTANCE]
         wanted += [ANY]
         wanted += [one for one in definition["averages"] if quantity[one] not in ("l2", "collision", "point_collision")]
-        wanted += [one for one, unit in units.items() if unit == SCORE and not definition["averages"]][:1]
         have = [one for one in dict.fromkeys(wanted) if one in units and not _members(definition, one) & lacking.keys()]
         distance |= DISTANCE in have
         found += [Metric(name, one, units[one]) for one in have]
@@ -83,7 +82,7 @@ def choose(result: dict, arrays: Arrays, row: int, most: int = MOST) -> list[Cho
     chosen: dict[int, list[Reason]] = {}
     for metric in found:
         value = values(result, arrays, metric, row)
-        bad = 1.0 - value if metric.unit == SCORE else value
+        bad = 1.0 - value if metric.unit == words.SCORE else value
         known = np.isin(np.arange(len(bad)), list(chosen))
         for rank, frame in enumerate(_worst(bad, known, distance, arrays["scene"], most), 1):
             chosen.setdefault(frame, []).append(Reason(metric, rank, float(value[frame])))

@@ -17,7 +17,7 @@ HOSTILE = (
     "\"><img src=x onerror='alert(2)'>",
     "</style></script><b>&amp;{{ 7 * 7 }}",
 )
-PROTOCOLS = ("stp3_vad", "uniad", "bevplanner", "paradrive_std", "sparsedrive")
+PROTOCOLS = ("stp3_vad", "uniad", "bevplanner", "paradrive_std", "sparsedrive", "nu_pdms", "nu_epdms")
 
 
 def entry(row: str, sentence: str, change: float | None) -> dict:

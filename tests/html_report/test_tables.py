@@ -9,8 +9,11 @@ def test_the_headline_has_every_planner_and_protocol():
     table = tables.headline(result)
     (body,) = table.bodies
     assert [row.name for row in body.rows] == [one["name"] for one in result["planners"]]
-    assert [title for title, _ in table.groups] == ["L2 avg, m", "collision avg, %"]
+    assert [title for title, _ in table.groups] == ["L2 avg, m", "collision avg, %", "score avg"]
     assert sum(count for _, count in table.groups) == len(table.columns) == len(body.rows[0].cells)
+    assert [name for name, _ in table.columns][-2:] == ["nu_pdms", "nu_epdms"]
+    score = result["scores"]["nu_pdms"]["all frames"][body.rows[0].name]["score_avg"]["value"]
+    assert body.rows[0].cells[-2].value == score and 0 <= score <= 1
     number = result["scores"]["stp3_vad"]["all frames"][body.rows[0].name]["l2_avg"]
     assert body.rows[0].cells[0] == (
         f"{number['value']:.2f}",

@@ -54,7 +54,7 @@ def test_of_equal_collisions_a_frame_that_is_shown_comes_first():
 def test_a_score_is_bad_where_it_is_low():
     definition = {
         "columns": [{"name": "score", "quantity": "score", "steps": [0], "how": "mean", "weight": "mask"}],
-        "averages": {},
+        "averages": {"score_avg": ["score"]},
         "quantities": {"score": "score"},
     }
     result = {"protocols": {"a": {"available": True, "columns_not_available": {}, "definition": definition}}}
