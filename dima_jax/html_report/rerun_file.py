@@ -78,9 +78,12 @@ def _log_frame(rerun: Any, recording: Any, truth: Truth, index: int, arrays: Arr
     for one in everybody if "plans" in arrays else ():
         plan = arrays["plans"][one.row, index]
         color = COLORS[one.row % len(COLORS)] if one.kind == "prediction" else AGENT
+        place = ["world", "plans", one.name]
         if np.isfinite(plan).all():
-            _log_line(rerun, recording, ["world", "plans", one.name, "path"], plan[:, :2], color)
-            _log_boxes(rerun, recording, ["world", "plans", one.name, "boxes"], ego_boxes(plan[None])[0], color)
+            _log_line(rerun, recording, [*place, "path"], plan[:, :2], color)
+            _log_boxes(rerun, recording, [*place, "boxes"], ego_boxes(plan[None])[0], color)
+        else:  # or the viewer shows the plan of the frame before
+            recording.log(place, rerun.Clear(recursive=True))
     if truth.agent_start is not None:
         _log_agents(rerun, recording, truth, index)
     if truth.line_start is not None:
@@ -114,8 +117,9 @@ def _log_map(rerun: Any, recording: Any, truth: Truth, index: int) -> None:
 
 def _log_cameras(rerun: Any, recording: Any, files: list[bytes]) -> None:
     for camera, jpeg in zip(CAMERAS, files, strict=True):
-        if small := images.smaller(jpeg):
-            recording.log(["cameras", camera], rerun.EncodedImage(contents=small[0], media_type="image/jpeg"))
+        small = images.smaller(jpeg)
+        shown = rerun.EncodedImage(contents=small[0], media_type="image/jpeg") if small else rerun.Clear(recursive=True)
+        recording.log(["cameras", camera], shown)
 
 
 def _log_line(rerun: Any, recording: Any, place: list, xy: Float[np.ndarray, "n 2"], color: tuple) -> None:

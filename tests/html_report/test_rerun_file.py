@@ -38,7 +38,7 @@ def stand_in(recording):
     def made(kind):
         return lambda *values, **named: SimpleNamespace(kind=kind, values=values, **named)
 
-    kinds = {kind: made(kind) for kind in ("Boxes3D", "LineStrips3D", "EncodedImage")}
+    kinds = {kind: made(kind) for kind in ("Boxes3D", "LineStrips3D", "EncodedImage", "Clear")}
     return SimpleNamespace(
         RecordingStream=lambda name: recording, ViewCoordinates=SimpleNamespace(RIGHT_HAND_Z_UP=None), **kinds
     )
@@ -63,12 +63,28 @@ def test_scenes_are_timelines(tmp_path, monkeypatch):
         f"{plan}/path",
         f"{plan}/boxes",
     }
-    assert "cameras/CAM_FRONT" in places and "cameras/CAM_BACK_RIGHT" not in places  # whose file is no picture
+    kinds = {place: what.kind for time, place, what in logged if time == ("scene-0001", 1.0)}
+    assert kinds["cameras/CAM_FRONT"] == "EncodedImage" and kinds["cameras/CAM_BACK_RIGHT"] == "Clear"  # no picture
+    assert plan not in places
     boxes = next(what for time, place, what in logged if place == "world/agents" and time == ("scene-0000", 0.0))
     agents = truth.boxes[: truth.agent_start[1]]
     np.testing.assert_allclose(boxes.half_sizes, agents[:, [4, 3, 5]] / 2)
     np.testing.assert_allclose(2 * np.arctan2(boxes.quaternions[0, 2], boxes.quaternions[0, 3]), np.pi / 2, atol=1e-5)
     assert boxes.labels[0] == "car"
+
+
+def test_a_frame_without_a_plan_shows_none(tmp_path, monkeypatch):
+    """What is logged stays in the viewer until something else is logged there."""
+    recording = Recording()
+    monkeypatch.setattr(rerun_file, "package", lambda: stand_in(recording))
+    result, frames, truth = fake_page.scored()
+    plans = frames.arrays["plans"].copy()
+    plans[0, 1, 3] = np.nan
+    frames = frames._replace(arrays=frames.arrays | {"plans": plans})
+    rerun_file.write(tmp_path / "a.rrd", result, frames, truth)
+    plan, when = f"world/plans/{fake_page.HOSTILE[0]}", ("scene-0000", 0.5)
+    found = {place: what for time, place, what in recording.logged if time == when and place.startswith(plan)}
+    assert list(found) == [plan] and found[plan].kind == "Clear" and found[plan].recursive
 
 
 def test_without_the_package_one_line_says_so(tmp_path, monkeypatch):
