@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from dima_jax.constants import STEP_SECONDS
 from dima_jax.html_report import svg, words, worst
-from dima_jax.html_report.series import Series
+from dima_jax.html_report.series import Series, audited
 from dima_jax.scoring import subsets
 from dima_jax.scoring.npz_file import Arrays
 
@@ -43,11 +43,11 @@ def ticks(low: float, high: float, most: int = 5) -> list[float]:
 
 def differences(result: dict, planner: str) -> list[Chart]:
     """A planner minus every other one, with intervals, by the first protocol that has the number."""
-    charts = []
+    charts, hidden = [], audited(result)
     for column in ("l2_avg", "collision_avg"):
         for name in result["differences"]:
             found = result["differences"][name].get(subsets.ALL, [])
-            rows = [one for one in found if one["a"] == planner and one["column"] == column]
+            rows = [one for one in found if one["a"] == planner and one["column"] == column and one["b"] not in hidden]
             rows = [one for one in rows if one["difference"] is not None and one["low"] is not None]
             if rows:
                 charts.append(_differences(result, name, column, planner, rows))

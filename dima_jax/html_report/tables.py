@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from dima_jax.html_report import words
+from dima_jax.html_report import series, words
 from dima_jax.scoring import subsets
 
 
@@ -52,12 +52,13 @@ def headline(result: dict) -> Table | None:
             title = f"{words.label(column)}{f', {words.unit(unit)}' if words.unit(unit) else ''}"
             groups.setdefault(title, []).append((name, column, unit))
     wanted = [one for group in groups.values() for one in group]
-    planners = list(dict.fromkeys(name for name, _, _ in wanted for name in _all(result, name)))
+    planners = dict.fromkeys(planner for name, _, _ in wanted for planner in _all(result, name))
+    planners = [planner for planner in planners if planner not in series.audited(result)]
     rows = []
     for planner in planners:
         cells = [_cell(_all(result, name).get(planner, {}).get(column), unit) for name, column, unit in wanted]
         rows.append(_row(result, planner, cells))
-    if not wanted:
+    if not rows:
         return None
     caption = "All frames of each protocol; below each number its 95 % interval, from resampling scenes."
     columns = [(name, result["protocols"][name]["definition"]["title"]) for name, _, _ in wanted]
@@ -177,7 +178,8 @@ def _short(name: str, stem: str) -> str:
 
 
 def _body(result: dict, name: str, subset: str, names: list[tuple[str, str]]) -> Body:
-    planners, group = result["scores"][name][subset], result["subsets"][subset]
+    group, audited = result["subsets"][subset], series.audited(result)
+    planners = {one: columns for one, columns in result["scores"][name][subset].items() if one not in audited}
     entered = max((one["frames"] for columns in planners.values() for one in columns.values()), default=0)
     if not entered:
         return Body(subset, "", [])

@@ -38,10 +38,14 @@ def test_a_far_difference_is_an_arrow():
     row = {"a": "ours", "column": "l2_avg", "verdict": "a_better"}
     rows = [row | {"b": f"b{d}", "difference": -d, "low": -d - 0.1, "high": -d + 0.1} for d in (0.5, 0.6, 9.0)]
     definition = {"quantities": {"l2": "m"}}
-    result = {"differences": {"p": {"all frames": rows}}, "protocols": {"p": {"definition": definition}}}
+    rows.append(row | {"b": "ours, half the speed", "difference": 0.1, "low": 0.0, "high": 0.2})
+    audited = [{"name": "ours, half the speed", "kind": "audit"}]
+    told = {"p": {"definition": definition}}
+    result = {"planners": audited, "differences": {"p": {"all frames": rows}}, "protocols": told}
     root = ElementTree.fromstring(str(charts.differences(result, "ours")[0].drawing))
     assert len(list(root.iter("circle"))) == 2 and len(list(root.iter("polyline"))) == 1
-    assert "−9.00" in "".join(root.itertext())
+    text = "".join(root.itertext())
+    assert "−9.00" in text and "half the speed" not in text  # which is the audit's
 
 
 def test_histograms_hold_every_frame():

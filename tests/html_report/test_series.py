@@ -23,8 +23,7 @@ def test_predictions_and_controls_have_colors_of_their_own():
     assert [(one.row, one.name, one.style, one.shown) for one in found] == [
         (0, "a", "s0", True),
         (2, "still", "c0", False),
-        (3, "b", "s1", True),
-        (4, "x0.5", "c1", False),
+        (3, "b", "s1", True),  # and nothing of the audit
     ]
     assert series.first(found).name == "a" and series.first(found[1:2]).name == "still" and series.first([]) is None
 

@@ -64,3 +64,18 @@ def test_planners_and_their_files():
     rows = tables.planners(result).bodies[0].rows
     assert [row.cells[0].text for row in rows] == ["prediction", "prediction", "control", "control"]
     assert rows[2].cells[1].text == "the last move repeated" and rows[0].cells[1].text == "0.npz"
+
+
+def test_the_audit_is_in_the_list_of_planners_alone():
+    result, _, _ = fake_page.scored()
+    planners = [one | ({"kind": "audit"} if one["name"] == "stand still" else {}) for one in result["planners"]]
+    names, told = [one["name"] for one in planners], result | {"planners": planners}
+    assert [row.name for row in tables.planners(told).bodies[0].rows] == names
+    rest = [name for name in names if name != "stand still"]
+    assert [row.name for row in tables.headline(told).bodies[0].rows] == rest
+    for name in fake_page.PROTOCOLS:
+        shown = tables.protocol(told, name)
+        for body in (*shown.table.bodies, *shown.others.bodies):
+            assert [row.name for row in body.rows] == rest
+    everybody = [one | {"kind": "audit"} for one in planners]
+    assert tables.headline(result | {"planners": everybody}) is None
