@@ -212,7 +212,7 @@ def planners(result: dict) -> Table:
     for one in result["planners"]:
         given = ", ".join(f"{key} {value}" for key, value in one["given"].items())
         scored, of = one["coverage"]["scored"], one["coverage"]["of"]
-        what = words.CONTROLS.get(one["row"], "") if one["kind"] == "control" else one["file"] or ""
+        what = one["file"] or words.CONTROLS.get(one["name"].partition(" (")[0], "")
         texts = (one["kind"], what, words.POINTS.get(one["frame"], one["frame"]), f"{scored:,} of {of:,}", given)
         rows.append(Row(one["row"], [Cell(text, value=text) for text in texts], kind=one["kind"]))
     titles = ("kind", "file, or what it does", "distances are of", "frames scored", "was told")

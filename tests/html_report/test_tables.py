@@ -1,6 +1,6 @@
 """Tables say what scores.json says."""
 
-from dima_jax.html_report import tables
+from dima_jax.html_report import tables, words
 from tests.html_report import fake_page
 
 
@@ -64,6 +64,16 @@ def test_planners_and_their_files():
     rows = tables.planners(result).bodies[0].rows
     assert [row.cells[0].text for row in rows] == ["prediction", "prediction", "control", "control"]
     assert rows[2].cells[1].text == "the last move repeated" and rows[0].cells[1].text == "0.npz"
+
+
+def test_what_a_planner_does_where_it_has_no_file():
+    control = {"kind": "control", "frame": "lidar", "coverage": {"scored": 1, "of": 1}, "given": {}, "file": None}
+    names = ("blind MLP (speed), seed 0", "nearest neighbors (16, speed)", "recorded path", "unknown")
+    planners = [control | {"row": name, "name": name.removesuffix(", seed 0")} for name in names]
+    planners.append(control | {"row": "student, blank images", "name": "student, blank images", "file": "blank.npz"})
+    texts = [row.cells[1].text for row in tables.planners({"planners": planners}).bodies[0].rows]
+    own = [words.CONTROLS[name] for name in ("blind MLP", "nearest neighbors", "recorded path")]
+    assert texts == [*own, "", "blank.npz"]
 
 
 def test_the_audit_is_in_the_list_of_planners_alone():
