@@ -1,4 +1,4 @@
-"""Tables of results whose keys this package does not know: language, reactions to edits.
+"""Tables of results whose keys this package does not know: reactions to edits.
 
 Lists of entries are a table, and so is a dict of equal dicts; other dicts become a table of their numbers, followed by
 those of what is nested in them.

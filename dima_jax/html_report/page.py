@@ -33,7 +33,6 @@ NAME = "index.html"
 MORE = {  # of scores.json: what other commands add
     "audit": "Audit",
     "perception": "Perception",
-    "language": "Language",
     "edit_reaction": "Reaction to edits",
 }
 Answers = dict[str, list[dict]]
@@ -110,7 +109,6 @@ def render(result: dict, frames: Frames, truth: Truth, pictures: images.Images |
         headline=tables.headline(result),
         protocols=[tables.protocol(result, name) for name in result["protocols"]],
         planners=tables.planners(result),
-        controls=words.CONTROLS,
         histograms=charts.histograms(result, frames.arrays, everybody),
         collisions=charts.collisions(result, frames.arrays, everybody),
         more={title: found for title, found in more.items() if found},
@@ -119,7 +117,6 @@ def render(result: dict, frames: Frames, truth: Truth, pictures: images.Images |
         metrics=[f"{one.protocol}: {words.label(one.column)}" for one in metrics],
         frames=shown(result, frames.arrays, truth, everybody, pictures, answers or {}),
         most=worst.MOST,
-        frames_words=words.FRAMES,
     )
 
 

@@ -4,8 +4,10 @@ import base64
 import re
 import shutil
 from html.parser import HTMLParser
+from pathlib import Path
 
 import cv2
+import jinja2.meta
 import numpy as np
 import pytest
 
@@ -135,6 +137,14 @@ def test_what_is_missing_is_said(tmp_path):
     parsed = Page(page.write(tmp_path, result, frames._replace(arrays=without), truth).read_text())
     text = "".join(parsed.texts)
     assert "Not available: needs <maps>." in text and "No comparison can be made." in text and not parsed.all("img")
+
+
+def test_the_template_reads_all_that_it_is_given(monkeypatch):
+    given = {}
+    monkeypatch.setattr(jinja2.Template, "render", lambda self, **named: given.update(named) or "")
+    page.render(*fake_page.of_paths_alone(), None, None)
+    text = (Path(page.__file__).parent / "page.html.j2").read_text()
+    assert set(given) == jinja2.meta.find_undeclared_variables(jinja2.Environment().parse(text))
 
 
 def test_a_truth_of_paths_alone_has_a_page(tmp_path):
