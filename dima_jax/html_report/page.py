@@ -1,6 +1,7 @@
 """The page of a scoring: one HTML file with everything in it, that needs no network and no script to be read."""
 
 import datetime
+import json
 from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,7 +25,8 @@ from dima_jax.html_report import (
 )
 from dima_jax.html_report.generic_tables import Titled
 from dima_jax.html_report.series import Series
-from dima_jax.output_files import new_file
+from dima_jax.html_report.tables import Cell
+from dima_jax.output_files import json_text, new_file
 from dima_jax.scoring.frames_file import Frames
 from dima_jax.scoring.npz_file import Arrays
 from dima_jax.scoring.recorded import Truth
@@ -49,7 +51,7 @@ class FramePlanner(NamedTuple):
     """What a planner did in a frame."""
 
     series: Series
-    distances: list[str]
+    distances: list[Cell]
     collisions: str
 
 
@@ -88,7 +90,8 @@ def write(
 
 
 def render(result: dict, frames: Frames, truth: Truth, pictures: images.Images | None, answers: Answers | None) -> str:
-    """The text of the page; arguments as for `write`."""
+    """The text of the page; arguments as for `write`. A number that is not finite is shown like one that is not there."""
+    result = json.loads(json_text(result))
     files = resources.files("dima_jax.html_report")
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -219,8 +222,13 @@ def _reason(one: worst.Reason) -> str:
 def _frame_planner(result: dict, arrays: Arrays, frame: int, one: Series, struck: list[bev.Struck]) -> FramePlanner:
     """Distances at 1, 2 and 3 s by the first protocol that has any, and who is struck."""
     name = next((name for name in result["protocols"] if f"{name}/l2" in arrays), None)
-    at = arrays[f"{name}/l2"][one.row, frame, 1::2].tolist() if name else []
-    return FramePlanner(one, [f"{x:.2f}" if np.isfinite(x) else words.NOT_THERE for x in at], _struck(struck))
+    at = arrays[f"{name}/l2"][one.row, frame, 1::2].tolist() if name else [np.nan] * 3
+    return FramePlanner(one, [_distance(x) for x in at], _struck(struck))
+
+
+def _distance(meters: float) -> Cell:
+    known = np.isfinite(meters)
+    return Cell(f"{meters:.2f}", value=round(meters, 2)) if known else Cell(words.NOT_THERE)
 
 
 def _struck(struck: list[bev.Struck]) -> str:

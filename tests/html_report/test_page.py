@@ -139,6 +139,20 @@ def test_what_is_missing_is_said(tmp_path):
     assert "Not available: needs <maps>." in text and "No comparison can be made." in text and not parsed.all("img")
 
 
+def test_what_is_no_number_is_not_sorted_as_one(tmp_path):
+    """In scores.json it is null; in the result from which that is written it may be NaN."""
+    result, frames, truth = fake_page.scored()
+    perception = {"planner": "ours", "coverage": {"scored": 1, "of": 1}, "scenes": 1, "protocols": {"map": "chamfer"}}
+    perception |= {"why_not": {}, "intervals": {"map": {}}, "scores": {"map": {"mAP": np.nan, "AP": np.float32(0.5)}}}
+    distances = frames.arrays["stp3_vad/l2"].copy()
+    distances[1] = np.nan
+    frames = frames._replace(arrays=frames.arrays | {"stp3_vad/l2": distances})
+    parsed = Page(page.write(tmp_path, result | {"perception": perception}, frames, truth).read_text())
+    numbers = [attrs["data-v"] for _, attrs in parsed.elements if attrs.get("data-t") == "n"]
+    assert "0.5" in numbers and np.isfinite(np.array(numbers, float)).all()
+    assert "n/a" in parsed.texts and "nan" not in parsed.texts
+
+
 def test_the_template_reads_all_that_it_is_given(monkeypatch):
     given = {}
     monkeypatch.setattr(jinja2.Template, "render", lambda self, **named: given.update(named) or "")
