@@ -25,6 +25,7 @@ JERK_PENALTY, CURVATURE_RATE_PENALTY, CURVATURE_PENALTY = 1e-4, 1e-2, 1e-10
 STOPPING_SPEED, STOPPING_GAIN = 0.2, 0.5
 ACCELERATION_LAG, STEERING_LAG = 0.2, 0.05  # seconds
 MAX_STEERING = np.pi / 3
+State = list[np.ndarray]  # [B] each: x, y, heading, or speed, acceleration, steering
 
 
 class States(NamedTuple):
@@ -68,8 +69,15 @@ def simulate(plans: Float[np.ndarray, "B 6 3"], speed: float, acceleration: floa
     return States(*np.moveaxis(np.array(history), 0, -1))
 
 
-def _commands(sample, reference, speeds, curvatures, pose, motion) -> tuple[np.ndarray, np.ndarray]:
-    """(acceleration, steering rate) at a sample. reference [B, 3]; speeds, curvatures [B, 30] of the plan."""
+def _commands(
+    sample: int,
+    reference: Float[np.ndarray, "B 3"],
+    speeds: Float[np.ndarray, "B n"],
+    curvatures: Float[np.ndarray, "B n"],
+    pose: State,
+    motion: State,
+) -> tuple[Float[np.ndarray, " B"], Float[np.ndarray, " B"]]:
+    """(acceleration, steering rate) at a sample. speeds, curvatures: of the plan's moves."""
     last = speeds.shape[1] - 1
     ahead = min(sample + HORIZON, last)
     (x, y, heading), (speed, _, steering) = pose, motion
@@ -95,7 +103,9 @@ def _commands(sample, reference, speeds, curvatures, pose, motion) -> tuple[np.n
     return acceleration, np.where(stops, 0.0, -pull / stiffness)
 
 
-def _moved(pose, motion, acceleration, steering_rate) -> tuple[list[np.ndarray], list[np.ndarray]]:
+def _moved(
+    pose: State, motion: State, acceleration: Float[np.ndarray, " B"], steering_rate: Float[np.ndarray, " B"]
+) -> tuple[State, State]:
     """(pose, motion) a sample later; the commands pass first-order lags."""
     (x, y, heading), (speed, lagged, steering) = pose, motion
     lagged = lagged + DT / (DT + ACCELERATION_LAG) * (acceleration - lagged)
