@@ -17,9 +17,10 @@ from nuscenes.eval.detection.data_classes import DetectionBox, DetectionConfig
 from nuscenes.eval.detection.evaluate import DetectionEval
 from nuscenes.utils.splits import is_predefined_split
 
-from data_prep import tables
 from data_prep.detection_results import Place, outside
-from data_prep.scenes import PREDEFINED, Root
+from data_prep.root_check import splits
+from data_prep.root_check.reading import read_json
+from data_prep.scenes import Root
 from dima_jax.categories import CLASS_OF_CATEGORY
 from dima_jax.errors import UserError
 from dima_jax.scoring.predictions import named
@@ -54,16 +55,16 @@ def split_name(root: Root, split: str) -> str:
     """The devkit's name of a split. UserError where the devkit would take its own list of scenes for another one."""
     path = root.path / root.version / "splits.json"
     if not path.is_file():
-        return PREDEFINED[root.version.rsplit("-", 1)[-1]][split]
-    name = next(name for name in tables.read_json(path, "write it again") if name.rsplit("_", 1)[-1] == split)
+        return splits.PREDEFINED[root.version.rsplit("-", 1)[-1]][split]
+    name = next(name for name in read_json(path, "write it again") if name.rsplit("_", 1)[-1] == split)
     if is_predefined_split(name):
         raise UserError(f"{path}: the devkit has a split {name!r} of its own; name it otherwise, e.g. 'mine_{split}'")
     return name
 
 
 def check(root: Root, file: str, boxes: dict[str, list[dict]]) -> None:
-    """UserError for what the devkit stops at: results of a perception file without boxes, or with too many; annotations
-    that are none.
+    """UserError for what the devkit stops at: results of a perception file without boxes, or with too many; an annotation
+    with two attributes; a split without annotations of the ten classes.
     """
     if not any(boxes.values()):
         raise UserError(f"{file}: holds no agent; there is nothing to score")
@@ -72,9 +73,6 @@ def check(root: Root, file: str, boxes: dict[str, list[dict]]) -> None:
         raise UserError(f"{file}: more than {most} agents in {named(many)}; give the best {most} of each sample")
     path, classes = root.path / root.version / "sample_annotation.json", 0
     for row in (root.tables.get("sample_annotation", one) for token in boxes for one in _annotations(root, token)):
-        numbers = [*row["translation"], *row["size"], *row["rotation"]]
-        if not np.isfinite(numbers).all() or min(row["size"]) <= 0 or not any(row["rotation"]):
-            raise UserError(f"{path}: {row['token']} has an impossible box {numbers}; correct or remove it")
         if len(row["attribute_tokens"]) > 1:
             raise UserError(f"{path}: {row['token']} has {len(row['attribute_tokens'])} attributes; leave one")
         classes += row["category_name"] in CLASS_OF_CATEGORY

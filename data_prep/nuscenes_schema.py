@@ -16,3 +16,4 @@ TABLES = (
     "map",
 )
 LIDAR = "LIDAR_TOP"
+TRAFFIC_LIGHTS = "traffic_lights.json"  # of the mini world alone: {sample token: {stop line token: state}}

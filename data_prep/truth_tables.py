@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from data_prep import tables
+from data_prep.nuscenes_schema import TRAFFIC_LIGHTS
+from data_prep.root_check.reading import read_json
 from data_prep.scenes import Root
 from dima_jax.categories import AREA_LAYERS, ATTRIBUTES, LIGHT_STATES
 from dima_jax.data.truth_arrays import starts
 from dima_jax.errors import UserError
 
 LEVELS = {"v0-40": 1, "v40-60": 2, "v60-80": 3, "v80-100": 4}
-LIGHTS = "traffic_lights.json"  # of the mini world: {sample: {stop line: state}}
 
 
 def annotations(arrays: dict[str, np.ndarray], root: Root) -> dict[str, np.ndarray]:
@@ -46,10 +46,10 @@ def lights(arrays: dict[str, np.ndarray], root: Root) -> dict[str, np.ndarray]:
 
     UserError for a file that does not fit its format.
     """
-    path = root.path / root.version / LIGHTS
+    path = root.path / root.version / TRAFFIC_LIGHTS
     if not path.is_file():
         return {}
-    states = tables.read_json(path, "write the mini world again")
+    states = read_json(path, "write the mini world again")
     stop_lines = np.flatnonzero(arrays["area_layer"] == AREA_LAYERS.index("stop_line")).tolist()
     row_of = {str(arrays["area_token"][row]): row for row in stop_lines}
     rows = []

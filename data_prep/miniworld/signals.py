@@ -9,7 +9,6 @@ import numpy as np
 from data_prep.miniworld.nuscenes_tables import token
 from data_prep.miniworld.world.state import Town, WorldState
 
-FILE = "traffic_lights.json"  # {sample token: {stop line token: state}}
 STATES = {"r": "red", "y": "yellow", "g": "green"}
 NEAR = 80.0  # meters from the ego, as for agents
 

@@ -17,13 +17,13 @@ from typing import NamedTuple
 
 import cv2
 
-from data_prep.miniworld import map_expansion, scene_recorder, signals
+from data_prep.miniworld import map_expansion, scene_recorder
 from data_prep.miniworld.nuscenes_tables import SCENE_TABLES, fixed_tables, token, write_json
 from data_prep.miniworld.render import rig
 from data_prep.miniworld.traffic import maneuvers
 from data_prep.miniworld.world.state import KEYFRAME_RATE
 from data_prep.miniworld.world.town import load_town
-from data_prep.nuscenes_schema import TABLES
+from data_prep.nuscenes_schema import TABLES, TRAFFIC_LIGHTS
 from dima_jax import constants, interrupts, locks
 from dima_jax.errors import UserError
 from dima_jax.progress import Progress
@@ -217,7 +217,7 @@ def _join(out, wanted, jobs):
         write_json(out / VERSION / f"{name}.json", rows[name])
     splits = {f"miniworld_{split}": [job.name for job in jobs if job.split == split] for split in ("train", "val")}
     write_json(out / VERSION / "splits.json", splits)
-    write_json(out / VERSION / signals.FILE, lights)
+    write_json(out / VERSION / TRAFFIC_LIGHTS, lights)
     write_json(out / "drivelm.json", questions)
     write_json(out / VERSION / "miniworld.json", wanted._asdict())
     shutil.rmtree(out / "unfinished")

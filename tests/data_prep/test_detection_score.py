@@ -144,16 +144,11 @@ def test_what_the_devkit_would_stop_at(root, folder, tmp_path):
         detection_score.check(root, "x.npz", results)
     results, _ = results_of(root, found, tmp_path)
     row = root.tables.get("sample_annotation", root.tables.get("sample", tokens[0])["anns"][0])
-    for change, said in (
-        ({"translation": [math.nan, 0, 0]}, "has an impossible box"),
-        ({"size": [1, 0, 1]}, "has an impossible box"),
-        ({"attribute_tokens": ["at_vehicle.moving", "at_vehicle.parked"]}, "has 2 attributes; leave one"),
-    ):
-        before = dict(row)
-        row.update(change)
-        with pytest.raises(UserError, match=rf"sample_annotation.json: {row['token']} {said}"):
-            detection_score.check(root, "x.npz", results)
-        row.update(before)
+    before = row["attribute_tokens"]
+    row["attribute_tokens"] = ["at_vehicle.moving", "at_vehicle.parked"]
+    with pytest.raises(UserError, match=rf"sample_annotation.json: {row['token']} has 2 attributes; leave one"):
+        detection_score.check(root, "x.npz", results)
+    row["attribute_tokens"] = before
     detection_score.check(root, "x.npz", results)
     kept = {one: root.tables.get("sample", one)["anns"] for one in at}
     for one in at:

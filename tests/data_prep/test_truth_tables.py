@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from data_prep import truth_tables
+from data_prep.nuscenes_schema import TRAFFIC_LIGHTS
 from data_prep.scenes import Root
 from dima_jax.categories import ATTRIBUTES
 from dima_jax.data import records, truth_arrays
@@ -65,7 +66,7 @@ def lit(tmp_path):
 
 
 def write(root, content):
-    (root.path / "v" / truth_tables.LIGHTS).write_text(json.dumps(content))
+    (root.path / "v" / TRAFFIC_LIGHTS).write_text(json.dumps(content))
 
 
 def test_lights_of_stop_lines_that_are_near(lit):

@@ -8,7 +8,7 @@ from data_prep.miniworld import signals, writer
 from data_prep.miniworld.nuscenes_tables import token
 from data_prep.miniworld.world.state import Polygon
 from data_prep.miniworld.world.town import load_town
-from data_prep.truth_tables import LIGHTS
+from data_prep.nuscenes_schema import TRAFFIC_LIGHTS
 from dima_jax.categories import LIGHT_STATES
 from tests.data_prep.miniworld import small_world
 
@@ -25,11 +25,11 @@ def test_states_are_those_of_the_heads_of_the_line(simulated):
             assert (token("stop_line", i) in found) == (bool(heads) and near)
             for head in heads if near else ():
                 assert found[token("stop_line", i)][0] == shown[head]
-    assert {"red", "green"} <= seen <= set(LIGHT_STATES) and signals.FILE == LIGHTS
+    assert {"red", "green"} <= seen <= set(LIGHT_STATES)
 
 
 def test_the_file_has_every_sample_and_lines_of_the_map(root, tables, simulated):
-    content = json.loads((root / writer.VERSION / signals.FILE).read_text())
+    content = json.loads((root / writer.VERSION / TRAFFIC_LIGHTS).read_text())
     assert set(content) == {sample["token"] for sample in tables.sample}
     town = load_town()
     for state, sample in zip(simulated[0], small_world.samples(tables, tables.scene[0]), strict=True):
