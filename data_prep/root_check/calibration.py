@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from data_prep.root_check.problems import ERROR, SKIP, Rows
+from data_prep.root_check.problems import ERROR, NOTE, SKIP, Rows
 from data_prep.root_check.schema import Table
 from dima_jax.categories import ATTRIBUTES, LIDARSEG_CATEGORIES
 from dima_jax.constants import CAMERAS
@@ -47,7 +47,7 @@ def _moved(tables: dict[str, Table], key: np.ndarray, mount: np.ndarray) -> Rows
     of_scene = np.full((tables["scene"].count, key.shape[1]), -1)
     of_scene[scene[first]] = mount[first]
     return Rows(
-        ERROR, "sample_data", "a sensor has one calibration in a scene", np.sort(key[mount != of_scene[scene]]),
+        SKIP, "sample_data", "a sensor has one calibration in a scene", np.sort(key[mount != of_scene[scene]]),
         lambda row, _: f"calibrated_sensor_token is {row['calibrated_sensor_token']!r}, not that of its scene's first key frame",
     )  # fmt: skip
 
@@ -72,9 +72,9 @@ def names(tables: dict[str, Table]) -> Iterator[Rows]:
     owners, _ = annotation.lists["attribute_tokens"]
     attribute = annotation.links["attribute_tokens"]
     fits = np.array([[_fits(a["name"], c["name"]) for c in rows] for a in tables["attribute"].rows], bool)
-    odd = np.unique(owners[~fits.reshape(-1, len(rows))[attribute, of_annotation[owners]]])
+    odd = np.unique(owners[~fits.reshape(tables["attribute"].count, len(rows))[attribute, of_annotation[owners]]])
     yield Rows(
-        SKIP, "sample_annotation", "an attribute is of its object's category", odd,
+        NOTE, "sample_annotation", "an attribute is of its object's category", odd,
         lambda row, i: f"has an attribute that a {rows[of_annotation[i]]['name']} cannot have",
         "correct category_token in instance.json, or attribute_tokens",
     )  # fmt: skip

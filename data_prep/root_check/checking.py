@@ -16,7 +16,8 @@ from data_prep.root_check import (
     splits,
     times,
 )
-from data_prep.root_check.problems import ERROR, Rows
+from data_prep.root_check.problems import ERROR, Files, Rows
+from data_prep.root_check.reading import REMEDY
 from data_prep.root_check.report import Report
 from data_prep.root_check.schema import Table
 from dima_jax.errors import UserError
@@ -30,7 +31,7 @@ def check(dataroot: str, version: str) -> Report:
         try:
             used = {name for group in splits.scenes(root / version, names).values() for name in group}
             report.add(splits.problems(root / version, names), tables)
-            report.add(files.problems(root, tables, key), tables)
+            report.add(files.problems(root, tables, key, used), tables)
             report.add(can_bus.problems(root, tables, used), tables)
             report.add(maps.problems(root, tables, key, used), tables)
         except UserError as error:
@@ -60,6 +61,7 @@ def _check_tables(root: Path, version: str) -> tuple[Report, dict[str, Table] | 
             report.add_error(error)
     report.rows = {name: table.count for name, table in tables.items()}
     report.add(problems, tables)
+    report.add(_empty(tables), tables)
     if report.of_kind(ERROR):
         return report, None, nothing
     report.add(references.resolve(tables), tables)
@@ -88,6 +90,12 @@ def require_folders(root: Path, version: str) -> None:
     for name in TABLES:
         if not (folder / f"{name}.json").is_file():
             raise UserError(f"{folder}/{name}.json: missing table; unpack the nuScenes metadata of {version} again")
+
+
+def _empty(tables: dict[str, Table]) -> list[Files]:
+    """The tables without a row of which at least one is needed; what the others must have, their tokens tell."""
+    paths = [str(tables[name].path) for name in ("scene", "sample") if name in tables and not tables[name].count]
+    return [Files(ERROR, path, "a table has rows", [f"{path}: has no rows"], REMEDY) for path in paths]
 
 
 def _unique(tables: dict[str, Table]) -> list[Rows]:

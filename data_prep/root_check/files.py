@@ -14,19 +14,26 @@ from dima_jax.constants import CAMERAS
 
 IMAGES = "unpack the nuScenes file blobs again"
 CORRECT = "correct filename in sample_data.json"
-NAME = re.compile(r"(?P<log>.+)__(?P<channel>[A-Z_]+)__(?P<time>\d{15,17})\.\w+")  # of a file of nuScenes
+NAME = re.compile(r"(?P<log>.+)__(?P<channel>[A-Z_]+)__(?P<time>\d{15,17})(?:\.\w+)+")  # of a file of nuScenes
 
 
-def problems(root: Path, tables: dict[str, Table], key: np.ndarray) -> Iterator[Rows | Files]:
-    """key: of `times.key_rows`, complete."""
+def problems(root: Path, tables: dict[str, Table], key: np.ndarray, used: set[str]) -> Iterator[Rows | Files]:
+    """key: of `times.key_rows`, complete; used: the names of the scenes that are built."""
     cameras = key[:, : len(CAMERAS)].ravel()
+    is_used = np.array([row["name"] in used for row in tables["scene"].rows])
+    is_built = np.repeat(is_used[tables["sample"].links["scene_token"]], len(CAMERAS))
     names = [tables["sample_data"].key_files[i] for i in cameras.tolist()]
     there = {folder: _listing(root / folder) for folder in {os.path.dirname(name) for name in names}}
-    missing = [i for i, name in enumerate(names) if os.path.basename(name) not in there[os.path.dirname(name)]]
+    is_missing = np.array([os.path.basename(name) not in there[os.path.dirname(name)] for name in names])
     yield Rows(
-        ERROR, "sample_data", "the images of key frames are there", cameras[missing],
+        ERROR, "sample_data", "the images of key frames are there", cameras[is_missing & is_built],
         lambda row, _: f"missing image {root / row['filename']}", IMAGES,
     )  # fmt: skip
+    others = int((is_missing & ~is_built).sum())
+    lines = [f"{root}/samples: {others} images of key frames of scenes that are not built are missing"][
+        : min(others, 1)
+    ]
+    yield Files(NOTE, f"{root}/samples", "images of scenes that are not built", lines, "none is needed")
     twice = np.sort(cameras[repeated(tables["sample_data"]["filename"][cameras])])
     yield Rows(
         SKIP, "sample_data", "two key rows name the same image", twice,

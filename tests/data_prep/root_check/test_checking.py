@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 
+from data_prep.nuscenes_schema import TABLES
 from data_prep.root_check import checking
 from tests import tiny_root
 
@@ -42,3 +43,16 @@ def test_names_and_instances_are_unique(damaged, lines):
     rows = tiny_root.tables(damaged, "sensor")
     rows[1]["channel"] = rows[0]["channel"]
     assert any("another sensor has the channel 'CAM_FRONT'" in line for line in lines("error", sensor=rows))
+
+
+@pytest.mark.parametrize("names", [TABLES, ("scene",), ("sample",)])
+def test_a_root_of_empty_tables(damaged, lines, names):
+    found = lines("error", **{name: [] for name in names})
+    for name in {"scene", "sample"} & set(names):
+        assert f"{damaged / tiny_root.VERSION / name}.json: has no rows" in found
+
+
+@pytest.mark.parametrize("names", [("category",), ("attribute",), ("category", "attribute", "visibility"), ()])
+def test_a_root_without_annotations(damaged, lines, names):
+    names = ("instance", "sample_annotation", *names)
+    assert lines("error", **{name: [] for name in names}) == lines("skip", **{name: [] for name in names}) == []
