@@ -14,7 +14,9 @@ from typing import NamedTuple
 import numpy as np
 import shapely
 from shapely import affinity, ops
+from shapely.errors import ShapelyError
 from shapely.geometry import MultiLineString, Polygon
+from shapely.geometry.base import BaseGeometry
 
 from dima_jax.constants import MAP_CLASSES
 
@@ -32,19 +34,27 @@ class Layer(NamedTuple):
 
 
 def layer(geometries) -> Layer:
-    """A Layer of shapely geometries; empty and invalid ones are left out."""
-    kept = np.array([g for g in geometries if g.is_valid and not g.is_empty], dtype=object)
+    """A Layer of shapely geometries; empty and invalid ones, and None, are left out."""
+    kept = np.array([g for g in geometries if g is not None and g.is_valid and not g.is_empty], dtype=object)
     return Layer(kept, shapely.STRtree(kept))
+
+
+def shape(make: Callable[..., BaseGeometry], *arguments) -> BaseGeometry | None:
+    """make(*arguments), None where shapely refuses: a line of one node, an outline of one or two."""
+    try:
+        return make(*arguments)
+    except (ShapelyError, ValueError):
+        return None
 
 
 def read_layers(nusc_map) -> dict[str, Layer]:
     """The five layers of one `NuScenesMap` that the lines are made from."""
     layers = {
-        name: layer([nusc_map.extract_line(row["line_token"]) for row in getattr(nusc_map, name)])
+        name: layer([shape(nusc_map.extract_line, row["line_token"]) for row in getattr(nusc_map, name)])
         for name in LINE_LAYERS
     }
     for name in POLYGON_LAYERS:
-        layers[name] = layer([nusc_map.extract_polygon(row["polygon_token"]) for row in getattr(nusc_map, name)])
+        layers[name] = layer([shape(nusc_map.extract_polygon, row["polygon_token"]) for row in getattr(nusc_map, name)])
     return layers
 
 

@@ -84,7 +84,7 @@ def _read_areas(nusc_map: NuScenesMap, centers: dict[str, np.ndarray]):
             tokens = row["polygon_tokens"] if layer == "drivable_area" else [row.get("polygon_token")]
             for token in tokens:
                 if token in polygons:
-                    shape = nusc_map.extract_polygon(token)
+                    shape = map_lines.shape(nusc_map.extract_polygon, token)
                 elif layer == "lane_connector" and row["token"] in centers:
                     shape = LineString(centers[row["token"]]).buffer(LANE_WIDTH / 2, cap_style="flat")
                 else:

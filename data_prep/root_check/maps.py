@@ -9,7 +9,7 @@ from shapely.geometry import LineString, Polygon
 
 from data_prep import map_lines
 from data_prep.nuscenes_schema import LIDAR
-from data_prep.root_check.problems import ERROR, SKIP, Files
+from data_prep.root_check.problems import ERROR, NOTE, SKIP, Files
 from data_prep.root_check.reading import read_json
 from data_prep.root_check.schema import Table, shown
 from data_prep.root_check.times import CHANNELS
@@ -24,6 +24,7 @@ TOKENS = {  # {field: the layer that its token, or its tokens, are of}
     "exterior_node_tokens": "node",
 }
 BASES = ("polygon", "line", "node")
+READ = (*BASES, *map_lines.LINE_LAYERS, *map_lines.POLYGON_LAYERS)
 MARGIN = map_lines.PATCH_LENGTH  # meters beyond the map's nodes at which nothing of it is in a record
 
 
@@ -50,10 +51,13 @@ def read(root: Path, location: str) -> dict:
     try:
         _check_tokens(content)
         nodes = [node[axis] for node in content["node"] for axis in "xy"]
+        if not nodes:
+            raise ValueError("it has no nodes")
         if set(map(type, nodes)) - {int, float} or not all(map(math.isfinite, nodes)):
             raise ValueError("a node has no finite coordinates")
-        geometries(content)  # raises what shapely raises
-    except (LookupError, TypeError, ValueError, AttributeError) as error:  # whatever a missing field leads to
+        geometries(content)
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        # whatever a missing field or a number of hundreds of digits leads to
         raise not_whole(root, location, error) from None
     return content
 
@@ -75,11 +79,10 @@ def _numbers(version) -> tuple[int, ...]:
 
 def _check_tokens(content: dict) -> None:
     known = {}
-    for layer in (*BASES, *map_lines.LINE_LAYERS, *map_lines.POLYGON_LAYERS):
-        tokens = [row["token"] for row in content[layer]]
-        known[layer] = set(tokens)
-        if len(known[layer]) < len(tokens):
-            raise ValueError(f"two rows of {layer} have the same token")
+    for layer in READ:
+        if not isinstance(content[layer], list):
+            raise TypeError(f"{layer} is no list")
+        known[layer] = {row["token"] for row in content[layer]}
     for layer, rows in content.items():
         for row in rows if isinstance(rows, list) and layer != "lane_connector" else ():
             for record in (row, *row.get("holes", ())) if isinstance(row, dict) else ():
@@ -93,26 +96,32 @@ def _check_tokens(content: dict) -> None:
 
 
 def geometries(content: dict) -> dict[str, list]:
-    """{layer: its shapely geometries (global, meters)} of the layers that map lines are made of."""
+    """{layer: its shapely geometries (global, meters)} of the layers that map lines are made of; None for one that shapely
+    refuses. Of two rows with one token the last is taken, as by the devkit.
+    """
     nodes = {row["token"]: (row["x"], row["y"]) for row in content["node"]}
     points = lambda row, name: [nodes[token] for token in row[name]]  # noqa: E731
-    lines = {row["token"]: LineString(points(row, "node_tokens")) for row in content["line"]}
+    lines = {row["token"]: points(row, "node_tokens") for row in content["line"]}
     polygons = {
-        row["token"]: Polygon(
+        row["token"]: (
             points(row, "exterior_node_tokens"),
             [points(hole, "node_tokens") for hole in row["holes"] if hole["node_tokens"]],
         )
         for row in content["polygon"]
     }
-    found = {name: [lines[row["line_token"]] for row in content[name]] for name in map_lines.LINE_LAYERS}
+    shape = map_lines.shape
+    found = {
+        name: [shape(LineString, lines[row["line_token"]]) for row in content[name]] for name in map_lines.LINE_LAYERS
+    }
     return found | {
-        name: [polygons[row["polygon_token"]] for row in content[name]] for name in map_lines.POLYGON_LAYERS
+        name: [shape(Polygon, *polygons[row["polygon_token"]]) for row in content[name]]
+        for name in map_lines.POLYGON_LAYERS
     }
 
 
 def problems(root: Path, tables: dict[str, Table], key: np.ndarray, used: set[str]) -> Iterator[Files]:
     """key: of `times.key_rows`, complete; used: the names of the scenes that are built."""
-    errors, dropped, lost, far = [], [], [], []
+    errors, twice, refused, invalid, lost, far = [], [], [], [], [], []
     for location, scenes in _scenes_of(tables, used).items():
         path = file_of(root, location)
         try:
@@ -120,19 +129,30 @@ def problems(root: Path, tables: dict[str, Table], key: np.ndarray, used: set[st
         except UserError as error:
             errors.append(f"{str(error).removesuffix(f'; {remedy(root)}')} ({scenes[0]})")
             continue
+        for layer in READ:
+            if count := len(content[layer]) - len({row["token"] for row in content[layer]}):
+                twice.append(f"{path}: {count} rows of {layer} have the token of a later one")
         for layer, found in geometries(content).items():
-            if count := len(found) - len(map_lines.layer(found).geometries):
-                dropped.append(f"{path}: {count} of {len(found)} geometries of {layer} are not valid")
+            shapes = [shape for shape in found if shape is not None]
+            counts = (
+                (refused, "no geometries: too few nodes", len(found) - len(shapes)),
+                (invalid, "not valid", sum(not shape.is_valid for shape in shapes)),
+                (invalid, "empty", sum(shape.is_empty for shape in shapes)),
+            )
+            for lines, words, count in counts:
+                if count:
+                    lines.append(f"{path}: {count} of {len(found)} geometries of {layer} are {words}")
         if count := len({row["token"] for row in content["polygon"]} - _named_polygons(content)):
             lost.append(f"{path}: {count} of {len(content['polygon'])} polygons are of no layer")
-        nodes = np.array([(node["x"], node["y"]) for node in content["node"]]).reshape(-1, 2)
+        nodes = np.array([(node["x"], node["y"]) for node in content["node"]], np.float64)
         far += [f"{path}: {text}" for text in _out_of_reach(nodes, tables, key, scenes)]
     folder = f"{root}/maps/expansion"
     yield Files(ERROR, folder, "maps are whole, of v1.3 or later", errors, remedy(root))
-    yield Files(
-        SKIP, folder, "geometries that are not valid are left out", dropped, "none, if the map is nuScenes' own"
-    )
-    yield Files(SKIP, folder, "polygons that no layer names are left out", lost, remedy(root))
+    yield Files(SKIP, folder, "of rows with the same token the last is taken", twice, remedy(root))
+    yield Files(SKIP, folder, "geometries of too few nodes are left out", refused, remedy(root))
+    own = "none is needed, if the map is nuScenes' own"
+    yield Files(NOTE, folder, "geometries that are not valid or empty are left out, as VAD does", invalid, own)
+    yield Files(NOTE, folder, "polygons that no layer names are left out", lost, own)
     yield Files(SKIP, folder, "key frames that the map does not reach", far, "correct location in log.json")
 
 
@@ -157,7 +177,7 @@ def _named_polygons(content: dict) -> set[str]:
 def _out_of_reach(nodes: np.ndarray, tables: dict[str, Table], key: np.ndarray, scenes: list[str]) -> Iterator[str]:
     pose_of = tables["sample_data"].links["ego_pose_token"][key[:, CHANNELS.index(LIDAR)]]
     places, scene_of = tables["ego_pose"]["translation"][pose_of][:, :2], tables["sample"].links["scene_token"]
-    low, high = (nodes.min(0), nodes.max(0)) if len(nodes) else (np.full(2, math.inf), np.full(2, -math.inf))
+    low, high = nodes.min(0), nodes.max(0)
     outside = ((places < low - MARGIN) | (places > high + MARGIN)).any(1)
     number = {row["name"]: i for i, row in enumerate(tables["scene"].rows)}
     count = np.bincount(scene_of[outside], minlength=len(number))

@@ -2,7 +2,7 @@
 
 * ERROR: the root contradicts itself or lacks something; nothing is built.
 * SKIP: something is left out of the records, or cannot be right and is taken as it is; `--strict` makes it an error.
-* NOTE: worth knowing, without effect on the records.
+* NOTE: worth knowing; without effect on the records, or left out of them by VAD as well.
 """
 
 from collections.abc import Callable

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from data_prep import map_files
 from data_prep.root_check import checking, maps
 from dima_jax.errors import UserError
 from tests import tiny_root
@@ -55,8 +56,10 @@ def test_a_later_version_is_read(root, version):
         (spoiled(lambda c: c["node"][0].update(x=float("nan"))), "no finite coordinates"),
         (spoiled(lambda c: c["node"][0].update(x="here")), "no finite coordinates"),
         (spoiled(lambda c: c["node"][0].update(x=True)), "no finite coordinates"),
-        (spoiled(lambda c: c["node"][0].update(token="n1")), "two rows of node have the same token"),
-        (spoiled(lambda c: c["polygon"][0].update(exterior_node_tokens=["n0"])), "no whole map expansion"),
+        (spoiled(lambda c: c["node"][0].update(x=10**400)), "OverflowError"),
+        (spoiled(lambda c: c["polygon"][0].pop("holes")), "nothing is called 'holes'"),
+        (spoiled(lambda c: c.update(lane={})), "lane is no list"),
+        (spoiled(lambda c: [c[layer].clear() for layer in c if isinstance(c[layer], list)]), "it has no nodes"),
         (spoiled(lambda c: c.update(node=3)), "no whole map expansion"),
     ],
 )
@@ -75,25 +78,59 @@ def _crossed(content):
     tokens[0], tokens[1] = tokens[1], tokens[0]
 
 
+def _nodes(layer, count, row=0):
+    """Leaves so many nodes of a line or a polygon."""
+    return lambda content: [
+        content[layer][row].update({name: tokens[:count]})
+        for name, tokens in [*content[layer][row].items()]
+        if name.endswith("node_tokens")
+    ]
+
+
 @pytest.mark.parametrize(
-    ("change", "line"),
+    ("kind", "change", "line"),
     [
-        (_crossed, "1 of 1 geometries of ped_crossing are not valid"),
-        (lambda c: c["ped_crossing"].clear(), "1 of 2 polygons are of no layer"),
+        ("note", _crossed, "1 of 1 geometries of ped_crossing are not valid"),
+        ("note", _nodes("line", 0), "1 of 1 geometries of road_divider are empty"),
+        ("note", lambda c: c["ped_crossing"].clear(), "1 of 2 polygons are of no layer"),
+        ("skip", _nodes("line", 1), "1 of 1 geometries of road_divider are no geometries: too few nodes"),
+        ("skip", _nodes("polygon", 2, 1), "1 of 1 geometries of ped_crossing are no geometries: too few nodes"),
+        ("skip", lambda c: c["node"].append(c["node"][0] | {"x": 1.0}), "1 rows of node have the token of a later one"),
+        ("skip", lambda c: c["road_divider"].append(c["road_divider"][0]), "1 rows of road_divider have the token of"),
         (
+            "skip",
             lambda c: [n.update(x=n["x"] + 1e5) for n in c["node"]],
             "11 key frames of scene-0061 are more than 60 m from it",
         ),
-        (lambda c: [c[layer].clear() for layer in c if isinstance(c[layer], list)], "11 key frames of scene-0061"),
     ],
 )
-def test_what_is_left_out_is_listed(damaged, change, line):
+def test_what_is_left_out_is_listed(damaged, kind, change, line):
     path = damaged / "maps" / "expansion" / f"{NAME}.json"
     before = path.read_text()
     content = json.loads(before)
     change(content)
     path.write_text(json.dumps(content))
     report = checking.check(str(damaged), tiny_root.VERSION)
+    layers = map_files.read_layers(damaged, NAME)  # what the check passes, the devkit opens
     path.write_text(before)
     assert report.of_kind("error") == []
-    assert any(line in text for finding in report.of_kind("skip") for text in finding.lines), report.text()
+    assert any(line in text for finding in report.of_kind(kind) for text in finding.lines), report.text()
+    built = {
+        name: [shape for shape in found if shape and shape.is_valid] for name, found in maps.geometries(content).items()
+    }
+    assert {name: found.geometries.tolist() for name, found in layers.items()} == built
+
+
+def test_maps_as_nuscenes_has_them_pass_a_strict_check(damaged):
+    """Some of its geometries are not valid, and some of its lines and polygons are of no layer that is read."""
+    path = damaged / "maps" / "expansion" / f"{NAME}.json"
+    before = path.read_text()
+    content = json.loads(before)
+    _crossed(content)
+    content["line"].append({"token": "other", "node_tokens": ["n0"]})
+    content["polygon"].append({"token": "other", "exterior_node_tokens": ["n0"], "holes": []})
+    path.write_text(json.dumps(content))
+    report = checking.check(str(damaged), tiny_root.VERSION)
+    path.write_text(before)
+    report.refuse(is_strict=True)
+    assert len(report.of_kind("note")) == 2
