@@ -11,8 +11,13 @@ USERS = {  # {table: the table and the field that name its rows, for a place}
 }
 
 
-def place(tables: dict[str, Table], table: Table, row: dict) -> str:
-    """ "TOKEN (scene NAME, sample TOKEN)" of a row, in tables that may be wrong anywhere."""
+def places(tables: dict[str, Table], table: Table, rows: list[dict]) -> list[str]:
+    """ "TOKEN (scene NAME, sample TOKEN)" of each row, in tables that may be wrong anywhere."""
+    users = _users(tables, table.name, [row.get("token") for row in rows])
+    return [_place(tables, table, row, user) for row, user in zip(rows, users, strict=True)]
+
+
+def _place(tables: dict[str, Table], table: Table, row: dict, user: dict | None) -> str:
     scene = sample = ""
     if table.name == "scene":
         scene = row.get("name")
@@ -20,20 +25,24 @@ def place(tables: dict[str, Table], table: Table, row: dict) -> str:
         scene, sample = _scene(tables, row.get("token")), row.get("token")
     elif "sample_token" in row:
         sample = row["sample_token"]
-    elif table.name in USERS and (user := _user(tables, table.name, row.get("token"))):
+    elif user:
         sample = user.get("sample_token")
     scene = scene or _scene(tables, sample)
     parts = [f"{what} {_text(name)}" for what, name in (("scene", scene), ("sample", sample)) if name]
     return f"{_text(row.get('token'))} ({', '.join(parts)})" if parts else _text(row.get("token"))
 
 
-def _user(tables: dict[str, Table], used: str, token) -> dict | None:
-    """The first row that names a row of the table `used` by its token."""
-    name, field = USERS[used]
-    if name not in tables or field not in tables[name].columns or not isinstance(token, str):
-        return None
-    found = np.flatnonzero(tables[name][field] == hash(token))
-    return tables[name].some_rows({int(found[0])})[int(found[0])] if len(found) else None
+def _users(tables: dict[str, Table], used: str, tokens: list) -> list[dict | None]:
+    """For each token of the table `used`, the first row that names it; their large table is read once."""
+    name, field = USERS.get(used, ("", ""))
+    if name not in tables or field not in tables[name].columns:
+        return [None] * len(tokens)
+    hashes = [hash(token) if isinstance(token, str) else None for token in tokens]
+    found = np.flatnonzero(np.isin(tables[name][field], [one for one in hashes if one is not None]))
+    values, first = np.unique(tables[name][field][found], return_index=True)
+    number = dict(zip(values.tolist(), found[first].tolist(), strict=True))
+    rows = tables[name].some_rows(set(number.values()))
+    return [rows[number[one]] if one in number else None for one in hashes]
 
 
 def _scene(tables: dict[str, Table], sample) -> str:

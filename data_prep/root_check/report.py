@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from data_prep.root_check.places import place
+from data_prep.root_check.places import places
 from data_prep.root_check.problems import ERROR, KINDS, SKIP, Problem, Rows
 from data_prep.root_check.schema import Table
 from dima_jax.errors import UserError
@@ -80,5 +80,6 @@ def _finding(problem: Problem, tables: dict[str, Table]) -> Finding:
     table = tables[problem.table]
     numbers = problem.numbers[:STORED].tolist()
     rows = table.some_rows(set(numbers))
-    lines = [f"{table.path}: {place(tables, table, rows[n])}: {problem.detail(rows[n], n)}" for n in numbers]
+    where = places(tables, table, [rows[n] for n in numbers])
+    lines = [f"{table.path}: {place}: {problem.detail(rows[n], n)}" for n, place in zip(numbers, where, strict=True)]
     return Finding(problem.kind, str(table.path), problem.rule, len(problem.numbers), lines, problem.remedy)
