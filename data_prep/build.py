@@ -6,8 +6,8 @@ Examples:
     python -m data_prep.build --dataroot=data/nuscenes --version=v1.0-mini --out=data/mini/records --workers=4
 
 The root must hold the CAN bus expansion (`can_bus/`) and the map expansion v1.3 (`maps/expansion/`). It is checked
-first, as `python -m data_prep.check` does; what was found is kept in OUT/root_check.json. Splits are those of
-`<version>/splits.json` if that file exists, else nuScenes' own. An interrupted build resumes when the command is
+first, as `python -m data_prep.check` does; once a build is finished, OUT/root_check.json keeps what was found. Splits are
+those of `<version>/splits.json` if that file exists, else nuScenes' own. An interrupted build resumes when the command is
 started again; the same input gives the same bytes for any number of workers. The result opens with
 `tfds.builder_from_directory(OUT)`; check it with `python -m data_prep.validate`. OUT/build.log holds what the command
 prints.

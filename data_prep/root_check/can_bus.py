@@ -1,4 +1,4 @@
-"""The CAN bus of every scene: whole messages in order of time, of the time of the scene."""
+"""The CAN bus of every scene: whole messages, of the time of the scene."""
 
 import itertools
 from collections.abc import Iterator
@@ -34,19 +34,25 @@ def is_excluded(root: Path, scene: str) -> bool:
 
 
 def read(path: Path, kind: str) -> list[dict]:
-    """The messages of a file in order of time: at least one, with "utime" (microseconds) and FIELDS[kind].
+    """The messages of a file, put in order of time: at least one, with "utime" (microseconds) and FIELDS[kind].
 
-    Raises UserError for a file that is cut, a message that lacks a number, and messages that are not in order.
+    Raises UserError for a file that is cut, and for a message that lacks a number.
     """
+    return sorted(_recorded(path, kind), key=_time)  # stable: the order of messages of one time is kept
+
+
+def _time(message: dict) -> int:
+    return message["utime"]
+
+
+def _recorded(path: Path, kind: str) -> list[dict]:
+    """`read` in the order of the file."""
     messages = read_json(path, REMEDY)
     if not isinstance(messages, list) or not messages:
         raise UserError(f"{path}: no list of messages; {REMEDY}")
     for i, message in enumerate(messages):
         if not _is_message(message, FIELDS[kind]):
             raise UserError(f"{path}: message {i} is no whole {kind} message; {REMEDY}")
-    for i, (before, message) in enumerate(itertools.pairwise(messages), start=1):
-        if message["utime"] < before["utime"]:
-            raise UserError(f"{path}: message {i} is earlier than the one before it; {REMEDY}")
     return messages
 
 
@@ -69,7 +75,7 @@ LARGEST = 1e8  # of any number of a message; NaN and infinity are not below it
 
 def problems(root: Path, tables: dict[str, Table], used: set[str]) -> Iterator[Files]:
     """used: the names of the scenes that are built."""
-    lines: dict[str, list[str]] = {"error": [], "without": [], "excluded": [], "far": []}
+    lines: dict[str, list[str]] = {"error": [], "without": [], "excluded": [], "far": [], "disordered": []}
     times = _times(tables)
     for name in sorted(used):
         if is_excluded(root, name):
@@ -81,7 +87,10 @@ def problems(root: Path, tables: dict[str, Table], used: set[str]) -> Iterator[F
                 lines["without"].append(f"{path}: missing; the records of {name} have zeros, or what its poses give")
                 continue
             try:
-                problem, is_error = _time_problem(read(path, kind), *times[name])
+                messages = _recorded(path, kind)
+                if earlier := [i for i, (a, b) in enumerate(itertools.pairwise(messages), 1) if _time(b) < _time(a)]:
+                    lines["disordered"].append(f"{path}: message {earlier[0]} is earlier than the one before it")
+                problem, is_error = _time_problem(sorted(messages, key=_time), *times[name])
             except UserError as error:
                 problem, is_error = str(error).removesuffix(f"; {REMEDY}").removeprefix(f"{path}: "), True
             if problem:
@@ -89,6 +98,7 @@ def problems(root: Path, tables: dict[str, Table], used: set[str]) -> Iterator[F
     folder = f"{root}/can_bus"
     yield Files(ERROR, folder, "CAN bus files are whole and of the time of their scene", lines["error"], REMEDY)
     yield Files(SKIP, folder, "scenes without CAN bus", lines["without"], REMEDY)
+    yield Files(SKIP, folder, "messages that are not in order of time are put in order", lines["disordered"], REMEDY)
     yield Files(SKIP, folder, f"key frames more than {FARTHEST:.0f} s from any message", lines["far"], REMEDY)
     yield Files(NOTE, folder, "scenes whose CAN bus nuScenes excludes", lines["excluded"], "none is needed")
 

@@ -20,7 +20,7 @@ def problems(tables: dict[str, Table]) -> Iterator[Rows]:
     sample, data, annotation = tables["sample"], tables["sample_data"], tables["sample_annotation"]
     scene_of = sample.links["scene_token"]
     yield from _chain(sample, ERROR, scene_of, "scene", sample["timestamp"])
-    yield from _ends(sample, tables["scene"], scene_of, "first_sample_token", "last_sample_token", "nbr_samples")
+    yield from _ends(sample, ERROR, tables["scene"], scene_of, "first_sample_token", "last_sample_token", "nbr_samples")
 
     sensor = tables["calibrated_sensor"].links["sensor_token"][data.links["calibrated_sensor_token"]]
     stream = scene_of[data.links["sample_token"]] * (tables["sensor"].count + 1) + sensor
@@ -29,7 +29,7 @@ def problems(tables: dict[str, Table]) -> Iterator[Rows]:
     at, instance = annotation.links["sample_token"], annotation.links["instance_token"]
     yield from _chain(annotation, ERROR, instance, "instance", sample["timestamp"][at])
     names = ("first_annotation_token", "last_annotation_token", "nbr_annotations")
-    yield from _ends(annotation, tables["instance"], instance, *names)
+    yield from _ends(annotation, SKIP, tables["instance"], instance, *names)  # which nothing reads
     yield from _tracks(tables, at, scene_of)
 
 
@@ -84,14 +84,16 @@ def _chain(table: Table, kind: str, group: np.ndarray, what: str, time: np.ndarr
     )
 
 
-def _ends(table: Table, owner: Table, group: np.ndarray, first: str, last: str, number: str) -> Iterator[Rows]:
+def _ends(
+    table: Table, kind: str, owner: Table, group: np.ndarray, first: str, last: str, number: str
+) -> Iterator[Rows]:
     """The first, the last and the count of rows as another table says them. group: the owner of every row."""
     every = np.arange(owner.count)
     for name, link in ((first, "prev"), (last, "next")):
         end = owner.links[name]
         wrong = (group[end] != every) | (table.links[link][end] >= 0)
         yield Rows(
-            ERROR,
+            kind,
             owner.name,
             f"{name} is not that",
             every[wrong],
@@ -102,7 +104,7 @@ def _ends(table: Table, owner: Table, group: np.ndarray, first: str, last: str, 
     def detail(row: dict, i: int) -> str:
         return f"{number} is {row[number]}, but {table.name}.json has {count[i]}"
 
-    yield Rows(ERROR, owner.name, f"{number} is not their number", every[count != owner[number]], detail)
+    yield Rows(kind, owner.name, f"{number} is not their number", every[count != owner[number]], detail)
 
 
 def _names(field: str, words: str = ""):

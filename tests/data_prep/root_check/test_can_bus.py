@@ -26,9 +26,9 @@ def test_a_file_that_is_not_whole(whole, tmp_path, kind):
         path.write_text(json.dumps(content))
         with pytest.raises(UserError, match="no list of messages"):
             can_bus.read(path, kind)
-    path.write_text(json.dumps([*messages, messages[0]]))
-    with pytest.raises(UserError, match=f"message {len(messages)} is earlier than the one before it"):
-        can_bus.read(path, kind)
+    same = messages[0] | {"more": 2}
+    path.write_text(json.dumps([*messages[::-1], same]))
+    assert can_bus.read(path, kind) == [messages[0], same, *messages[1:]]
     path.write_text(json.dumps([message | {"more": 1} for message in messages]))
     assert len(can_bus.read(path, kind)) == len(messages)
 
@@ -58,6 +58,16 @@ def test_times_of_messages(damaged, shift, keep, kind, words):
     path.write_text(before)
     (finding,) = report.of_kind("error", "skip")
     assert finding.kind == kind and f"{path}: " in finding.lines[0] and words in finding.lines[0]
+
+
+def test_messages_in_another_order(damaged):
+    path = can_bus.file_of(damaged, "scene-0061", "pose")
+    before = path.read_text()
+    path.write_text(json.dumps(json.loads(before)[::-1]))
+    report = checking.check(str(damaged), tiny_root.VERSION)
+    path.write_text(before)
+    (finding,) = report.of_kind("error", "skip")
+    assert finding.kind == "skip" and finding.lines == [f"{path}: message 1 is earlier than the one before it"]
 
 
 def test_scenes_that_nuscenes_excludes(whole):

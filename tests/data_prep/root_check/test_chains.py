@@ -40,18 +40,26 @@ def test_a_chain_that_is_none(damaged, lines, table, kind, change):
 
 
 @pytest.mark.parametrize(
-    ("table", "field", "value", "words"),
+    ("kind", "table", "field", "value", "words"),
     [
-        ("scene", "nbr_samples", 10, "nbr_samples is 10, but sample.json has 11"),
-        ("scene", "first_sample_token", "smp_0009", "first_sample_token is 'smp_0009', which is not its first"),
-        ("scene", "last_sample_token", "smp_0284", "last_sample_token is 'smp_0284', which is not its last"),
-        ("instance", "nbr_annotations", 7, "nbr_annotations is 7, but sample_annotation.json has 6"),
+        ("error", "scene", "nbr_samples", 10, "nbr_samples is 10, but sample.json has 11"),
+        (
+            "error",
+            "scene",
+            "first_sample_token",
+            "smp_0009",
+            "first_sample_token is 'smp_0009', which is not its first",
+        ),
+        ("error", "scene", "last_sample_token", "smp_0284", "last_sample_token is 'smp_0284', which is not its last"),
+        ("skip", "instance", "nbr_annotations", 7, "nbr_annotations is 7, but sample_annotation.json has 6"),
+        ("skip", "instance", "last_annotation_token", "ann_0194", "is 'ann_0194', which is not its last"),
     ],
 )
-def test_ends_and_counts(damaged, lines, table, field, value, words):
+def test_ends_and_counts(damaged, lines, kind, table, field, value, words):
     rows = tiny_root.tables(damaged, table)
     rows[0][field] = value
-    assert any(f"{table}.json: " in line and words in line for line in lines("error", **{table: rows}))
+    found = lines(kind, **{table: rows})
+    assert found and all(f"{table}.json: " in line for line in found) and any(words in line for line in found)
 
 
 def test_tracks_that_leave_out_a_key_frame_or_jump(damaged, lines):

@@ -26,18 +26,38 @@ def test_a_key_row_is_missing_or_there_twice(damaged, lines):
 
 
 @pytest.mark.parametrize(
-    ("table", "change", "words"),
+    ("kind", "table", "change", "words"),
     [
-        ("ego_pose", lambda r: r[0].update(timestamp=r[0]["timestamp"] + 5000), "that of its row of ego_pose.json"),
-        ("ego_pose", lambda r: r[0].update(translation=[0, 0, 0]), "its ego pose is far from that of the LIDAR_TOP"),
-        ("ego_pose", lambda r: r[0].update(rotation=[0, 1, 0, 0]), "its ego pose is far from that of the LIDAR_TOP"),
-        ("sample", lambda r: r[0].update(timestamp=r[0]["timestamp"] - 5000), "that of its LIDAR_TOP key frame"),
+        (
+            "error",
+            "ego_pose",
+            lambda r: r[0].update(timestamp=r[0]["timestamp"] + 5000),
+            "that of its row of ego_pose.json",
+        ),
+        (
+            "skip",
+            "ego_pose",
+            lambda r: r[0].update(translation=[0, 0, 0]),
+            "its ego pose is far from that of the LIDAR_TOP",
+        ),
+        (
+            "skip",
+            "ego_pose",
+            lambda r: r[0].update(rotation=[0, 1, 0, 0]),
+            "its ego pose is far from that of the LIDAR_TOP",
+        ),
+        (
+            "skip",
+            "sample",
+            lambda r: r[0].update(timestamp=r[0]["timestamp"] - 5000),
+            "that of its LIDAR_TOP key frame",
+        ),
     ],
 )
-def test_times_and_poses(damaged, lines, table, change, words):
+def test_times_and_poses(damaged, lines, kind, table, change, words):
     rows = tiny_root.tables(damaged, table)
     change(rows)
-    (line,) = lines("error", **{table: rows})
+    (line,) = lines(kind, **{table: rows})
     assert "(scene scene-0061, sample smp_0008): " in line and words in line
 
 
@@ -48,6 +68,15 @@ def test_a_camera_far_from_its_sample(damaged, lines):
     next(pose for pose in poses if pose["token"] == row["ego_pose_token"])["timestamp"] += 300_000
     (line,) = lines("error", sample_data=rows, ego_pose=poses)
     assert "(scene scene-0061, sample smp_0018): timestamp is" in line and "more than 0.25 s from its sample's" in line
+
+
+def test_a_sample_far_from_its_lidar(damaged, lines):
+    rows = tiny_root.tables(damaged, "sample")
+    rows[0]["timestamp"] -= 300_000
+    found = lines("error", sample=rows)
+    assert (
+        any("/LIDAR_TOP/" in line or "more than 0.25 s from its sample's" in line for line in found) and len(found) == 7
+    )
 
 
 def test_key_frames_that_are_not_half_a_second_apart(damaged, lines):
