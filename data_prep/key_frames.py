@@ -1,5 +1,7 @@
 """One scene of a nuScenes root, key frame by key frame, as the dicts of `data/features.py`."""
 
+from functools import cached_property
+
 import numpy as np
 from pyquaternion import Quaternion
 
@@ -20,7 +22,7 @@ class KeyFrames:
     """The key frames of one scene in order of time: `len(...)`, `record(i)`, and `numbers(i)` without images and map.
 
     The tables were checked (`root_check`). `record` raises UserError, naming scene and sample, for a missing or broken
-    image.
+    image; both it and `numbers` raise one for a CAN bus that `root_check.can_bus.read` refuses.
     """
 
     def __init__(self, root: Root, scene: dict):
@@ -31,8 +33,16 @@ class KeyFrames:
         self.mounts = [tables.get("calibrated_sensor", row["calibrated_sensor_token"]) for row in lidar]
         self.lidar2global = [matrix(pose) @ matrix(mount) for pose, mount in zip(self.poses, self.mounts, strict=True)]
         self.location = tables.get("log", scene["log_token"])["location"]
-        self.messages = root.can_messages(scene, "pose")
-        self.steering = root.can_messages(scene, "steeranglefeedback")
+
+    @cached_property
+    def messages(self) -> list[dict] | None:
+        """CAN `pose` messages, read when a record needs them: boxes alone need no CAN bus. None for a scene without."""
+        return self.root.can_messages(self.scene, "pose")
+
+    @cached_property
+    def steering(self) -> list[dict] | None:
+        """CAN `steeranglefeedback` messages, as `messages`."""
+        return self.root.can_messages(self.scene, "steeranglefeedback")
 
     def __len__(self) -> int:
         return len(self.samples)

@@ -1,5 +1,7 @@
 """Detection results: boxes where they are annotated, attributes by speed, whole splits alone."""
 
+import shutil
+
 import numpy as np
 import pytest
 from nuscenes.eval.detection.constants import ATTRIBUTE_NAMES, DETECTION_NAMES
@@ -103,3 +105,8 @@ def test_what_lies_outside(at):
     told = detection_results.outside(place.to_global(points), place, annotated_root.HEADER["pc_range"])
     assert told.tolist() == [False, True, True, False]
     np.testing.assert_allclose(place.to_lidar(place.to_global(points)), points, atol=1e-9)
+
+
+def test_places_need_no_can_bus(copy):
+    shutil.rmtree(copy / "can_bus")
+    assert len(detection_results.places(Root(str(copy), tiny_root.VERSION), "val")) == 11

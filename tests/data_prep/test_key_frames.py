@@ -23,3 +23,17 @@ def test_another_image_size_names_scene_and_sample(copy):
     tiny_root.write_table(copy, "sample_data", rows)
     with pytest.raises(UserError, match=r"image is not 45 x 1600 as the tables say \(scene-0061, sample smp_0008\)"):
         tiny_root.key_frames(copy).record(0, {})
+
+
+def test_messages_are_read_once_and_only_for_records(copy):
+    path = copy / "can_bus" / "scene-0061_pose.json"
+    text = path.read_text()
+    path.write_text("[")
+    frames = tiny_root.key_frames(copy)
+    assert len(frames.poses) == 11
+    with pytest.raises(UserError, match=r"scene-0061_pose\.json: not valid JSON"):
+        frames.numbers(0)
+    path.write_text(text)
+    first = frames.numbers(0)["can_bus"]
+    path.unlink()
+    assert (frames.numbers(0)["can_bus"] == first).all() and first.any()
