@@ -24,9 +24,7 @@ def main() -> None:
     from dima_jax import output_files
     from dima_jax.scoring import edits_file
 
-    root = Path(_DATAROOT.value or "")
-    if not _DATAROOT.value or not _OUT.value:
-        raise UserError("--dataroot and --out are needed; see --help")
+    root = Path(_DATAROOT.value)
     output_files.check_place(_OUT.value)
     wanted, jobs = chosen(root, _SPLIT.value, _SCENES.value)
     tokens, boxes, crcs, jpegs = [], [], [], []
@@ -87,7 +85,8 @@ def edit_scene(task: tuple) -> list[tuple]:
     scene = maneuvers.simulate(job.index, wanted.seed, job.split, wanted.seconds)
     painter = Painter(town, tuple(wanted.size), scene_recorder.light_seed(wanted.seed, job.number))
     folder = Path(root) / "samples" / front
-    files = sorted(folder.glob(f"*-{job.name}__*.jpg"), key=lambda path: int(path.stem.rpartition("__")[2]))
+    named = [(path.stem.rpartition("__")[2], path) for path in folder.glob(f"*-{job.name}__*.jpg")]
+    files = [path for _, path in sorted((int(time), path) for time, path in named if time.isdecimal())]
     states = vehicle_edits.key_states(scene)
     if len(files) != len(states) or files[0].read_bytes() != vehicle_edits.paint(painter, states[0])[0]:
         raise UserError(
@@ -101,10 +100,10 @@ def edit_scene(task: tuple) -> list[tuple]:
 
 
 if __name__ == "__main__":  # flags belong to the command: several commands may be imported side by side
-    _DATAROOT = flags.DEFINE_string("dataroot", None, "Folder of the mini world. Required.")
+    _DATAROOT = flags.DEFINE_string("dataroot", None, "Folder of the mini world.", required=True)
     _SPLIT = flags.DEFINE_enum("split", "val", ["train", "val"], "Which of its scenes.")
     _SCENES = flags.DEFINE_integer("scenes", None, "The first N scenes; default: all.", lower_bound=1)
     _EVERY = flags.DEFINE_integer("every", 2, "Look at every N-th key frame; two are a second.", lower_bound=1)
-    _OUT = flags.DEFINE_string("out", None, "File of the edits, .npz. Required.")
+    _OUT = flags.DEFINE_string("out", None, "File of the edits, .npz.", required=True)
     _WORKERS = flags.DEFINE_integer("workers", os.cpu_count(), "Number of processes.", lower_bound=1)
     cli.run(main)

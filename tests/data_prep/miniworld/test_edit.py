@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from zlib import crc32
 
@@ -27,6 +29,7 @@ def test_edits_of_a_written_world(root, tables):
 def test_a_world_that_would_be_painted_otherwise(root, tmp_path):
     copy = tmp_path / "world"
     shutil.copytree(root / "samples" / "CAM_FRONT", copy / "samples" / "CAM_FRONT")
+    (copy / "samples" / "CAM_FRONT" / "x-scene-0001__CAM_FRONT__copy.jpg").write_bytes(b"of another program")
     first = min((copy / "samples" / "CAM_FRONT").glob("*scene-0001*"))
     first.write_bytes(first.read_bytes()[:-2] + b"xx")
     wanted, jobs = edit.chosen(root, "train", 1)
@@ -44,3 +47,11 @@ def test_no_mini_world(tmp_path, content):
         (folder / "miniworld.json").write_text(content)
     with pytest.raises(UserError, match=r"miniworld.json: no settings of a mini world \("):
         edit.chosen(tmp_path, "val", None)
+
+
+@pytest.mark.parametrize("missing", ["dataroot", "out"])
+def test_a_flag_that_is_needed(tmp_path, missing):
+    given = [f"--{name}={tmp_path / name}" for name in {"dataroot", "out"} - {missing}]
+    command = [sys.executable, "-m", "data_prep.miniworld.edit", *given]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2 and f"--{missing}" in done.stderr.splitlines()[-1] and "Traceback" not in done.stderr
