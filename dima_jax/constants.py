@@ -28,6 +28,7 @@ NUM_VEHICLE_CLASSES = 5  # the first of AGENT_CLASSES: what VAD's planning const
 MAP_CLASSES = ("divider", "ped_crossing", "boundary")
 COMMANDS = ("right", "left", "straight")
 QUESTION_KINDS = ("perception", "prediction", "planning", "behavior")  # DriveLM's, in the order of its question ids
+FORWARD_SPEED = 13  # index in the CAN bus numbers, m/s
 STEP_SECONDS = 0.5  # between key frames, and between waypoints
 
 EGO_LENGTH, EGO_WIDTH = 4.084, 1.85  # meters

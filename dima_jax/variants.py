@@ -11,9 +11,9 @@ from typing import NamedTuple
 import numpy as np
 
 from dima_jax import scene_shards
-from dima_jax.constants import CAMERAS, COMMANDS
+from dima_jax.constants import CAMERAS, COMMANDS, FORWARD_SPEED
 from dima_jax.data import sequences
-from dima_jax.data.ego_inputs import FORWARD_SPEED, STRAIGHT
+from dima_jax.data.ego_inputs import STRAIGHT
 from dima_jax.data.records import Records
 from dima_jax.errors import UserError
 from dima_jax.policy import Frame

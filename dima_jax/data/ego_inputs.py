@@ -9,12 +9,11 @@ from typing import NamedTuple
 import numpy as np
 
 from dima_jax import config_check
-from dima_jax.constants import COMMANDS, STEP_SECONDS
+from dima_jax.constants import COMMANDS, FORWARD_SPEED, STEP_SECONDS
 from dima_jax.data import targets, windows
 from dima_jax.data.records import Records
 
 STRAIGHT = COMMANDS.index("straight")
-FORWARD_SPEED = 13  # index in the CAN bus
 NUMBERS = ("frame_index", "can_bus", "ego")  # of a record: an eighth of the time of decoding it whole
 
 

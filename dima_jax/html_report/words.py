@@ -7,8 +7,8 @@ import re
 from collections.abc import Sequence
 
 from dima_jax.constants import STEP_SECONDS
+from dima_jax.scoring.verdicts import FORMS
 
-FORMS = {"m": (1.0, ".2f", "m"), "share": (100.0, ".2f", "%")}  # by unit: scale, form, what is printed
 NOT_THERE = "n/a"
 NAMES = {"l2": "L2", "any_3s": "any collision within 3 s"}
 FRAMES = {

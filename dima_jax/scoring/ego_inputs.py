@@ -9,11 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float32
 
-from dima_jax.constants import COMMANDS, STEP_SECONDS
+from dima_jax.constants import COMMANDS, FORWARD_SPEED, STEP_SECONDS
 from dima_jax.errors import UserError
 from dima_jax.scoring.recorded import Truth
 
-FORWARD_SPEED = 13  # index in the CAN bus
 CHANGING = (0, 1, 2, 17)  # of the CAN bus: position and yaw, read as the change since the frame before
 EGO_STATUS = {"full": "full ego status", "speed": "speed", "none": ""}  # as a row's name says it
 NEEDS = ("ego_inputs", "commands", "scenes")  # groups of the truth

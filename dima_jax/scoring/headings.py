@@ -44,7 +44,7 @@ def _kept(
 def to_ego(plan: Float[np.ndarray, "... F 3"], lidar2ego: Float[np.ndarray, "... 4 4"]) -> Float[np.ndarray, "... F 3"]:
     """x, y, heading of the ego's origin in the ego frame, of a plan in the LiDAR frame."""
     turn, lever = _planar(lidar2ego)
-    heading = _wrapped(plan[..., 2] + turn)
+    heading = wrapped(plan[..., 2] + turn)
     return _with(_rotated(plan[..., :2], turn) + lever - _rotated(lever, heading), heading)
 
 
@@ -54,7 +54,7 @@ def to_lidar(
     """x, y, heading of the LiDAR's origin in the LiDAR frame, of a plan in the ego frame."""
     turn, lever = _planar(lidar2ego)
     xy = plan[..., :2] + _rotated(lever, plan[..., 2]) - lever
-    return _with(_rotated(xy, -turn), _wrapped(plan[..., 2] - turn))
+    return _with(_rotated(xy, -turn), wrapped(plan[..., 2] - turn))
 
 
 def _planar(
@@ -69,7 +69,7 @@ def _rotated(xy: Float[np.ndarray, "... #F 2"], angle: Float[np.ndarray, "... #F
     return np.stack([cos * xy[..., 0] - sin * xy[..., 1], sin * xy[..., 0] + cos * xy[..., 1]], axis=-1)
 
 
-def _wrapped(angle: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
+def wrapped(angle: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
     """Within [-pi, pi)."""
     return (angle + np.pi) % (2 * np.pi) - np.pi
 

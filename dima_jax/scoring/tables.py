@@ -4,11 +4,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from dima_jax.scoring import audit, subsets
+from dima_jax.scoring import audit, subsets, verdicts
 from dima_jax.scoring import result as results
 
 WIDTH, WIDEST = 130, 500  # columns: at least, and a table's at most
-FORMS = {"m": (1.0, ".2f", "m"), "share": (100.0, ".2f", "%")}  # by unit: scale, form, how the unit is printed
 
 
 def print_all(result: dict, console: Console | None = None) -> None:
@@ -142,7 +141,7 @@ def _cells(columns: dict, groups: list[tuple[str, list[tuple[str, str]], bool]])
 
 
 def _form(unit: str) -> tuple[float, str, str]:
-    return FORMS.get(unit, (1.0, ".3f", ""))
+    return verdicts.FORMS.get(unit, (1.0, ".3f", ""))
 
 
 def _number(value: float | None, unit: str) -> str:

@@ -16,10 +16,10 @@ WORDS = {
     TOO_FEW: "has too few scenes to be ranked with",
 }
 FORMS = {
-    "m": (1.0, ".2f", " m"),
-    "share": (100.0, ".2f", " %"),
-    "s": (1.0, ".2f", " s"),
-}  # by unit: scale, form, what follows
+    "m": (1.0, ".2f", "m"),
+    "share": (100.0, ".2f", "%"),
+    "s": (1.0, ".2f", "s"),
+}  # by unit: scale, form, how the unit is printed
 
 
 def verdict(difference: Estimate, unit: str) -> str | None:
@@ -66,5 +66,5 @@ def _and(names: Sequence[str]) -> str:
 
 def number(value: float, unit: str, sign: str = "") -> str:
     """With its unit; shares in percent."""
-    scale, form, after = FORMS.get(unit, (1.0, ".3f", ""))
-    return f"{scale * value:{sign}{form}}{after}"
+    scale, form, printed = FORMS.get(unit, (1.0, ".3f", ""))
+    return f"{scale * value:{sign}{form}} {printed}".rstrip()

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float
 
 from dima_jax.constants import STEP_SECONDS, WHEELBASE
+from dima_jax.scoring.headings import wrapped
 
 DT = 0.1
 EVERY = round(STEP_SECONDS / DT)  # samples a step
@@ -92,10 +93,10 @@ def _commands(
     move = DT * (speed[:, None] + acceleration[:, None] * DT * np.arange(HORIZON))
     cos, sin = np.cos(reference[:, 2]), np.sin(reference[:, 2])
     aside = -(x - reference[:, 0]) * sin + (y - reference[:, 1]) * cos
-    turned = _wrapped(heading - reference[:, 2])
+    turned = wrapped(heading - reference[:, 2])
     free_turns = turned[:, None] + _before(move * (steering[:, None] / WHEELBASE - curvature))
     effect_turns = _before(move * DT * np.arange(HORIZON) / WHEELBASE)
-    free = aside + (move * free_turns[:, :-1]).sum(axis=1), _wrapped(free_turns[:, -1])
+    free = aside + (move * free_turns[:, :-1]).sum(axis=1), wrapped(free_turns[:, -1])
     effect = (move * effect_turns[:, :-1]).sum(axis=1), effect_turns[:, -1]
     weights = LATERAL_WEIGHT, HEADING_WEIGHT
     pull = sum(q * one * other for q, one, other in zip(weights, effect, free, strict=True))
@@ -113,7 +114,7 @@ def _moved(
     pose = [
         x + DT * speed * np.cos(heading),
         y + DT * speed * np.sin(heading),
-        _wrapped(heading + DT * speed * np.tan(steering) / WHEELBASE),
+        wrapped(heading + DT * speed * np.tan(steering) / WHEELBASE),
     ]
     return pose, [speed + DT * lagged, lagged, steered]
 
@@ -137,7 +138,7 @@ def _speed_fit(count: int) -> Float[np.ndarray, "count count"]:
 
 def _curvatures(path: Float[np.ndarray, "B 31 3"], speeds: Float[np.ndarray, "B 30"]) -> Float[np.ndarray, "B 30"]:
     """The curvatures that explain the turns at these speeds, with a penalty on their rate."""
-    turns = _wrapped(np.diff(path[..., 2], axis=1))
+    turns = wrapped(np.diff(path[..., 2], axis=1))
     count = turns.shape[1]
     profile = np.tri(count)
     profile[:, 1:] *= DT
@@ -150,8 +151,3 @@ def _curvatures(path: Float[np.ndarray, "B 31 3"], speeds: Float[np.ndarray, "B 
 def _before(values: Float[np.ndarray, "B n"]) -> Float[np.ndarray, "B n+1"]:
     """The sum of what came before each, and of all."""
     return np.concatenate([np.zeros_like(values[:, :1]), np.cumsum(values, axis=1)], axis=1)
-
-
-def _wrapped(angle: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
-    """Within [-pi, pi)."""
-    return (angle + np.pi) % (2 * np.pi) - np.pi
