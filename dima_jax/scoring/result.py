@@ -60,7 +60,7 @@ def build(
     plans, predictions: of the same files in the same order, controls (no file) among them. protocols: all that were
     asked for. pair: compare every two files; else each with the first, and with every control in any case. A planner on
     a changed input (`VARIANT_KINDS`) is compared with the same planner on its own. command, created: the only entries
-    that may differ between equal runs. extra: further tables (perception, language, edit_reaction).
+    that may differ between equal runs. extra: further tables (perception, edit_reaction).
     """
     rows = _rows(plans, predictions)
     scenes_known = truth.header.get("scenes") != SCENES_UNKNOWN
