@@ -28,9 +28,13 @@ demo: venv
 	$(BIN)/python -m data_prep.build --dataroot=$(DEMO) --version=v1.0-miniworld --drivelm=$(DEMO)/drivelm.json --out=$(DEMO)/records
 	$(BIN)/python -m data_prep.validate --data=$(DEMO)/records
 	mkdir -p runs/shipped && cp -r dima_jax/pretrained/miniworld/. runs/shipped
+	@echo "The joint stage compiles and trains beside the evaluation that is printed next; its progress: runs/demo.log"
+	$(BIN)/python -m dima_jax.train --config=configs/demo.py --workdir=runs/demo > runs/demo.log 2>&1 & joint=$$!; \
+	trap "kill $$joint 2> /dev/null" EXIT INT TERM; \
 	$(BIN)/python -m dima_jax.evaluate --checkpoint=runs/shipped --blank_images --other_images \
-		--audit --audit_scenes=10 --figures=4 --report=runs/shipped/report
-	$(BIN)/python -m dima_jax.train --config=configs/demo.py --workdir=runs/demo
+		--audit --audit_scenes=10 --figures=4 --report=runs/shipped/report || exit; \
+	echo "Waiting for the joint stage: runs/demo.log"; \
+	wait $$joint || { cat runs/demo.log; exit 1; }
 	$(BIN)/python -m dima_jax.export --checkpoint=runs/demo --out=runs/demo/student.onnx
 
 # After `make demo`, on its records: a student from random weights, in about nine minutes.
