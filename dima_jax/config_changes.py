@@ -4,6 +4,7 @@ Saved configs are those of the item `meta`, as JSON holds them: {group: {key: va
 """
 
 import functools
+import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -11,6 +12,7 @@ from ml_collections import ConfigDict
 
 from dima_jax.configs import base
 from dima_jax.errors import UserError
+from dima_jax.output_files import json_text
 
 IMAGE_KEYS = ("image_scale", "image_shape", "valid_shape", "color_order", "mean", "std")
 # Which student a checkpoint holds.
@@ -30,6 +32,14 @@ RUN_KEYS = (
     "data.future",
 )
 ALLOW = "--allow_config_change"
+NOT_SEEN = ("path", "workers", "cache_gib", "batch_size")  # of `data`: no prediction hangs on them
+
+
+def hash_of_inputs(config: ConfigDict, *groups: str) -> str:
+    """16 hexadecimal digits of what predictions hang on: these groups, and of `data` what changes a frame."""
+    data = {key: value for key, value in config.data.to_dict().items() if key not in NOT_SEEN}
+    read = {group: config[group].to_dict() for group in groups} | {"data": data}
+    return hashlib.sha256(json_text(read, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def check_model(saved: Mapping, config: ConfigDict, where: str, keys: Sequence[str] = RUN_KEYS) -> None:

@@ -39,10 +39,15 @@ class Dual:
         self.params = model.load(run)
         self.teacher_weights = weights.count(weights.with_prefix(self.params, "teacher/"))
         self._plan = jax.jit(lambda params, output: plan(weights.bind(model.graph, params), output))
+        self._teach = jax.jit(lambda params, tokens: weights.bind(model.graph, params).teacher.plan(tokens))
 
     def __call__(self, output: StudentOutput) -> dict[str, Float[Array, "B R F 2"]]:
         """{planner: ego offsets in meters per step} of the frame that the student saw."""
         return self._plan(self.params, output)
+
+    def teach(self, output: StudentOutput) -> tuple[Float[Array, "B D2"], Float[Array, "B R F 2"]]:
+        """(teacher ego feature, the teacher's own ego offsets in meters per step) of the frame that the student saw."""
+        return self._teach(self.params, output.tokens)
 
 
 def plan(model: DiMA, output: StudentOutput) -> dict[str, Float[Array, "B R F 2"]]:

@@ -4,7 +4,6 @@
 reads it, and what was recorded, and needs no model. `write` puts the files beside `scores.json`.
 """
 
-import hashlib
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 
-from dima_jax import commit, output_files, prediction_writer, scene_shards
+from dima_jax import commit, config_changes, output_files, prediction_writer, scene_shards
 from dima_jax.data import sequences, truth_arrays
 from dima_jax.data.records import Records
 from dima_jax.driving import STUDENT, drive
@@ -33,8 +32,6 @@ from dima_jax.scoring.perception_file import Perception
 from dima_jax.scoring.predictions import Predictions
 from dima_jax.scoring.recorded import Truth
 from dima_jax.variants import Variant, others_of
-
-NOT_SEEN = ("path", "workers", "cache_gib", "batch_size")  # of config.data: no prediction hangs on them
 
 
 class Evaluation(NamedTuple):
@@ -227,13 +224,10 @@ def _source(
     policy: Policy, config: ConfigDict, records: Records, variants: Sequence[Variant], audit_scenes: int | None, dual
 ) -> dict:
     """What predictions hang on."""
-    data = {key: value for key, value in config.data.to_dict().items() if key not in NOT_SEEN}
-    read = {"student": config.student.to_dict(), "data": data} | ({"teacher": config.teacher.to_dict()} if dual else {})
-    text = output_files.json_text(read, sort_keys=True)
     return {
         "checkpoint": _weights_hash(policy),
         "step": policy.student.step,
-        "config": hashlib.sha256(text.encode()).hexdigest()[:16],
+        "config": config_changes.hash_of_inputs(config, "student", *(["teacher"] if dual else [])),
         "data": records.data_hash,
         "split": records.split,
         "audit_scenes": audit_scenes,

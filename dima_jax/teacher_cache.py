@@ -1,0 +1,124 @@
+"""What a trained teacher says of every key frame of a split, kept in files: distillation then needs no LLM in memory.
+
+    DIR/source.json     what the numbers hang on: checkpoint, step, config, records, split, widths
+    DIR/<scene>.npz     of the scene's key frames in order: tokens [n], ego_feature [n, D2], ego_offsets [n, R, F, 2]
+
+A scene's file appears when it is whole, and holds the hash of its content (`scoring.npz_file`); a command that was stopped
+goes on with the scenes that are left, and several processes may share them. Written by `python -m dima_jax.cache_teacher`.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from dima_jax import output_files
+from dima_jax.data.records import Records
+from dima_jax.errors import UserError
+from dima_jax.scene_shards import Scene, scenes_of
+from dima_jax.scoring import npz_file
+
+FORMAT, VERSION = "dima_jax.teacher_cache", 1
+AGAIN = "write it again with `python -m dima_jax.cache_teacher`"
+
+
+class Taught(NamedTuple):
+    """The teacher's ego feature, and the path of its own plan: ego offsets in meters per 0.5 s step, by command."""
+
+    ego_feature: Float[np.ndarray, "n D2"]
+    ego_offsets: Float[np.ndarray, "n R F 2"]
+
+
+class TeacherCache:
+    """A folder of a teacher's words. Making one reads nothing."""
+
+    def __init__(self, folder: str | Path):
+        self.folder = Path(folder)
+        self._source = self.folder / "source.json"
+
+    def open(self, source: dict) -> None:
+        """Begins or goes on with a cache. source: {what: value}, of JSON's types, that every number hangs on.
+
+        UserError if the folder holds something else, or what another source said.
+        """
+        source = json.loads(output_files.json_text(source))
+        if not self._source.exists():
+            if self.folder.exists() and any(path.suffix != ".part" for path in self.folder.iterdir()):
+                raise UserError(f"{self.folder} is no teacher's cache, and not empty; give another --out")
+            output_files.write_json(self._source, source)
+            return
+        held = self.source()
+        if differing := sorted(key for key in {*held, *source} if held.get(key) != source.get(key)):
+            raise UserError(
+                f"{self.folder} holds what was said with another {', '.join(differing)}; give another --out"
+            )
+
+    def source(self) -> dict:
+        """What `open` was given. UserError if there is no cache, or it is damaged."""
+        try:
+            held = json.loads(self._source.read_text())
+        except OSError as error:
+            raise UserError(f"{self._source}: {error.strerror}; {AGAIN}") from None
+        except ValueError as error:
+            raise UserError(
+                f"{self._source} is damaged ({str(error)[:100]}); delete {self.folder} and {AGAIN}"
+            ) from None
+        if not isinstance(held, dict):
+            raise UserError(f"{self._source} is damaged; delete {self.folder} and {AGAIN}")
+        return held
+
+    def left(self, scenes: Sequence[Scene], samples: Sequence[str]) -> list[Scene]:
+        """The scenes that are not there whole. samples: the token of every record."""
+        return [scene for scene in scenes if not self._is_whole(scene, samples)]
+
+    def _is_whole(self, scene: Scene, samples: Sequence[str]) -> bool:
+        if not self._place(scene.name).exists():
+            return False
+        try:
+            self.read(scene, samples)
+        except UserError as error:
+            print(f"{scene.name} is written again: {error}")
+            return False
+        return True
+
+    def write(self, scene: Scene, samples: Sequence[str], taught: Taught) -> None:
+        """Keeps a finished scene."""
+        tokens = np.array([samples[number] for number in scene.numbers], str)
+        header = {"format": FORMAT, "version": VERSION, "scene": scene.name}
+        npz_file.write(self._place(scene.name), {"tokens": tokens} | taught._asdict(), header)
+
+    def read(self, scene: Scene, samples: Sequence[str]) -> Taught:
+        """What was said in a scene. UserError if it is missing, damaged, or of other key frames."""
+        arrays, _ = npz_file.read(self._place(scene.name), FORMAT, VERSION)
+        tokens = [samples[number] for number in scene.numbers]
+        if set(arrays) != {"tokens", *Taught._fields} or arrays["tokens"].tolist() != tokens:
+            raise UserError(f"{self._place(scene.name)} is not of the key frames of this split; {AGAIN}")
+        taught = Taught(*(arrays[name] for name in Taught._fields))
+        if any(len(array) != len(tokens) or not np.isfinite(array).all() for array in taught):
+            raise UserError(f"{self._place(scene.name)} holds numbers that are not finite, or too few; {AGAIN}")
+        return taught
+
+    def load(self, records: Records) -> Taught:
+        """What was said in every key frame of a split, in the order of its records.
+
+        UserError if the cache is of other records, or lacks a scene.
+        """
+        source = self.source()
+        if (source.get("data"), source.get("split")) != (records.data_hash, records.split):
+            raise UserError(
+                f"{self.folder} is of split {source.get('split')!r} of other records than {records.folder}; {AGAIN}"
+            )
+        scenes = scenes_of(records)
+        if missing := [scene.name for scene in scenes if not self._place(scene.name).exists()]:
+            raise UserError(
+                f"{self.folder} lacks {len(missing)} of {len(scenes)} scenes, {missing[0]} among them; start "
+                "`python -m dima_jax.cache_teacher` again: it goes on"
+            )
+        parts = [self.read(scene, records.samples) for scene in scenes]
+        return Taught(*map(np.concatenate, zip(*parts, strict=True)))
+
+    def _place(self, scene: str) -> Path:
+        return self.folder / f"{output_files.file_name(scene)}.npz"
