@@ -12,6 +12,7 @@ step on. None of them is in the student, so what ships and what it costs stay th
 Losses: `losses/auxiliary.py`.
 """
 
+import jax
 from flax import nnx
 from jaxtyping import Array, Float
 from ml_collections import ConfigDict
@@ -53,6 +54,7 @@ class AuxiliaryHeads(nnx.Module):
             map=None if self.line_queries is None else self.line_queries[...],
         )
 
+    @jax.named_scope("heads")
     def __call__(self, features: list[Float[Array, "B N _ _ D"]], bev: Float[Array, "B YX D"]) -> AuxiliaryOutput:
         """features: pyramid levels of the images, finest first."""
         return AuxiliaryOutput(

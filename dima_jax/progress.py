@@ -1,6 +1,8 @@
 """The progress of a command: a bar on a terminal; elsewhere, in a log say, a plain line now and then. On stderr."""
 
+import contextlib
 import sys
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
@@ -75,3 +77,22 @@ def each(items: Iterable[T], total: int, unit: str, **options) -> Iterator[T]:
         for item in items:
             yield item
             progress.advance()
+
+
+@contextlib.contextmanager
+def waiting(what: str) -> Iterator[None]:
+    """Says that `what` is being done, and every INTERVAL seconds for how long: around one call that has no parts."""
+    start, is_done = time.monotonic(), threading.Event()
+
+    def say():
+        print(what, file=sys.stderr, flush=True)
+        while not is_done.wait(INTERVAL):
+            print(f"{what}: {time.monotonic() - start:.0f} s", file=sys.stderr, flush=True)
+
+    thread = threading.Thread(target=say, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        is_done.set()
+        thread.join()

@@ -87,7 +87,9 @@ def make_train_step(model: ShardedModel, optim: Optimizer) -> Callable:
 
         (total, (means, acting)), gradients = jax.value_and_grad(loss, has_aux=True)(state.params)
         gradients = jax.lax.with_sharding_constraint(gradients, places.params)
-        updates, opt_state = optim.update.update(gradients, state.opt_state, state.params)
+        with jax.named_scope("optimizer"):
+            updates, opt_state = optim.update.update(gradients, state.opt_state, state.params)
+            params = optax.apply_updates(state.params, updates)
         log = {
             "loss/total": total,
             **{f"loss/{name}": value for name, value in means.items()},
@@ -95,7 +97,7 @@ def make_train_step(model: ShardedModel, optim: Optimizer) -> Callable:
             **{f"gradient_norm/{part}": norm for part, norm in optimizer.group_norms(gradients).items()},
             "learning_rate": optim.schedule(state.step),
         }
-        return TrainState(state.step + 1, optax.apply_updates(state.params, updates), opt_state), log
+        return TrainState(state.step + 1, params, opt_state), log
 
     return jax.jit(
         sharding.on_mesh(train_step, model.mesh),
@@ -104,6 +106,7 @@ def make_train_step(model: ShardedModel, optim: Optimizer) -> Callable:
     )
 
 
+@jax.named_scope("losses")
 def loss_terms(output: dima.DiMAOutput, batch: Batch, config: ConfigDict) -> dict[str, Term]:
     """Every term of one forward pass, as the config weighs them."""
     loss_weights, pc_range = config.loss.to_dict(), tuple(config.student.pc_range)

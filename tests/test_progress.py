@@ -3,6 +3,7 @@
 import io
 import re
 import sys
+import threading
 
 import pytest
 
@@ -58,3 +59,16 @@ def test_on_a_terminal_the_bar_says_what_it_waits_for(monkeypatch):
         bar.advance(note="total=3")
     rest = terminal.getvalue()[shown:]
     assert "2/2" in rest and "total=3" in rest and "compiling" not in rest
+
+
+def test_one_long_call_is_named_at_once_and_then_by_its_time(monkeypatch):
+    monkeypatch.setattr(progress, "INTERVAL", 0.01)
+    said, err = threading.Event(), io.StringIO()
+    monkeypatch.setattr(sys, "stderr", err)
+    with progress.waiting("compiling"):
+        while err.getvalue().count("\n") < 3:
+            said.wait(0.01)
+    lines = err.getvalue().splitlines()
+    assert lines[0] == "compiling" and all(re.fullmatch(r"compiling: \d+ s", line) for line in lines[1:])
+    said.wait(0.05)
+    assert err.getvalue().splitlines() == lines  # it is over

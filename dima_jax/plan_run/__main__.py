@@ -1,12 +1,14 @@
 """What a run needs, before anybody books hardware: the whole joint train step compiled for devices that are not here.
 
     python -m dima_jax.plan_run --config=configs/base.py --target=v5p:8 [--windows_per_device=1] [--config.mesh.fsdp=8]
+    python -m dima_jax.plan_run --config=configs/base.py --target=a100:8 --json > plan.json
 
 Targets: cpu:N always; v4, v5e, v5p, v6e with libtpu; a100, h100 with the CUDA plugin (see `devices.py`; the command says
 which pip line is missing). Nothing runs and no weight is made: shapes and shardings go to the compiler, and its answer
-is printed per device: memory by kind, compute, traffic, time of a step and of the run, and which settings to change.
-Before that it prints how many weights are trained: of the student, the LLM, and the modules between them. The mesh's
-data axis is stretched to the number of devices. No records are needed; --windows says how many an epoch has.
+is printed per device: memory by kind, compute, traffic, time of a step and of the run by parts of the model with the share
+of gathers, and which settings to change. What is not known is printed as unknown. Before that it prints how many weights
+are trained: of the student, the LLM, and the modules between them. The mesh's data axis is stretched to the number of
+devices. No records are needed; --windows says how many an epoch has.
 """
 
 from absl import flags
@@ -27,6 +29,7 @@ EFFORT = flags.DEFINE_float(
     upper_bound=1.0,
 )
 WINDOWS = flags.DEFINE_integer("windows", 28130, "Windows per epoch; nuScenes' train split has 28,130.", lower_bound=1)
+JSON = flags.DEFINE_bool("json", False, "Print strict JSON alone: bytes, FLOPs and seconds, null where unknown.")
 
 
 def main() -> None:
@@ -37,14 +40,21 @@ def main() -> None:
 
     import jax
 
-    from dima_jax.plan_run import plan, report
+    from dima_jax.output_files import json_text
+    from dima_jax.plan_run import plan, report, summary
 
     jax.config.update("jax_exec_time_optimization_effort", EFFORT.value)
     target_devices = devices.make_devices(kind, number)
     plan.fit_mesh(config, number, WINDOWS_PER_DEVICE.value)
-    report.print_header(flags.FLAGS["config"].config_filename, config, kind, number, EFFORT.value)
-    report.print_trained(plan.trained_share(config, target_devices))
-    report.print_plan(plan.make_plan(config, target_devices, kind), config, kind, number, WINDOWS.value)
+    shares = plan.trained_share(config, target_devices)
+    if not JSON.value:
+        report.print_header(flags.FLAGS["config"].config_filename, config, kind, number, EFFORT.value)
+        report.print_trained(shares)
+    planned = plan.make_plan(config, target_devices, kind)
+    if JSON.value:
+        print(json_text(summary.summary(planned, shares, config, kind, number, WINDOWS.value), indent=1))
+    else:
+        report.print_plan(planned, config, kind, number, WINDOWS.value)
 
 
 if __name__ == "__main__":

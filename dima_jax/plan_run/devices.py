@@ -15,24 +15,30 @@ CUDA_EXTRA = 'pip install "jax-cuda12-plugin[with-cuda]==0.10.2"'
 
 
 class DeviceSpec(NamedTuple):
-    """One device. memory: bytes; peak: bfloat16 FLOP/s; bandwidth: bytes/s of its memory; link: bytes/s it can send to
-    the others; clock: Hz of the cycles that the compiler estimates (TPU), 0 where it estimates none.
+    """One device. memory: bytes; peaks: FLOP/s by number format (`products.number_format`); bandwidth: bytes/s of its
+    memory; link: bytes/s it can send to the others; clock: Hz of the cycles that the compiler estimates (TPU), 0 where it
+    estimates none.
     """
 
     memory: float
-    peak: float
+    peaks: dict[str, float]
     bandwidth: float
     link: float
     clock: float = 0.0
 
 
+def _tpu_peaks(bfloat16: float) -> dict[str, float]:
+    """A product of float32 numbers is one, three or six of bfloat16 (jax.lax.Precision)."""
+    return {"bf16": bfloat16, "bf16x3": bfloat16 / 3, "bf16x6": bfloat16 / 6}
+
+
 SPECS = {  # by the makers' data sheets
-    "a100": DeviceSpec(80 * 2**30, 312e12, 2.039e12, 300e9),
-    "h100": DeviceSpec(80 * 2**30, 989e12, 3.35e12, 450e9),
-    "v4": DeviceSpec(32 * 2**30, 275e12, 1.2e12, 300e9, 1.05e9),
-    "v5e": DeviceSpec(16 * 2**30, 197e12, 0.819e12, 200e9, 1.5e9),
-    "v5p": DeviceSpec(95 * 2**30, 459e12, 2.765e12, 600e9, 1.75e9),
-    "v6e": DeviceSpec(32 * 2**30, 918e12, 1.64e12, 448e9, 1.75e9),
+    "a100": DeviceSpec(80 * 2**30, {"bf16": 312e12, "tf32": 156e12, "f32": 19.5e12}, 2.039e12, 300e9),
+    "h100": DeviceSpec(80 * 2**30, {"bf16": 989e12, "tf32": 494e12, "f32": 67e12}, 3.35e12, 450e9),
+    "v4": DeviceSpec(32 * 2**30, _tpu_peaks(275e12), 1.2e12, 300e9, 1.05e9),
+    "v5e": DeviceSpec(16 * 2**30, _tpu_peaks(197e12), 0.819e12, 200e9, 1.5e9),
+    "v5p": DeviceSpec(95 * 2**30, _tpu_peaks(459e12), 2.765e12, 600e9, 1.75e9),
+    "v6e": DeviceSpec(32 * 2**30, _tpu_peaks(918e12), 1.64e12, 448e9, 1.75e9),
 }
 GRIDS = {  # chips of a slice
     2: {1: "1x1", 4: "2x2", 8: "2x4", 16: "4x4", 32: "4x8", 64: "8x8", 128: "8x16", 256: "16x16"},
@@ -76,6 +82,11 @@ def make_devices(kind: str, number: int) -> list:
     return _cuda_devices(kind, number) if kind in CUDA_SPECS else _tpu_devices(kind, number)
 
 
+def platform(kind: str) -> str:
+    """ "cpu", "cuda" or "tpu"."""
+    return "cpu" if kind == "cpu" else "cuda" if kind in CUDA_SPECS else "tpu"
+
+
 def compiler_options(kind: str) -> dict:
     """Options that XLA needs to compile without the device."""
     return CUDA_OPTIONS if kind in CUDA_SPECS else {}
@@ -93,7 +104,8 @@ def _tpu_devices(kind: str, number: int) -> list:
         import libtpu  # noqa: F401 (JAX loads it; this only checks that it is installed)
     except ImportError:
         raise UserError(f"--target={kind} needs the TPU compiler: {TPU_EXTRA}") from None
-    return topologies.get_topology_desc(platform="tpu", topology_name=f"{kind}:{grids[chips]}").devices
+    options = {"chips_per_host_bounds": [1, 1, 1]} if chips == 1 else {}  # else a host has four
+    return topologies.get_topology_desc(platform="tpu", topology_name=f"{kind}:{grids[chips]}", **options).devices
 
 
 def _cuda_devices(kind: str, number: int) -> list:

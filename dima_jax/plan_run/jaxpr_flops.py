@@ -13,7 +13,7 @@ from jax.extend.core import ClosedJaxpr, Jaxpr
 from jax.interpreters import partial_eval
 from ml_collections import ConfigDict
 
-from dima_jax.plan_run.hlo_cost import taps
+from dima_jax.plan_run.products import taps
 
 
 def of_function(function: Callable, *arguments) -> float:

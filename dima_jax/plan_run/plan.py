@@ -8,11 +8,11 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from dima_jax import optimizer, sharding, weights
+from dima_jax import optimizer, progress, sharding, weights
 from dima_jax.data import fake_batch
 from dima_jax.errors import UserError
 from dima_jax.plan_run import hlo_cost, jaxpr_flops
-from dima_jax.plan_run.devices import SPECS, compiler_options
+from dima_jax.plan_run.devices import compiler_options
 from dima_jax.sharded_model import ShardedModel
 from dima_jax.train_step import abstract_train_state, make_train_step
 
@@ -29,7 +29,7 @@ class Plan(NamedTuple):
 
     weights (trained), frozen, optimizer, batch: bytes of the step's arguments. temporary: bytes of activations and
     gradients. peak: bytes at most. needed_flops: what the method needs without rematerialization; cost.flops: what the
-    compiled step computes. seconds: of a step by the compiler's estimate, None where it gives none.
+    compiled step computes.
     """
 
     weights: float
@@ -40,7 +40,6 @@ class Plan(NamedTuple):
     peak: float
     needed_flops: float
     cost: hlo_cost.Cost
-    seconds: float | None
     trace_seconds: float
     compile_seconds: float
 
@@ -77,7 +76,6 @@ def make_plan(config: ConfigDict, devices: list, kind: str) -> Plan:
 
     Raises UserError if the compiler refuses because the step does not fit into a device.
     """
-    spec = SPECS.get(kind)
     compiled, arguments, trace_seconds, compile_seconds = compile_step(config, devices, compiler_options(kind))
     state, frozen, batch, _ = arguments
     memory = compiled.memory_analysis()
@@ -87,7 +85,10 @@ def make_plan(config: ConfigDict, devices: list, kind: str) -> Plan:
         - memory.alias_size_in_bytes
         + memory.temp_size_in_bytes
     )
-    cost = hlo_cost.cost(compiled.as_text(), len(devices))
+    with progress.waiting("reading the compiled program"):
+        cost = hlo_cost.cost(compiled.as_text(), len(devices), kind)
+    with progress.waiting("counting what the method needs"):
+        needed = needed_flops(config) / len(devices)
     return Plan(
         weights=shard_bytes(state.params),
         frozen=shard_bytes(frozen),
@@ -95,9 +96,8 @@ def make_plan(config: ConfigDict, devices: list, kind: str) -> Plan:
         batch=shard_bytes(batch),
         temporary=memory.temp_size_in_bytes,
         peak=peak,
-        needed_flops=needed_flops(config) / len(devices),
+        needed_flops=needed,
         cost=cost,
-        seconds=cost.cycles / spec.clock if spec and spec.clock and cost.cycles else None,
         trace_seconds=trace_seconds,
         compile_seconds=compile_seconds,
     )
@@ -111,10 +111,12 @@ def compile_step(config: ConfigDict, devices: list, options: dict):
     """
     train_step, arguments = abstract_step(config, devices)
     start = time.perf_counter()
-    lowered = train_step.lower(*arguments)
+    with progress.waiting("tracing the train step"):
+        lowered = train_step.lower(*arguments)
     traced = time.perf_counter()
     try:
-        compiled = lowered.compile(options)
+        with progress.waiting("compiling it"):
+            compiled = lowered.compile(options)
     except jax.errors.JaxRuntimeError as error:
         if user_error := out_of_memory(str(error)):
             raise user_error from error

@@ -143,6 +143,7 @@ class Student(nnx.Module):
             features, frame.lidar2img, frame.can_bus, prev_bev, has_prev_bev, is_training=is_training, key=key_encoder
         )
 
+    @jax.named_scope("bev_encoder")
     def encode_features(
         self,
         features: Levels,
@@ -158,6 +159,7 @@ class Student(nnx.Module):
         dropout_keys = make_dropout_keys(*training_keys(is_training, key, 1))
         return self.bev_encoder(features, lidar2img, can_bus, prev_bev, has_prev_bev, dropout_keys)
 
+    @jax.named_scope("image_encoder")
     def image_features(self, images: UInt8[Array, "B N H W 3"], *, key: jax.Array | None = None) -> Levels:
         """Pyramid levels of the images, finest first; N may hold several frames' cameras. With a key: GridMask."""
         pixels = self.normalize(images.reshape(-1, *images.shape[2:]))
@@ -178,6 +180,7 @@ class Student(nnx.Module):
         """Zeros, for `prev_bev` where there is no previous frame."""
         return jnp.zeros((batch_size, self.bev_shape[0] * self.bev_shape[1], self.planner.ego_query.shape[-1]))
 
+    @jax.named_scope("heads")
     def decode(
         self,
         bev: Float[Array, "B YX D"],

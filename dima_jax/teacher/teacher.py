@@ -80,6 +80,7 @@ class Teacher(nnx.Module):
         self.reconstruction_head = BevHead(llm.width, width, rngs=rngs)
         self.future_heads = nnx.List([BevHead(llm.width, width, rngs=rngs) for _ in range(FUTURE_FRAMES)])
 
+    @jax.named_scope("teacher")
     def __call__(
         self,
         tokens: SceneTokens,
@@ -184,6 +185,7 @@ class Teacher(nnx.Module):
             "map": self.adapter.read_map(tokens),
         }
 
+    @jax.named_scope("llm")
     def run_llm(
         self, scene: dict[str, Float[Array, "B _ E"]], text: Int[Array, "B S"], text_mask: Bool[Array, "B S"]
     ) -> tuple[dict[str, Float[Array, "B _ E"]], Float[Array, "B S V"]]:

@@ -1,4 +1,4 @@
-"""FLOPs and traffic read from compiled programs, against closed forms."""
+"""What compiled programs cost: FLOPs, traffic, times by part, against closed forms."""
 
 import jax
 import jax.numpy as jnp
@@ -119,28 +119,70 @@ ENTRY %main (z: (s32[], bf16[8,32]), image: f32[1,5,5,2], kernel: f32[3,3,2,4]) 
   ROOT %out = f32[1,3,3,4]{3,2,1,0} get-tuple-element(%conv), index=0
 }
 """
-    cost = hlo_cost.cost(text.replace("STRIDE", str(stride)), 4)
+    cost = hlo_cost.cost(text.replace("STRIDE", str(stride)), 4, "v5e")
     assert cost.flops == runs * 2 * 8 * 32 * 32 + 2 * 3 * 3 * 4 * 3 * 3 * 2
     assert cost.sent == {"all-reduce": runs * 2 * (8 * 32 * 2) * 3 / 4}
-    assert (cost.cycles, cost.unknown_cycles) == (700, 1)  # the copy's estimate is int64's largest: unknown
+    assert cost.seconds == {"other": 700 / 1.5e9, "collectives": pytest.approx(cost.sent["all-reduce"] / 200e9)}
+    # The copy's estimate is int64's largest: unknown, as the library call is to a TPU.
+    assert cost.unknown == {"copy": 1, "__cublas$gemm": 1}
 
 
-@pytest.mark.parametrize(
-    ("written", "size"),
-    [
-        ("replica_groups={{0,1},{2,3}}, dimensions={0}", 2),
-        ("replica_groups=[2,4]<=[8], dimensions={0}", 4),
-        ("replica_groups=mesh['a'=8,'b'=1,'c'=8], device_ids=([8,8]T(1,0)) {'a'}, dimensions={0}", 8),
-        ("replica_groups=mesh['a'=8,'b'=2] {'a','b'}, to_apply=%add", 16),
-        ("replica_groups=mesh['a'=8,'b'=2] {'a':(2)4}, to_apply=%add", 4),
-        ("replica_groups={}, to_apply=%add", 64),
-        ("dimensions={0}", 64),
-    ],
-)
-def test_groups_of_devices(written, size):
-    assert hlo_cost.group_size(f"channel_id=1, {written}", 64) == size
+LOOP = """
+%gather (t: f32[1000,32], i: s32[400,1]) -> f32[400,32] {
+  %t = f32[1000,32]{1,0:T(8,128)S(1)} parameter(0)
+  %i = s32[400,1]{1,0} parameter(1)
+  ROOT %g = f32[400,32]{1,0} gather(%t, %i), offset_dims={1}, collapsed_slice_dims={0}, start_index_map={0}, index_vector_dim=1, slice_sizes={1,32}
+}
+
+%body (p: (s32[], f32[1000,32], s32[400,1])) -> (s32[], f32[1000,32], s32[400,1]) {
+  %p = (s32[], f32[1000,32]{1,0:T(8,128)S(1)}, s32[400,1]{1,0}) parameter(0)
+  %n = s32[] get-tuple-element(%p), index=0
+  %a = f32[1000,32]{1,0:T(8,128)S(1)} get-tuple-element(%p), index=1
+  %c = s32[400,1]{1,0} get-tuple-element(%p), index=2
+  %rows = f32[400,32]{1,0} fusion(%a, %c), kind=kCustom, calls=%gather, metadata={op_name="jit(f)/jvp(bev_encoder)/gather"}
+  %odd = f32[4096]{0} custom-call(%c), custom_call_target="tpu_custom_call"
+  ROOT %t = (s32[], f32[1000,32]{1,0:T(8,128)S(1)}, s32[400,1]{1,0}) tuple(%n, %a, %c)
+}
+
+%end (q: (s32[], f32[1000,32], s32[400,1])) -> pred[] {
+  %q = (s32[], f32[1000,32]{1,0:T(8,128)S(1)}, s32[400,1]{1,0}) parameter(0)
+  ROOT %yes = pred[] constant(true)
+}
+
+%skipped (s: f32[2]) -> f32[2] {
+  ROOT %s = f32[2]{0} parameter(0)
+}
+
+%taken (u: f32[2]) -> f32[2] {
+  %u = f32[2]{0} parameter(0)
+  ROOT %v = f32[2]{0} negate(%u), backend_config={"estimated_cycles":"1500"}
+}
+
+ENTRY %main (z: (s32[], f32[1000,32], s32[400,1]), w: f32[2], which: s32[]) -> f32[2] {
+  %z = (s32[], f32[1000,32]{1,0:T(8,128)S(1)}, s32[400,1]{1,0}) parameter(0)
+  %w = f32[2]{0} parameter(1)
+  %which = s32[] parameter(2)
+  %loop = (s32[], f32[1000,32]{1,0:T(8,128)S(1)}, s32[400,1]{1,0}) while(%z), condition=%end, body=%body, metadata={op_name="jit(f)/jvp(bev_encoder)/while"}COUNT
+  ROOT %cond = f32[2]{0} conditional(%which, %w, %w), branch_computations={%skipped, %taken}, metadata={op_name="jit(f)/heads/cond"}
+}
+"""
+GATHER_SECONDS = 400 * 4.35 / 1.5e9
 
 
-def test_groups_written_otherwise_are_not_guessed():
-    with pytest.raises(ValueError, match="unknown replica groups: replica_groups=@somewhere"):
-        hlo_cost.group_size("channel_id=1, replica_groups=@somewhere", 64)
+def test_a_gather_in_a_loop_counts_as_often_as_the_loop_runs():
+    cost = hlo_cost.cost(LOOP.replace("COUNT", ', backend_config={"known_trip_count":{"n":"32"}}'), 1, "v5e")
+    assert cost.gather_seconds["BEV encoder"] == pytest.approx(32 * GATHER_SECONDS)
+    assert cost.unknown == {"tpu_custom_call": 1} and cost.unknown_bytes == 32 * (400 * 4 + 4096 * 4)
+    assert cost.unbounded_loops == 0
+
+
+def test_without_a_trip_count_it_counts_once_and_is_reported():
+    cost = hlo_cost.cost(LOOP.replace("COUNT", ""), 1, "v5e")
+    assert cost.gather_seconds["BEV encoder"] == pytest.approx(GATHER_SECONDS)
+    assert cost.unbounded_loops == 1
+
+
+def test_a_branch_is_taken_for_most_and_left_out_for_least():
+    cost = hlo_cost.cost(LOOP.replace("COUNT", ""), 1, "v5e")
+    assert cost.seconds["heads"] == pytest.approx(1e-6)
+    assert cost.least_seconds == pytest.approx(sum(cost.seconds.values()) - 1e-6)
