@@ -18,8 +18,8 @@ NO_WORK = {
     *("parameter", "constant", "tuple", "get-tuple-element", "bitcast", "after-all", "partition-id", "replica-id"),
     *("while", "conditional", "call", "async-start", "opt-barrier", "domain", "add-dependency"),
 }
-NO_WORK_CALLS = ("AllocateBuffer", "ConcatBitcast", "AssumeGatherIndicesInBound", "Sharding")
-LIBRARIES = ("__cublas", "__cudnn")  # whose products are counted
+NO_WORK_CALLS = ("AllocateBuffer", "ConcatBitcast")
+LIBRARIES = ("__cublas$gemm", "__cublas$lt$matmul", "__cudnn$conv")  # whose products are counted
 NEGLIGIBLE = 4096  # bytes: of counters and comparisons of loops, which take tens of cycles and have no estimate
 
 

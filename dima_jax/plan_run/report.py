@@ -97,7 +97,9 @@ def _print_time(plan: Plan, config: ConfigDict, kind: str, windows: int) -> None
         )
     utilization = roofline.utilization(plan.cost, plan.needed_flops, spec)
     peaks = ", ".join(f"{form} {spec.peaks[form] / 1e12:.3g}" for form in _formats(plan) if form in spec.peaks)
-    share = "unknown" if utilization is None else f"{utilization:8.1%} of the peaks of its products (TFLOP/s: {peaks})"
+    bound = "at most " if platform(kind) == "cuda" else ""
+    of_peaks = f"of the peaks of its products (TFLOP/s: {peaks})"
+    share = "unknown" if utilization is None else f"{bound}{utilization:8.1%} {of_peaks}"
     _print("model-FLOPs utilization", share)
     epochs, batch = config.train.epochs, config.data.batch_size
     steps = epochs * (windows // batch)

@@ -10,7 +10,7 @@ import pytest
 from dima_jax import optimizer, weights
 from dima_jax.configs import base
 from dima_jax.errors import UserError
-from dima_jax.plan_run import plan, report
+from dima_jax.plan_run import parts, plan, report, roofline
 from dima_jax.sharded_model import ShardedModel
 from tests.mini import mini_config
 
@@ -42,6 +42,16 @@ def test_the_mesh_is_stretched_and_the_batch_fits(config):
 
 def test_every_device_works_on_its_own_windows(result):
     assert result.cost.flops / result.needed_flops < 1.02
+
+
+def test_every_part_of_the_model_is_found_by_its_scope(result):
+    """Nearly all products have a part, forward and backward, and the student's gathers are in the BEV encoder."""
+    found = roofline.by_part(result.cost, None)
+    assert list(found) == list(parts.ORDER)
+    flops = {name: sum(part.flops.values()) for name, part in found.items()}
+    assert flops["other"] + flops["optimizer"] < 0.01 * result.cost.flops
+    assert min(flops[name] for name in ("image backbone", "BEV encoder", "heads", "LLM")) > 0.01 * result.cost.flops
+    assert found["BEV encoder"].gathered > 0.5 * sum(part.gathered for part in found.values())
 
 
 def test_only_gradients_and_the_sharded_base_are_sent(result):
