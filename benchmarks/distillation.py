@@ -33,7 +33,7 @@ def main() -> None:
         dima, key = weights.bind(model.graph, params), jax.random.key(0)
         output = dima(batch, history=config.data.history, key=key, is_training=False)
         features = output.teacher.ego_feature, output.student.ego_feature
-        return distill.distillation(*features, config.loss.distill_temperature).sum
+        return distill.divergence(*features, config.loss.distill_temperature).sum()
 
     config.data.train_split = config.data.val_split
     windows, size = loader.TrainWindows(config), config.data.batch_size

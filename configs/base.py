@@ -16,6 +16,7 @@ def get_config() -> ConfigDict:
     config.teacher = teacher()
     config.auxiliary = auxiliary()
     config.loss = loss()
+    config.distill = distill()
     config.data = data()
     config.optim = optim()
     config.mesh = mesh()
@@ -150,6 +151,19 @@ def loss() -> ConfigDict:
     )
 
 
+def distill() -> ConfigDict:
+    """What of the teacher the student learns, and when (D6, D13); its weight is `loss.distill`."""
+    return ConfigDict(
+        dict(
+            form="kl",  # or "kl_standardized", "feature_l2", "shared_head", "plan"
+            gate=False,  # True: only samples in which the teacher's plan is nearer to the recorded path than the student's
+            start_step=0,  # train steps before it, the teacher learns and does not teach
+            ramp_steps=0,  # train steps from then on until the weight is whole
+            freeze_teacher=False,  # True: from start_step on, the teacher does not change
+        )
+    )
+
+
 def data() -> ConfigDict:
     """Records and windows (docs/decisions.md#records-and-windows)."""
     return ConfigDict(
@@ -242,6 +256,7 @@ def train() -> ConfigDict:
             epochs=30,  # joint stage of the paper
             max_steps=0,  # the run ends after so many steps, if its epochs have more; 0 = after its epochs
             init_from="",  # workdir of an earlier stage: its student is the start
+            init_teacher=False,  # True: and its teacher, of a whole run
             backbone="weights/resnet50",  # without it: folder written by `python -m dima_jax.convert resnet`; "" = random
             log_every=50,  # steps
             save_every=1000,  # steps

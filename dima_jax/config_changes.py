@@ -23,6 +23,7 @@ RUN_KEYS = (
     *STUDENT_KEYS,
     "teacher",
     "auxiliary",
+    "distill.form",
     "optim.groups",
     "optim.accumulate",
     "seed",

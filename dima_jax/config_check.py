@@ -103,6 +103,12 @@ RELATIONS = (
         "of student.bev_shape[1]",
         lambda v: v["data.flip"] == 0 or _is_mirror_image(v),
     ),
+    Relation(
+        "train.init_teacher",
+        ("train.init_from", "teacher.enabled"),
+        "False without a run in train.init_from and a teacher",
+        lambda v: not v["train.init_teacher"] or (bool(v["train.init_from"]) and v["teacher.enabled"]),
+    ),
     Relation("data.future", (), f"{FUTURE_FRAMES} with a teacher", lambda v: v["data.future"] == FUTURE_FRAMES, True),
     _divides("teacher.llm.heads", "teacher.llm.width", with_teacher=True),
     _divides("teacher.llm.kv_heads", "teacher.llm.heads", with_teacher=True),

@@ -11,6 +11,7 @@ from dima_jax.constants import COMMANDS
 
 AXES = ("data", "fsdp", "model")  # of the mesh
 EGO_STATUS = ("full", "speed", "none")  # what the student is told of the CAN bus
+DISTILL_FORMS = ("kl", "kl_standardized", "feature_l2", "shared_head", "plan")  # D6
 SCENE_PARTS = ("ego", "agents", "bev", "map")  # that the teacher reads, in this order (D3)
 NUM_FUTURE = 6  # steps of a recorded path, as in `data/features.py`, which this cannot import
 FUTURE_FRAMES = 2  # future BEVs of the teacher: the next two key frames (D9)
@@ -156,6 +157,11 @@ KINDS: dict[str, Kind] = {
     "auxiliary.map_groups": INDEX,
     **{f"loss.{key}": WEIGHT for key in base.loss()},
     "loss.distill_temperature": POSITIVE,
+    "distill.form": one_of(*DISTILL_FORMS),
+    "distill.gate": FLAG,
+    "distill.start_step": INDEX,
+    "distill.ramp_steps": INDEX,
+    "distill.freeze_teacher": FLAG,
     "data.path": NAME,
     "data.train_split": NAME,
     "data.val_split": NAME,
@@ -205,6 +211,7 @@ KINDS: dict[str, Kind] = {
     "train.epochs": COUNT,
     "train.max_steps": INDEX,
     "train.init_from": TEXT,
+    "train.init_teacher": FLAG,
     "train.backbone": TEXT,
     "train.log_every": COUNT,
     "train.save_every": COUNT,

@@ -25,6 +25,8 @@ from dima_jax.teacher.build import build_teacher
 from dima_jax.teacher.teacher import Teacher
 from dima_jax.types import AuxiliaryOutput, Batch, Frame, StudentOutput, TeacherOutput
 
+SHARED_HEAD = "student/planner/waypoints/last/"  # of the weights of the Linear that makes both plans, if one does (D6)
+
 
 class DiMAOutput(NamedTuple):
     """Predictions for the current frame. Without a teacher, `teacher` and `future_bevs` are None; without auxiliary
@@ -139,4 +141,6 @@ def build(config: ConfigDict, seed: int, *, init_llm: bool = True) -> DiMA:
     rngs = nnx.Rngs(jax.random.key(seed, impl="rbg"))  # compiles several times faster than threefry
     student = student_lib.build(config, rngs)
     teacher = build_teacher(config, rngs, init_llm=init_llm) if config.teacher.enabled else None
+    if teacher is not None and config.distill.form == "shared_head":
+        teacher.ego_head.out = student.planner.waypoints.last  # its weights are at SHARED_HEAD
     return DiMA(student, teacher, build_auxiliary(config, rngs))

@@ -34,7 +34,7 @@ class Dual:
                 f"{run} was trained without a teacher, which DiMA-Dual needs beside the student; leave --dual out, or "
                 "give the --checkpoint of a joint run (configs/demo.py, configs/base.py)"
             )
-        checkpoints.check_model(meta["config"], config, str(run), ("teacher",))
+        checkpoints.check_model(meta["config"], config, str(run), ("teacher", "distill.form"))
         model = ShardedModel.for_evaluation(config)
         self.params = model.load(run)
         self.teacher_weights = weights.count(weights.with_prefix(self.params, "teacher/"))

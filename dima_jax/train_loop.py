@@ -24,6 +24,7 @@ from dima_jax import (
     optimizer,
     resume,
     sharding,
+    teaching,
     weights,
 )
 from dima_jax.data import ego_inputs, loader, prompts
@@ -119,14 +120,9 @@ def start(
     where given), then without `meta`.
     """
     config = model.config
-    params = model.init_params()
     if manager.latest_step() is None:
-        params |= model.place(fresh_student(config, params))
-        for source, student in pretrained(config).items():
-            params = replace_weights(model, params, student, source)
-        params |= model.place(can_bus_layer(config, params))
-        params |= model.place(earlier_heads(config, params))
-        return *init_train_state(model, optim, params), {}
+        return *init_train_state(model, optim, fresh_params(model)), {}
+    params = model.init_params()
     state, frozen = abstract_train_state(model, optim)
     student = weights.with_prefix(state.params | frozen, "student/")
     trainable = {path: leaf for path, leaf in state.params.items() if path not in student}
@@ -135,6 +131,17 @@ def start(
     step = jax.device_put(np.int32(meta["step"]), sharding.replicated(model.mesh))
     print(f"resuming from step {meta['step']} in {manager.directory}")
     return TrainState(step, trained, opt_state), frozen, meta
+
+
+def fresh_params(model: ShardedModel) -> weights.Params:
+    """Every weight that a run starts with, on its shards: `train.init_from`, `train.backbone` and the group `init`."""
+    config, params = model.config, model.init_params()
+    params |= model.place(fresh_student(config, params))
+    for source, student in pretrained(config).items():
+        params = replace_weights(model, params, student, source)
+    params |= model.place(can_bus_layer(config, params))
+    params |= model.place(earlier_heads(config, params))
+    return params | model.place(teaching.earlier_teacher(config, params))
 
 
 def fresh_student(config: ConfigDict, params: weights.Params) -> weights.Params:
@@ -209,12 +216,16 @@ def save(manager, state: TrainState, frozen: weights.Params, position: int, conf
 
 
 def report(writer: EventFile, bar: Progress, step: int, log: dict) -> None:
-    """Writes every number of a step for TensorBoard; the bar shows the loss and its four largest terms."""
+    """Writes every number of a step for TensorBoard; the bar shows the loss, its four largest terms and the plans' L2."""
     for name, value in log.items():
         writer.add_scalar(name, float(value), step)
     terms = {name.removeprefix("loss/"): float(value) for name, value in log.items() if name.startswith("loss/")}
     largest = sorted((name for name in terms if name != "total"), key=lambda name: -abs(terms[name]))[:4]
-    bar.advance(0, " ".join(f"{name}={terms[name]:.3g}" for name in ["total", *largest]))
+    shown = [f"{name}={terms[name]:.3g}" for name in ["total", *largest]]
+    shown += [
+        f"{name}={float(log[f'plan/{name}']):.2f} m" for name in ("l2_student", "l2_teacher") if f"plan/{name}" in log
+    ]
+    bar.advance(0, " ".join(shown))
 
 
 def check_finite(step: int, log: dict) -> None:

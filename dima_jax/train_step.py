@@ -13,7 +13,7 @@ from flax import struct
 from jaxtyping import Array, Int
 from ml_collections import ConfigDict
 
-from dima_jax import dima, optimizer, sharding, weights
+from dima_jax import dima, optimizer, sharding, teaching, weights
 from dima_jax.losses import dima_loss
 from dima_jax.optimizer import Optimizer
 from dima_jax.sharded_model import ShardedModel
@@ -70,32 +70,40 @@ def make_train_step(model: ShardedModel, optim: Optimizer) -> Callable:
     """jitted (state, frozen, batch, key) -> (state, log). The state is donated, and comes back where it was.
 
     log: {name: scalar}: the loss, its terms before weighting, the share of samples in which each planning constraint acts,
-    gradient norms by part of the model, the learning rate.
+    the L2 of the student's and the teacher's plan in meters, gradient norms by part of the model, the learning rate, with a
+    teacher the weight of distillation.
     """
     config, places = model.config, train_state_sharding(model, optim)
     loss_weights = config.loss.to_dict()
 
     def train_step(state: TrainState, frozen: Mapping, batch: Batch, key: jax.Array):
         key = jax.random.fold_in(key, state.step)
+        distill_weight = teaching.weight(config, state.step)
 
         def loss(params):
             output = weights.bind(model.graph, {**params, **frozen})(
                 batch, history=config.data.history, key=key, is_training=True
             )
-            total, means = dima_loss.total(loss_terms(output, batch, config), loss_weights)
-            return total, (means, dima_loss.acting_shares(output.student, batch, tuple(config.student.pc_range)))
+            now = {**loss_weights, "distill": distill_weight}
+            total, means = dima_loss.total(loss_terms(output, batch, config), now)
+            acting = dima_loss.acting_shares(output.student, batch, tuple(config.student.pc_range))
+            return total, (means, acting, dima_loss.plan_errors(output.student, output.teacher, batch))
 
-        (total, (means, acting)), gradients = jax.value_and_grad(loss, has_aux=True)(state.params)
+        (total, (means, acting, errors)), gradients = jax.value_and_grad(loss, has_aux=True)(state.params)
         gradients = jax.lax.with_sharding_constraint(gradients, places.params)
+        gradients = teaching.hold(gradients, config, state.step)
         with jax.named_scope("optimizer"):
             updates, opt_state = optim.update.update(gradients, state.opt_state, state.params)
+            updates = teaching.hold(updates, config, state.step)  # weight decay and momentum change what has no gradient
             params = optax.apply_updates(state.params, updates)
         log = {
             "loss/total": total,
             **{f"loss/{name}": value for name, value in means.items()},
             **{f"acting/{name}": value for name, value in acting.items()},
+            **{f"plan/{name}": value for name, value in errors.items()},
             **{f"gradient_norm/{part}": norm for part, norm in optimizer.group_norms(gradients).items()},
             "learning_rate": optim.schedule(state.step),
+            **({"distill_weight": distill_weight} if config.teacher.enabled else {}),
         }
         return TrainState(state.step + 1, params, opt_state), log
 
@@ -135,5 +143,7 @@ def loss_terms(output: dima.DiMAOutput, batch: Batch, config: ConfigDict) -> dic
             bev_grid=tuple(config.teacher.adapter.bev_grid),
             pc_range=pc_range,
             history=config.data.history,
+            form=config.distill.form,
+            gate=config.distill.gate,
         )
     return terms

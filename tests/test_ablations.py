@@ -42,6 +42,8 @@ ROWS = {  # {row: (config lines, terms that are left)}
     "8 all": ({}, ALL),
     "KL only": (off("language", *PLAN, *SURROGATES), STUDENT | {"distill"}),
     "no KL": (off("distill"), ALL - {"distill"}),
+    "one head for both plans": ({"distill.form": "shared_head", "distill.gate": True}, ALL),
+    "the teacher's plan as target": ({"distill.form": "plan", "distill.start_step": 9}, ALL),
     "ego status off": ({"data.ego_status": "none"}, ALL),
     "speed only": ({"data.ego_status": "speed"}, ALL),
     "command off": ({"data.command": False}, ALL),

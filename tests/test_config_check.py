@@ -106,6 +106,11 @@ def test_a_hundred_damaged_configs_are_refused_by_key_or_legal():
             {"teacher.adapter.bev_grid": (25, 6)},
             r"teacher\.adapter\.bev_grid=\(25, 6\): must be at most student\.bev_shape",
         ),
+        (
+            {"train.init_teacher": True, "train.init_from": ""},
+            r"train\.init_teacher=True: must be False without a run in train\.init_from and a teacher",
+        ),
+        ({"train.init_teacher": True, "teacher.enabled": False, "data.future": 0}, r"train\.init_teacher=True"),
         ({"data.batchsize": 4}, r"data\.batchsize=4: unknown key; did you mean config\.data\.batch_size"),
         ({"data": 4}, r"config\.data=4: unknown key"),
         ({"loss": {}}, r"config\.loss={}?|loss\.agent_class: missing"),

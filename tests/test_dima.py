@@ -1,6 +1,7 @@
 """The whole model by its weights: what stages 1 and 2 hold, and what the teacher adds. What learns: test_train_step.py."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
@@ -32,6 +33,21 @@ def test_the_weights_by_path_make_the_model_again(built):
     again = weights.bind(graph, params)
     assert (again.teacher is None) == (model.teacher is None)
     assert weights.split(again)[1].keys() == params.keys()
+
+
+def test_a_shared_head_is_one_linear_of_the_student():
+    """The student keeps all its weights; the teacher has none of its own there, and plans with the student's."""
+    config = mini_config()
+    paths = weights.split(nnx.eval_shape(lambda: dima.build(config, 0)))[1].keys()
+    config.distill.form = "shared_head"
+    graph, abstract = weights.split(nnx.eval_shape(lambda: dima.build(config, 0)))
+    assert paths - abstract.keys() == {f"teacher/ego_head/out/{leaf}" for leaf in ("kernel", "bias")}
+    assert abstract.keys() < paths and {f"{dima.SHARED_HEAD}{leaf}" for leaf in ("kernel", "bias")} < abstract.keys()
+    params = {path: np.zeros(leaf.shape, leaf.dtype) for path, leaf in abstract.items()}
+    params[f"{dima.SHARED_HEAD}bias"] = np.arange(36, dtype=np.float32)
+    model, feature = weights.bind(graph, params), jnp.zeros((1, 2 * config.student.width))
+    for planner in (model.student.planner, model.teacher.ego_head):
+        np.testing.assert_array_equal(planner.plan(feature).reshape(-1), np.arange(36))
 
 
 def test_frames_that_the_window_does_not_have_are_passed_over():

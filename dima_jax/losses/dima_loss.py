@@ -65,6 +65,18 @@ def acting_shares(output: StudentOutput, batch: Batch, pc_range: Sequence[float]
     return {f"plan_{name}": share for name, share in shares.items()}
 
 
+def plan_errors(student: StudentOutput, teacher: TeacherOutput | None, batch: Batch) -> dict[str, Float[Array, ""]]:
+    """{"l2_student", "l2_teacher"}: mean distance in meters to the recorded path over the known steps of the batch, for
+    the log: of the plans of this training pass, with its dropout and masks. NaN where no step is known.
+    """
+    plans = {"l2_student": student.ego_offsets} | ({} if teacher is None else {"l2_teacher": teacher.ego_offsets})
+    ego = batch.ego
+    return {
+        name: plan.displacement(offsets, batch.command, ego.future_offsets).mean(where=ego.future_mask)
+        for name, offsets in plans.items()
+    }
+
+
 def auxiliary_terms(
     student: StudentOutput,
     output: AuxiliaryOutput,
@@ -94,11 +106,14 @@ def teacher_terms(
     bev_grid: tuple[int, int],
     pc_range: Sequence[float],
     history: int,
+    form: str,
+    gate: bool,
 ) -> dict[str, Term]:
     """L_llm, L_recon, L_future, L_edit and L_distill (docs/decisions.md#d5 to #d12).
 
     Gradients flow into the scene encoder (#d11). future_bevs: of the next two key frames, each in its own LiDAR frame.
     bev_shape, bev_grid: (rows, columns) of the BEV and of the grid of BEV queries. history: frames before the current.
+    form, gate: of `distill.distillation`.
     """
     scene = plan.surroundings(student, pc_range)
     centers = student.agent_codes[-1][..., :2]
@@ -129,7 +144,15 @@ def teacher_terms(
         pc_range,
     )
     terms |= _edit_terms(teacher, batch, scene)
-    terms["distill"] = distill.distillation(teacher.ego_feature, student.ego_feature, weights["distill_temperature"])
+    terms["distill"] = distill.distillation(
+        distill.Ego(teacher.ego_feature, teacher.ego_offsets),
+        distill.Ego(student.ego_feature, student.ego_offsets),
+        batch.command,
+        batch.ego,
+        form=form,
+        temperature=weights["distill_temperature"],
+        gate=gate,
+    )
     return _weighted(terms, weights)
 
 

@@ -76,12 +76,25 @@ def constraint_violations(
     scene: Surroundings,
 ) -> dict[str, Float[Array, "B ..."]]:
     """By how much the commanded plan violates boundary, collision and direction at each step; 0 where it does not."""
-    commanded = jnp.einsum("brft,br->bft", ego_offsets, command)
+    offsets = commanded(ego_offsets, command)
     return {
-        "boundary": boundary(commanded, target_mask, scene.map_points, scene.boundary_mask),
-        "collision": collision(commanded, target_mask, scene.vehicle_waypoints, scene.vehicle_mask),
-        "direction": direction(commanded, target_mask, scene.map_points, scene.divider_mask),
+        "boundary": boundary(offsets, target_mask, scene.map_points, scene.boundary_mask),
+        "collision": collision(offsets, target_mask, scene.vehicle_waypoints, scene.vehicle_mask),
+        "direction": direction(offsets, target_mask, scene.map_points, scene.divider_mask),
     }
+
+
+def commanded(ego_offsets: Float[Array, "B R F 2"], command: Float[Array, "B R"]) -> Float[Array, "B F 2"]:
+    """The plan of the command that was given."""
+    return jnp.einsum("brft,br->bft", ego_offsets, command)
+
+
+def displacement(
+    ego_offsets: Float[Array, "B R F 2"], command: Float[Array, "B R"], target_offsets: Float[Array, "B F 2"]
+) -> Float[Array, "B F"]:
+    """Meters between the waypoints of the commanded plan and of the recorded path, at each step; without gradient."""
+    difference = commanded(jax.lax.stop_gradient(ego_offsets), command) - target_offsets
+    return jnp.linalg.norm(geometry.offsets_to_waypoints(difference), axis=-1)
 
 
 def acting_shares(

@@ -6,7 +6,7 @@ import numpy as np
 
 from dima_jax.data import fake_batch
 from dima_jax.losses import dima_loss
-from dima_jax.types import StudentOutput, Term
+from dima_jax.types import EgoTargets, StudentOutput, TeacherOutput, Term
 from tests.mini import mini_config
 
 LAYERS = {"agent_logits": 0, "agent_codes": 0, "map_logits": 1, "map_points": 1}  # which of the two counts
@@ -68,3 +68,26 @@ def test_each_decoder_adds_up_its_own_layers():
     for names, found in zip(PER_LAYER, by_layer, strict=True):
         for name in names:
             np.testing.assert_allclose(whole[name], sum(means[name] for means in found), rtol=1e-5)
+
+
+def test_the_logged_l2_is_the_mean_over_known_steps():
+    """Against numpy, on a batch of which some steps of one sample are unknown."""
+    config, rng = mini_config(), np.random.default_rng(0)
+    student = random_output(config, 1, 1)
+    teacher = TeacherOutput(**dict.fromkeys(TeacherOutput.__dataclass_fields__)).replace(
+        ego_offsets=jnp.asarray(rng.normal(size=student.ego_offsets.shape), jnp.float32)
+    )
+    batch, known = fake_batch.example(config), np.arange(6) < np.array([[6], [2]])
+    recorded = rng.normal(size=(2, 6, 2)).astype(np.float32)
+
+    def targets(known):
+        return EgoTargets(jnp.asarray(recorded), jnp.asarray(known), jnp.zeros((2, 2, 2)))
+
+    batch = jax.tree.map(jnp.asarray, batch.replace(command=np.eye(3, dtype=np.float32)[[0, 2]], ego=targets(known)))
+    found = dima_loss.plan_errors(student, teacher, batch)
+    for name, output in (("l2_student", student), ("l2_teacher", teacher)):
+        plans = np.cumsum(np.asarray(output.ego_offsets)[np.arange(2), [0, 2]], axis=1)
+        distances = np.sqrt(((plans - np.cumsum(recorded, axis=1)) ** 2).sum(-1))
+        np.testing.assert_allclose(found.pop(name), distances[known].mean(), rtol=1e-5)
+    assert not found and dima_loss.plan_errors(student, None, batch).keys() == {"l2_student"}
+    assert np.isnan(dima_loss.plan_errors(student, None, batch.replace(ego=targets(known & False)))["l2_student"])

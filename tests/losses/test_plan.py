@@ -145,3 +145,12 @@ def test_acting_shares_count_samples_in_which_a_constraint_is_violated():
     }
     unsure = plan.acting_shares(offsets, command, steps, scene._replace(boundary_mask=jnp.zeros((2, 1), bool)))
     assert float(unsure["boundary"]) == 0.0
+
+
+def test_displacement_is_that_of_positions_under_the_command():
+    """Recorded 1 m ahead a step; the commanded plan 2 m in the first step alone is 1 m too far from then on, then 2 m."""
+    offsets = jnp.zeros((1, 3, 6, 2)).at[:, 1].set(AHEAD).at[:, 1, 0, 1].add(1.0).at[:, 1, 3, 0].add(np.sqrt(3.0))
+    found = plan.displacement(offsets, jnp.array([[0.0, 1.0, 0.0]]), AHEAD)
+    np.testing.assert_allclose(found, [[1, 1, 1, 2, 2, 2]], rtol=1e-6)
+    gradient = jax.grad(lambda x: plan.displacement(x, jnp.array([[0.0, 1.0, 0.0]]), AHEAD).sum())(offsets)
+    assert not gradient.any()  # the length of a zero vector has none

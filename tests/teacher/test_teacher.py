@@ -47,7 +47,15 @@ def terms_of(output, tokens, scene, batch, config) -> dict[str, Term]:
         ),
         "edit": squares(output.edit.ego_offsets),
         "edit_language": language.next_token(output.edit.text_logits, output.edit.tokens, output.edit.answer_mask),
-        "distill": distill.distillation(output.ego_feature, scene.ego_feature, 1.0),
+        "distill": distill.distillation(
+            distill.Ego(output.ego_feature, output.ego_offsets),
+            distill.Ego(scene.ego_feature, scene.ego_offsets),
+            batch.command,
+            batch.ego,
+            form="kl",
+            temperature=1.0,
+            gate=False,
+        ),
     }
 
 
