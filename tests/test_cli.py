@@ -35,6 +35,7 @@ COMMANDS = {  # {module: a flag that its help must explain}
         f"benchmarks.{name}": flag
         for name, flag in (
             ("distillation", "--windows"),
+            ("gradient_shares", "--share"),
             ("metrics", "--planners"),
             ("miniworld", "--scenes"),
             ("root_check", "--scenes"),
