@@ -13,6 +13,7 @@ from dima_jax.losses import dima_loss, plan, surrogate
 from dima_jax.optimizer import Optimizer
 from dima_jax.sharded_model import ShardedModel
 from dima_jax.train_step import TrainState, init_train_state, loss_terms
+from dima_jax.types import Frame
 
 
 def scenes(model: ShardedModel, params: weights.Params, split: str, count: int):
@@ -39,7 +40,9 @@ def scenes(model: ShardedModel, params: weights.Params, split: str, count: int):
 def teach(model: ShardedModel, params: weights.Params, scene, key: jax.Array, is_training: bool) -> DiMAOutput:
     """Both models' output on a batch of `scenes`. is_training: BEV cells are masked."""
     (batch, bev, future_bevs), dima = scene, weights.bind(model.graph, params)
-    output = dima.student.decode(bev)
+    history = model.config.data.history
+    frame = Frame(batch.images, batch.lidar2img[:, history], batch.can_bus[:, history], batch.command)
+    output = dima.student.decode(bev, frame=frame)
     texts = (batch.text, batch.edit_text)
     taught = dima.teacher(output.tokens, output, *texts, batch.command, batch.ego, key=key, is_training=is_training)
     return DiMAOutput(output, taught, future_bevs, None)

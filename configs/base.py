@@ -87,6 +87,7 @@ def teacher() -> ConfigDict:
                 agent_queries=64,
                 map_queries=64,
                 ego_queries=8,
+                ego_status=False,  # True: the ego token, a learned constant, carries the student's CAN bus and command
             ),
             tokens=("ego", "agents", "bev", "map"),  # what the teacher sees of the scene; all else is zero
             mask_ratio=(0.2, 0.4),  # D7, share of BEV cells, uniform

@@ -146,6 +146,7 @@ KINDS: dict[str, Kind] = {
     "teacher.lora.alpha": POSITIVE,
     "teacher.adapter.bev_grid": SHAPE,
     **{f"teacher.adapter.{key}": COUNT for key in ("layers", "heads", "agent_queries", "map_queries", "ego_queries")},
+    "teacher.adapter.ego_status": FLAG,
     "teacher.tokens": Kind(f"some of {SCENE_PARTS}, each once", _is_parts),
     "teacher.mask_ratio": span(0, 1),
     "teacher.separate_mask_pass": FLAG,

@@ -91,7 +91,8 @@ class DiMA(nnx.Module):
         bev = student.encode_features(
             features, frame.lidar2img, frame.can_bus, prev_bev, has_prev_bev, **options, key=key_encoder
         )
-        output = student.decode(bev, **options, key=key_rest, more_queries=self.auxiliary.more_queries())
+        more_queries = self.auxiliary.more_queries()
+        output = student.decode(bev, **options, key=key_rest, more_queries=more_queries, frame=frame)
         return output, self.auxiliary(features, bev)
 
     def _encode_other_frames(self, batch: Batch, history: int):

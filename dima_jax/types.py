@@ -131,6 +131,7 @@ class SceneTokens:
 
     bev: flattened row-major, index = row * X + col, row ~ y (0 = behind), col ~ x (0 = left).
     ego: the learned ego query, before it attends to agents and map.
+    can_bus, command: what the student was given, as in `Frame`; None if it decoded a BEV without its frame.
     """
 
     bev: Float[Array, "B YX D"]
@@ -139,6 +140,8 @@ class SceneTokens:
     agent_positions: Float[Array, "B A 2"]
     map: Float[Array, "B M D"]
     map_positions: Float[Array, "B M 2"]
+    can_bus: Float[Array, "B 18"] | None = None
+    command: Float[Array, "B 3"] | None = None
 
 
 class QueryGroups(NamedTuple):

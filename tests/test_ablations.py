@@ -48,6 +48,10 @@ ROWS = {  # {row: (config lines, terms that are left)}
     "speed only": ({"data.ego_status": "speed"}, ALL),
     "command off": ({"data.command": False}, ALL),
     "BEV tokens only": ({"teacher.tokens": ("bev",)}, ALL),
+    "ego status for the teacher": (
+        {"teacher.adapter.ego_status": True, "auxiliary.bev": True},
+        ALL | {"bev_class"},
+    ),
     "dense heads": ({"auxiliary.image": True, "auxiliary.bev": True}, ALL | DENSE),
     "groups of agent queries": ({"auxiliary.agent_groups": 2}, ALL | {"group_agent_class", "group_agent_box"}),
     "groups of map queries": ({"auxiliary.map_groups": 1}, ALL | MAP_GROUPS),
@@ -111,6 +115,8 @@ def scene_tokens(seed):
         agent_positions=draw(s.num_agents, 2),
         map=draw(s.num_map, s.width),
         map_positions=draw(s.num_map, 2),
+        can_bus=draw(18),
+        command=draw(3),
     )
 
 
@@ -135,6 +141,8 @@ def test_what_is_hidden_is_zero_and_what_is_seen_is_untouched(visible):
         "agent_positions": "agents",
         "map": "map",
         "map_positions": "map",
+        "can_bus": "ego",
+        "command": "ego",
     }
     for field, part in fields.items():
         expected = getattr(tokens, field) if part in visible else np.zeros_like(getattr(tokens, field))

@@ -125,7 +125,7 @@ class Student(nnx.Module):
         """
         key_bev, key_rest = training_keys(is_training, key, 2)
         bev = self.encode_bev(frame, prev_bev, has_prev_bev, is_training=is_training, key=key_bev)
-        return self.decode(bev, is_training=is_training, key=key_rest)
+        return self.decode(bev, is_training=is_training, key=key_rest, frame=frame)
 
     def encode_bev(
         self,
@@ -188,14 +188,19 @@ class Student(nnx.Module):
         is_training: bool = False,
         key: jax.Array | None = None,
         more_queries: QueryGroups | None = None,
+        frame: Frame | None = None,
     ) -> StudentOutput:
-        """BEV to agents, map and plan. more_queries: further groups of queries, in training (`auxiliary.py`)."""
+        """BEV to agents, map and plan. more_queries: further groups of queries, in training (`auxiliary.py`).
+
+        frame: that of the BEV, whose CAN bus and command are handed on to a teacher; the student does not read it here.
+        """
         more = more_queries or QueryGroups(None, None)
         keys_map, keys_agents, keys_plan = split_dropout_keys(make_dropout_keys(*training_keys(is_training, key, 1)), 3)
         lines = self.map_head(bev, self.bev_shape, keys_map, more_queries=more.map)
         agents = self.agent_head(bev, self.bev_shape, lines, keys_agents, more_queries=more.agents)
         ego = jnp.broadcast_to(self.planner.ego_query[...], (bev.shape[0], 1, bev.shape[-1]))
-        tokens = SceneTokens(bev, ego, agents.tokens, agents.positions, lines.tokens, lines.positions)
+        given = (None, None) if frame is None else (frame.can_bus, frame.command)
+        tokens = SceneTokens(bev, ego, agents.tokens, agents.positions, lines.tokens, lines.positions, *given)
         offsets, feature = self.planner(tokens, keys_plan)
         return StudentOutput(
             tokens=tokens,

@@ -10,6 +10,7 @@ BEV (cells of `bev_grid`) and map. Positions (x, y) are normalized to [0, 1] by 
 Decision: docs/decisions.md#d2. Source of the Q-Former: Li et al., BLIP-2 (arXiv 2301.12597), section 3.1.
 """
 
+import math
 from collections.abc import Sequence
 
 import jax
@@ -17,9 +18,19 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
+from dima_jax.constants import COMMANDS
 from dima_jax.scan_layers import scan_layers, stack_layers
 from dima_jax.types import SceneTokens
 
+CAN_BUS_SCALE = (  # typical sizes of the CAN bus numbers (docs/vad.md#can-bus)
+    *(5.0, 5.0, 5.0),  # way since the previous frame, meters
+    *(1.0, 1.0, 1.0, 1.0),  # orientation
+    *(10.0, 10.0, 10.0),  # acceleration with gravity, m/s^2
+    *(0.5, 0.5, 0.5),  # rotation rate, rad/s
+    *(10.0, 10.0, 10.0),  # velocity, m/s
+    *(math.pi, 10.0),  # yaw, radians; its change, degrees
+)
+CAN_BUS_LIMIT = 4.0  # of a number so scaled: the change of yaw is not wrapped
 FREQUENCIES = 8  # of the position code; half wavelengths from 1 down to 1/128 of the scene, each half of the one before
 
 
@@ -119,11 +130,25 @@ class QFormer(nnx.Module):
         return self.out(self.norm(x))
 
 
+class EgoStatus(nnx.Module):
+    """CAN bus and command to one vector: two Linears with ReLU between, of numbers divided by CAN_BUS_SCALE."""
+
+    def __init__(self, width: int, *, rngs: nnx.Rngs):
+        self.hidden = nnx.Linear(len(CAN_BUS_SCALE) + len(COMMANDS), width, rngs=rngs)
+        self.out = nnx.Linear(width, width, rngs=rngs)
+
+    def __call__(self, can_bus: Float[Array, "B 18"], command: Float[Array, "B 3"]) -> Float[Array, "B D"]:
+        """can_bus, command: as in `types.Frame`."""
+        scaled = jnp.clip(can_bus / jnp.asarray(CAN_BUS_SCALE), -CAN_BUS_LIMIT, CAN_BUS_LIMIT)
+        return self.out(jax.nn.relu(self.hidden(jnp.concatenate([scaled, command], axis=-1))))
+
+
 class SceneAdapter(nnx.Module):
     """The four Q-Formers, and the learned token that replaces masked BEV tokens (D7).
 
     width, llm_width: of the student's tokens and of the LLM. layers, heads: of each Q-Former.
-    bev_shape, bev_grid: (rows, columns) of the BEV and of its grid of queries.
+    bev_shape, bev_grid: (rows, columns) of the BEV and of its grid of queries. ego_status: the ego token, which is the
+    same in every scene, carries CAN bus and command too.
     ValueError if the grid is finer than the BEV.
     """
 
@@ -139,6 +164,7 @@ class SceneAdapter(nnx.Module):
         agent_queries: int,
         map_queries: int,
         ego_queries: int,
+        ego_status: bool,
         rngs: nnx.Rngs,
     ):
         self.bev_shape, self.bev_grid = tuple(bev_shape), tuple(bev_grid)
@@ -153,6 +179,7 @@ class SceneAdapter(nnx.Module):
         self.bev = q_former(self.bev_grid[0] * self.bev_grid[1])
         self.ego, self.agents, self.map = q_former(ego_queries), q_former(agent_queries), q_former(map_queries)
         self.mask_token = nnx.Param(0.02 * jax.random.normal(rngs.params(), (width,)))
+        self.ego_status = EgoStatus(width, rngs=rngs) if ego_status else None
 
     def read_bev(self, bev: Float[Array, "B YX D"], masked: Bool[Array, "B g"]) -> Float[Array, "B g E"]:
         """LLM inputs for the BEV, one for each cell of `bev_grid`.
@@ -164,8 +191,16 @@ class SceneAdapter(nnx.Module):
         return self.bev(bev, cell_centers(self.bev_shape)[None], cell_centers(self.bev_grid))
 
     def read_ego(self, tokens: SceneTokens) -> Float[Array, "B e E"]:
-        """LLM inputs for the ego token, whose position is the center of pc_range."""
-        return self.ego(tokens.ego, jnp.full((1, 1, 2), 0.5))
+        """LLM inputs for the ego token, whose position is the center of pc_range.
+
+        ValueError if CAN bus and command are to be read and the tokens have none.
+        """
+        ego = tokens.ego
+        if self.ego_status is not None:
+            if tokens.can_bus is None:
+                raise ValueError("teacher.adapter.ego_status=True needs scene tokens with can_bus and command")
+            ego = ego + self.ego_status(tokens.can_bus, tokens.command)[:, None]
+        return self.ego(ego, jnp.full((1, 1, 2), 0.5))
 
     def read_agents(
         self,

@@ -167,11 +167,13 @@ class Teacher(nnx.Module):
         return generate.greedy(self.llm, x, mask, prefix=prefix, max_new_tokens=max_new_tokens, end=end, lora=self.lora)
 
     def mask_inputs(self, tokens: SceneTokens) -> SceneTokens:
-        """The scene tokens with all parts that are not in `visible_parts` set to zero, their positions included."""
-        positions = {"agents": ("agent_positions",), "map": ("map_positions",)}
+        """The scene tokens with all parts that are not in `visible_parts` set to zero, their positions included, and
+        with the ego its CAN bus and command.
+        """
+        more = {"agents": ("agent_positions",), "map": ("map_positions",), "ego": ("can_bus", "command")}
         hidden = [part for part in PARTS if part not in self.visible_parts]
-        fields = [name for part in hidden for name in (part, *positions.get(part, ()))]
-        return tokens.replace(**{name: jnp.zeros_like(getattr(tokens, name)) for name in fields})
+        fields = [name for part in hidden for name in (part, *more.get(part, ()))]
+        return tokens.replace(**{name: jax.tree.map(jnp.zeros_like, getattr(tokens, name)) for name in fields})
 
     def read_scene(self, tokens: SceneTokens, masked: Bool[Array, "B g"]) -> dict[str, Float[Array, "B _ E"]]:
         """{part: LLM inputs}, in the order of PARTS; each part has its own number of inputs.

@@ -66,6 +66,8 @@ def test_shapes(config, split, run, frame, prev_bev):
     assert out.map_points.shape == (s.map_decoder_layers, 2, s.num_map, s.num_points, 2)
     assert out.ego_offsets.shape == (2, s.num_commands, s.num_future, 2)
     assert out.ego_feature.shape == (2, 2 * s.width)
+    for name in ("can_bus", "command"):
+        np.testing.assert_array_equal(getattr(out.tokens, name), getattr(frame, name))
     assert all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(out))
 
 
