@@ -102,7 +102,78 @@ class MapInteraction(nnx.Module):
         return self.block.add_and_norm(query.reshape(batch, -1, width), attended, keys_ffn).reshape(query.shape)
 
 
-class AgentHead(nnx.Module):
+class Motion(NamedTuple):
+    """The motions of A agents (see `types.StudentOutput`), and their tokens."""
+
+    future_offsets: Float[Array, "B A K F 2"]
+    mode_logits: Float[Array, "B A K"]
+    tokens: Float[Array, "B A D"]
+
+
+class MotionHead(nnx.Module):
+    """K motions of each agent, from the agents' states and the map. Arguments: `configs/base.py`."""
+
+    def __init__(
+        self,
+        *,
+        width: int,
+        ffn_width: int,
+        num_heads: int,
+        dropout: float,
+        num_modes: int,
+        num_future: int,
+        map_score_threshold: float,
+        map_distance_threshold: float,
+        rngs: Rngs,
+    ):
+        self.num_future = num_future
+        self.mode_queries = embedding(num_modes, width, rngs, nnx.initializers.orthogonal())
+        self.position = linear(2, width, rngs, xavier, zeros)
+        self.agents = AttentionBlock(width, ffn_width, num_heads, dropout, rngs)
+        thresholds = (map_score_threshold, map_distance_threshold)
+        self.map = MapInteraction(width, ffn_width, num_heads, dropout, *thresholds, rngs)
+        motion_width = 2 * width
+        self.motion = Mlp((motion_width, motion_width, motion_width, num_future * 2), rngs)
+        prior = nnx.initializers.constant(PRIOR_BIAS)
+        self.modes = Mlp((motion_width, motion_width, motion_width, 1), rngs, norm=True, last_bias=prior)
+        self.token = Mlp((num_modes * motion_width, width, width), rngs, norm=True)
+
+    def predict_motion(
+        self,
+        states: Float[Array, "B A D"],
+        positions: Float[Array, "B A 2"],
+        lines: MapOutput,
+        keys_agents: jax.Array | None,
+        keys_map: jax.Array | None,
+    ) -> Motion:
+        """states, positions (in [0, 1]): of the agents. lines: the last layer's are read."""
+        motion = self.motion_features(states, positions, lines, keys_agents, keys_map)
+        offsets = self.motion(motion)
+        return Motion(
+            future_offsets=offsets.reshape(*offsets.shape[:-1], self.num_future, 2),
+            mode_logits=self.modes(motion)[..., 0],
+            tokens=self.token(motion.reshape(*motion.shape[:2], -1)),
+        )
+
+    def motion_features(
+        self,
+        states: Float[Array, "B A D"],
+        positions: Float[Array, "B A 2"],
+        lines: MapOutput,
+        keys_agents: jax.Array | None,
+        keys_map: jax.Array | None,
+    ) -> Float[Array, "B A K D2"]:
+        """The motion queries after attention to all agents' motions (first D), and then to the map (second D)."""
+        batch, agents, width = states.shape
+        queries = states[:, :, None] + self.mode_queries[...]
+        modes = queries.shape[2]
+        queries = queries.reshape(batch, agents * modes, width)
+        pos = jnp.repeat(self.position(positions), modes, axis=1)
+        queries = self.agents(queries, pos, queries, pos, keys_agents).reshape(batch, agents, modes, width)
+        return jnp.concatenate([queries, self.map(queries, positions, lines, keys_map)], axis=-1)
+
+
+class AgentHead(MotionHead):
     """Decodes A agents and their motion.
 
     num_classes: `constants.AGENT_CLASSES`. The other arguments are those of `configs/base.py`.
@@ -125,7 +196,7 @@ class AgentHead(nnx.Module):
         map_distance_threshold: float,
         rngs: Rngs,
     ):
-        self.pc_range, self.num_future = pc_range, num_future
+        self.pc_range = pc_range
         self.queries = embedding(num_agents, 2 * width, rngs)
         self.decoder = QueryDecoder(
             layers=decoder_layers,
@@ -140,15 +211,17 @@ class AgentHead(nnx.Module):
         sizes = (width, width, width, num_classes)
         prior = nnx.initializers.constant(PRIOR_BIAS)
         self.classes = stack_layers([Mlp(sizes, rngs, norm=True, last_bias=prior) for _ in range(decoder_layers)])
-        self.mode_queries = embedding(num_modes, width, rngs, nnx.initializers.orthogonal())
-        self.position = linear(2, width, rngs, xavier, zeros)
-        self.agents = AttentionBlock(width, ffn_width, num_heads, dropout, rngs)
-        thresholds = (map_score_threshold, map_distance_threshold)
-        self.map = MapInteraction(width, ffn_width, num_heads, dropout, *thresholds, rngs)
-        motion_width = 2 * width
-        self.motion = Mlp((motion_width, motion_width, motion_width, num_future * 2), rngs)
-        self.modes = Mlp((motion_width, motion_width, motion_width, 1), rngs, norm=True, last_bias=prior)
-        self.token = Mlp((num_modes * motion_width, width, width), rngs, norm=True)
+        super().__init__(
+            width=width,
+            ffn_width=ffn_width,
+            num_heads=num_heads,
+            dropout=dropout,
+            num_modes=num_modes,
+            num_future=num_future,
+            map_score_threshold=map_score_threshold,
+            map_distance_threshold=map_distance_threshold,
+            rngs=rngs,
+        )
 
     def __call__(
         self,
@@ -172,14 +245,11 @@ class AgentHead(nnx.Module):
         codes, more_codes = split_groups(self.codes_in_meters(decoded.codes, decoded.references), num_agents)
         positions = jax.lax.stop_gradient(decoded.references[-1, :, :num_agents, :2])
         states = decoded.states[-1, :, :num_agents]
-        motion = self.motion_features(states, positions, lines, keys_agents, keys_map)
-        offsets = self.motion(motion)
+        motion = self.predict_motion(states, positions, lines, keys_agents, keys_map)
         return AgentOutput(
             logits=logits,
             codes=codes,
-            future_offsets=offsets.reshape(*offsets.shape[:-1], self.num_future, 2),
-            mode_logits=self.modes(motion)[..., 0],
-            tokens=self.token(motion.reshape(*motion.shape[:2], -1)),
+            **motion._asdict(),
             positions=positions,
             more_logits=more_logits,
             more_codes=more_codes,
@@ -192,20 +262,3 @@ class AgentHead(nnx.Module):
         xy = denormalize_xy(references[..., :2], self.pc_range)
         z = references[..., 2:] * (self.pc_range[5] - self.pc_range[2]) + self.pc_range[2]
         return jnp.concatenate([xy, codes[..., 2:4], z, codes[..., 5:]], axis=-1)
-
-    def motion_features(
-        self,
-        states: Float[Array, "B A D"],
-        positions: Float[Array, "B A 2"],
-        lines: MapOutput,
-        keys_agents: jax.Array | None,
-        keys_map: jax.Array | None,
-    ) -> Float[Array, "B A K D2"]:
-        """The motion queries after attention to all agents' motions (first D), and then to the map (second D)."""
-        batch, agents, width = states.shape
-        queries = states[:, :, None] + self.mode_queries[...]
-        modes = queries.shape[2]
-        queries = queries.reshape(batch, agents * modes, width)
-        pos = jnp.repeat(self.position(positions), modes, axis=1)
-        queries = self.agents(queries, pos, queries, pos, keys_agents).reshape(batch, agents, modes, width)
-        return jnp.concatenate([queries, self.map(queries, positions, lines, keys_map)], axis=-1)
