@@ -13,6 +13,7 @@ def get_config() -> ConfigDict:
     config = ConfigDict()
     config.seed = 0
     config.student = student()
+    config.vector = vector()
     config.teacher = teacher()
     config.auxiliary = auxiliary()
     config.loss = loss()
@@ -53,6 +54,20 @@ def student() -> ConfigDict:
             num_commands=3,
             map_score_threshold=0.5,  # motion attends only to map lines scored above
             map_distance_threshold=0.2,  # and nearer than this, normalized units (quirk Q5)
+        )
+    )
+
+
+def vector() -> ConfigDict:
+    """Vector mode: a student that is told the recorded agents and lines (docs/evidence.md#vector-mode); VAD is not."""
+    return ConfigDict(
+        dict(
+            enabled=False,  # True: a student without perception, for studies of teachers
+            agent_dropout=0.0,  # probability that an agent is not told, in training and evaluation
+            line_dropout=0.0,  # the same of a map line
+            jitter=0.0,  # m, standard deviation in x and in y of the displacement of an agent or a line
+            range_noise=0.0,  # added to it per meter of distance
+            velocity=False,  # agents' recorded velocity is told; half a second of the future is in it
         )
     )
 

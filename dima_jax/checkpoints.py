@@ -17,13 +17,12 @@ import jax
 import orbax.checkpoint as ocp
 from ml_collections import ConfigDict
 
-from dima_jax import checksums, run_folder, weights
+from dima_jax import checksums, run_folder, students, weights
 from dima_jax.checkpoint_items import load_weights, reading, save_weights, size_of, writing
 from dima_jax.checksums import DamageError
 from dima_jax.config_changes import IMAGE_KEYS, STUDENT_KEYS, check_model, print_once, with_new_keys
 from dima_jax.errors import UserError
 from dima_jax.run_folder import latest_run, step_folder
-from dima_jax.student import student as student_lib
 
 __all__ = [
     "BACKBONE",
@@ -124,7 +123,7 @@ def describe(
 
 def student_shapes(config: ConfigDict) -> dict[str, jax.ShapeDtypeStruct]:
     """{path without "student/": shape} of the weights that the student of a config needs."""
-    return student_lib.abstract(config)[1]
+    return students.shapes(config)
 
 
 def save_student(workdir: str | Path, student: Mapping, config: ConfigDict) -> None:

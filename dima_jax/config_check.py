@@ -41,6 +41,15 @@ def _at_most(key: str, other: str, *, with_teacher: bool = False) -> Relation:
     return Relation(key, (other,), f"at most {other}", holds, with_teacher)
 
 
+def _needs_images(key: str, off: Any) -> Relation:
+    return Relation(
+        key,
+        ("vector.enabled",),
+        f"{off!r} in vector mode, whose student sees no images",
+        lambda v: v[key] == off or not v["vector.enabled"],
+    )
+
+
 def _is_mirror_image(v) -> bool:
     """Whether the BEV is its own mirror image, as `data.flip` needs."""
     low, high = v["student.pc_range"][0], v["student.pc_range"][3]
@@ -109,7 +118,28 @@ RELATIONS = (
         "False without a run in train.init_from and a teacher",
         lambda v: not v["train.init_teacher"] or (bool(v["train.init_from"]) and v["teacher.enabled"]),
     ),
-    Relation("data.future", (), f"{FUTURE_FRAMES} with a teacher", lambda v: v["data.future"] == FUTURE_FRAMES, True),
+    Relation(
+        "data.future",
+        ("vector.enabled",),
+        f"{FUTURE_FRAMES} with a teacher, unless in vector mode",
+        lambda v: v["data.future"] == FUTURE_FRAMES or v["vector.enabled"],
+        with_teacher=True,
+    ),
+    Relation(
+        "loss.future",
+        ("vector.enabled",),
+        "0 in vector mode, as other frames are not read",
+        lambda v: v["loss.future"] == 0 or not v["vector.enabled"],
+        with_teacher=True,
+    ),
+    _needs_images("auxiliary.image", False),
+    _needs_images("auxiliary.bev", False),
+    _needs_images("auxiliary.agent_groups", 0),
+    _needs_images("auxiliary.map_groups", 0),
+    _needs_images("init.norm_frames", 0),
+    _needs_images("init.can_bus_frames", 0),
+    _needs_images("init.embed_scale", 1.0),
+    _needs_images("train.backbone", ""),
     _divides("teacher.llm.heads", "teacher.llm.width", with_teacher=True),
     _divides("teacher.llm.kv_heads", "teacher.llm.heads", with_teacher=True),
     Relation(

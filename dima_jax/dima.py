@@ -18,19 +18,20 @@ from jax import lax
 from jaxtyping import Array, Bool, Float
 from ml_collections import ConfigDict
 
+from dima_jax import students
 from dima_jax.auxiliary import AuxiliaryHeads, build_auxiliary
-from dima_jax.student import student as student_lib
 from dima_jax.student.student import Student, training_keys
 from dima_jax.teacher.build import build_teacher
 from dima_jax.teacher.teacher import Teacher
 from dima_jax.types import AuxiliaryOutput, Batch, Frame, StudentOutput, TeacherOutput
+from dima_jax.vector.vector_student import VectorStudent
 
 SHARED_HEAD = "student/planner/waypoints/last/"  # of the weights of the Linear that makes both plans, if one does (D6)
 
 
 class DiMAOutput(NamedTuple):
     """Predictions for the current frame. Without a teacher, `teacher` and `future_bevs` are None; without auxiliary
-    heads, so is `auxiliary`.
+    heads, so is `auxiliary`. In vector mode, `future_bevs` and `auxiliary` are None.
 
     future_bevs: BEVs of the next two key frames, each in the LiDAR frame of its own time (targets of D9).
     """
@@ -44,7 +45,9 @@ class DiMAOutput(NamedTuple):
 class DiMA(nnx.Module):
     """Student, teacher and auxiliary heads in training. teacher: None trains the student alone."""
 
-    def __init__(self, student: Student, teacher: Teacher | None, auxiliary: AuxiliaryHeads | None = None):
+    def __init__(
+        self, student: Student | VectorStudent, teacher: Teacher | None, auxiliary: AuxiliaryHeads | None = None
+    ):
         self.student = student
         self.teacher = teacher
         self.auxiliary = auxiliary
@@ -52,21 +55,16 @@ class DiMA(nnx.Module):
     def __call__(self, batch: Batch, *, history: int, key: jax.Array, is_training: bool) -> DiMAOutput:
         """Predicts the current frame of each window, frame `history` of its T frames.
 
-        The frames before it give the previous BEV; the frames after it give targets for the teacher. Both are encoded as
-        at inference and without gradient, as VAD does for the former (`obtain_history_bev`) and D9 for the latter.
-        key: for dropout and GridMask of the student, mask and edits of the teacher.
+        key: for dropout, GridMask and, in vector mode, noise of the student, mask and edits of the teacher.
         """
         student_key, teacher_key = jax.random.split(key)
-        size = len(batch.frame_mask)
-        before, after = self._encode_other_frames(batch, history)
-        no_bev = (self.student.empty_bev(size), jnp.zeros(size, bool))
-        (prev_bev, has_prev_bev), _ = self._scan_bev(before, no_bev, batch.frame_mask[:, :history])
-        current = Frame(batch.images[:, history], batch.lidar2img[:, history], batch.can_bus[:, history], batch.command)
-        student, auxiliary = self._predict(current, prev_bev, has_prev_bev, is_training, student_key)
+        if isinstance(self.student, VectorStudent):  # docs/evidence.md#vector-mode
+            student = self.student(batch, history=history, key=student_key, is_training=is_training)
+            future_bevs = auxiliary = None
+        else:
+            student, future_bevs, auxiliary = self._see(batch, history, student_key, is_training)
         if self.teacher is None:
             return DiMAOutput(student, None, None, auxiliary)
-        now = (student.tokens.bev, jnp.ones(size, bool))
-        _, future_bevs = self._scan_bev(after, now, batch.frame_mask[:, history + 1 :])
         teacher = self.teacher(
             student.tokens,
             student,
@@ -77,7 +75,28 @@ class DiMA(nnx.Module):
             key=teacher_key,
             is_training=is_training,
         )
-        return DiMAOutput(student, teacher, jnp.moveaxis(future_bevs, 0, 1), auxiliary)
+        return DiMAOutput(student, teacher, future_bevs, auxiliary)
+
+    def _see(
+        self, batch: Batch, history: int, key, is_training: bool
+    ) -> tuple[StudentOutput, Float[Array, "B 2 YX D"] | None, AuxiliaryOutput | None]:
+        """The student's output, future BEVs (without a teacher None) and auxiliary output of a window's images.
+
+        The frames before the current one give the previous BEV; the frames after it give targets for the teacher. Both
+        are encoded as at inference and without gradient, as VAD does for the former (`obtain_history_bev`) and D9 for the
+        latter.
+        """
+        size = len(batch.frame_mask)
+        before, after = self._encode_other_frames(batch, history)
+        no_bev = (self.student.empty_bev(size), jnp.zeros(size, bool))
+        (prev_bev, has_prev_bev), _ = self._scan_bev(before, no_bev, batch.frame_mask[:, :history])
+        current = Frame(batch.images[:, history], batch.lidar2img[:, history], batch.can_bus[:, history], batch.command)
+        student, auxiliary = self._predict(current, prev_bev, has_prev_bev, is_training, key)
+        if self.teacher is None:
+            return student, None, auxiliary
+        now = (student.tokens.bev, jnp.ones(size, bool))
+        _, future_bevs = self._scan_bev(after, now, batch.frame_mask[:, history + 1 :])
+        return student, jnp.moveaxis(future_bevs, 0, 1), auxiliary
 
     def _predict(
         self, frame: Frame, prev_bev: Float[Array, "B YX D"], has_prev_bev: Bool[Array, " B"], is_training: bool, key
@@ -140,7 +159,7 @@ def build(config: ConfigDict, seed: int, *, init_llm: bool = True) -> DiMA:
     init_llm: False leaves the LLM's frozen base as `jax.ShapeDtypeStruct`s, for a caller that loads it from a file.
     """
     rngs = nnx.Rngs(jax.random.key(seed, impl="rbg"))  # compiles several times faster than threefry
-    student = student_lib.build(config, rngs)
+    student = students.build(config, rngs)
     teacher = build_teacher(config, rngs, init_llm=init_llm) if config.teacher.enabled else None
     if teacher is not None and config.distill.form == "shared_head":
         teacher.ego_head.out = student.planner.waypoints.last  # its weights are at SHARED_HEAD

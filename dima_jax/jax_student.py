@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 
 from dima_jax import checkpoints, geometry, predictions, weights
 from dima_jax.constants import CAMERAS
+from dima_jax.errors import UserError
 from dima_jax.interface import LARGEST, ModelInfo, Outputs
 from dima_jax.student import student as student_lib
 from dima_jax.types import Frame, StudentOutput
@@ -21,11 +22,17 @@ class JaxStudent:
     """A student with its weights, compiled when it is first called.
 
     config, params ({path without "student/": array}), info: see `interface.ModelInfo`; step: of its checkpoint.
+    UserError if the config is of vector mode, whose student sees no images.
     """
 
     batch_size = None  # any
 
     def __init__(self, config: ConfigDict, params: weights.Params, step: int = 0):
+        if config.vector.enabled:
+            raise UserError(
+                "config.vector.enabled=True: the run is of vector mode, its student sees no images and cannot be driven, "
+                "asked or exported; give a run of images, or plan with dima_jax.vector.planning (docs/evidence.md)"
+            )
         self.config, self.step, self.info = config, step, ModelInfo.from_config(config)
         self.params = {path: jnp.asarray(value) for path, value in params.items()}  # a checkpoint may hold numpy's
         self._graph, _ = student_lib.abstract(config)

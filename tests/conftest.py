@@ -40,6 +40,8 @@ SHAPE_CHECKED = tuple(
         "dima",
         "dual",
         "scan_layers",
+        "students",
+        "vector",
     )
 )
 jaxtyping.install_import_hook(SHAPE_CHECKED, "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")

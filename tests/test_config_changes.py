@@ -27,6 +27,7 @@ def check(meta, config, windows=11, allowed=False):
     ("key", "value"),
     [
         ("student.width", 8),
+        ("vector.enabled", True),
         ("teacher.lora.rank", 2),
         ("auxiliary.bev", True),
         ("data.mean", (0.0, 0.0, 0.0)),

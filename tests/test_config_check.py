@@ -12,7 +12,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from dima_jax import config_check
-from dima_jax.configs import base, demo
+from dima_jax.configs import base, demo, vector
 from dima_jax.errors import UserError
 
 ROOT = Path(__file__).parents[1]
@@ -119,6 +119,27 @@ def test_a_hundred_damaged_configs_are_refused_by_key_or_legal():
 def test_what_keys_demand_of_each_other(lines, message):
     with pytest.raises(UserError, match=message):
         config_check.check(damaged(lines))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("loss.future", 1.0),
+        ("auxiliary.bev", True),
+        ("auxiliary.map_groups", 1),
+        ("init.norm_frames", 8),
+        ("init.can_bus_frames", 8),
+        ("init.embed_scale", 0.3),
+        ("train.backbone", "weights/resnet50"),
+    ],
+)
+def test_vector_mode_refuses_what_needs_images(key, value):
+    config = vector.get_config()
+    config_check.check(config)
+    group, name = key.split(".")
+    config[group][name] = value
+    with pytest.raises(UserError, match=rf"config\.{key}={re.escape(repr(value))}: must be .* in vector mode"):
+        config_check.check(config)
 
 
 def test_without_a_teacher_its_sizes_do_not_matter():

@@ -20,6 +20,8 @@ WRONG = {  # of base's kind by type, and yet not allowed
     "student.bev_shape": ((200,), (200, 0), (200, 200, 1)),
     "student.pc_range": ((-15.0, -30.0, -2.0, 15.0, 30.0), (-15.0, -30.0, -2.0, 15.0, 30.0, math.inf)),
     "student.map_score_threshold": (-0.1, 1.1),
+    "vector.agent_dropout": (-0.1, 1.1),
+    "vector.jitter": (-0.1, math.nan),
     "teacher.llm.rms_eps": (0.0, -1e-5),
     "teacher.llm.dtype": ("float", "int8", ""),
     "teacher.tokens": (("ego", "cars"), ("ego", "ego")),

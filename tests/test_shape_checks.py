@@ -10,7 +10,7 @@ import jaxtyping
 import numpy as np
 import pytest
 
-from dima_jax import geometry, losses, metrics, scoring, student, teacher
+from dima_jax import geometry, losses, metrics, scoring, student, teacher, vector
 from dima_jax.losses import focal
 from dima_jax.metrics import detection, language, protocols
 
@@ -19,7 +19,7 @@ ANNOTATED = [
     ROOT / "geometry.py",
     *sorted(path for package in ("losses", "metrics", "scoring") for path in ROOT.glob(f"{package}/**/*.py")),
 ]
-PACKAGES = (student, teacher, losses, metrics, language, protocols, scoring)
+PACKAGES = (student, teacher, losses, metrics, language, protocols, scoring, vector)
 MODULES = [
     "dima_jax.geometry",
     "dima_jax.predictions",

@@ -97,7 +97,7 @@ def auxiliary_terms(
 def teacher_terms(
     student: StudentOutput,
     teacher: TeacherOutput,
-    future_bevs: Float[Array, "B 2 YX D"],
+    future_bevs: Float[Array, "B 2 YX D"] | None,
     batch: Batch,
     matches: Matches,
     weights: dict[str, float],
@@ -111,7 +111,8 @@ def teacher_terms(
 ) -> dict[str, Term]:
     """L_llm, L_recon, L_future, L_edit and L_distill (docs/decisions.md#d5 to #d12).
 
-    Gradients flow into the scene encoder (#d11). future_bevs: of the next two key frames, each in its own LiDAR frame.
+    Gradients flow into the scene encoder (#d11). future_bevs: of the next two key frames, each in its own LiDAR frame;
+    None leaves L_future out.
     bev_shape, bev_grid: (rows, columns) of the BEV and of the grid of BEV queries. history: frames before the current.
     form, gate: of `distill.distillation`.
     """
@@ -134,15 +135,16 @@ def teacher_terms(
     terms["reconstruction"] = surrogate.reconstruction(
         teacher.bev_reconstruction, student.tokens.bev, teacher.bev_masked, bev_shape, bev_grid
     )
-    terms["future"] = surrogate.future(
-        teacher.bev_future,
-        future_bevs,
-        batch.frame_to_current[:, history + 1 :],
-        batch.frame_mask[:, history + 1 :],
-        bev_shape,
-        bev_grid,
-        pc_range,
-    )
+    if future_bevs is not None:
+        terms["future"] = surrogate.future(
+            teacher.bev_future,
+            future_bevs,
+            batch.frame_to_current[:, history + 1 :],
+            batch.frame_mask[:, history + 1 :],
+            bev_shape,
+            bev_grid,
+            pc_range,
+        )
     terms |= _edit_terms(teacher, batch, scene)
     terms["distill"] = distill.distillation(
         distill.Ego(teacher.ego_feature, teacher.ego_offsets),
