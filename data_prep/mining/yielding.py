@@ -1,0 +1,79 @@
+"""The ego slows down for somebody who crosses its path, and drives on."""
+
+from collections.abc import Callable
+
+import numpy as np
+import shapely
+from jaxtyping import Bool
+
+from data_prep.mining.spans import mask_of, spans
+from data_prep.mining.tracks import Tracks
+
+SLOW = 1.5  # m/s: walking speed; a driver who lets somebody pass need not stop
+CAME_FASTER = 3.0  # m/s at some key frame of CAME_TIME before
+CAME_TIME = 8.0  # s
+DRIVES_ON = 7.0  # meters driven after slowing down: farther than closing up in a queue
+PERSON_AHEAD = (2.0, 13.0)  # meters from the ego's center along its path: in front of it, and within the junction
+PERSON_ASIDE = 2.5  # meters beside the path: half a lane and a step
+WALKING = 0.4  # m/s: slower is somebody who waits
+CROSSING_AHEAD = 20.0  # meters to where the other vehicle crosses: the far side of a junction
+CROSSING = np.radians(45)  # rad between the two paths; less is following or merging
+DRIVING = 1.0  # m/s of the vehicle that crosses
+LEADER_AHEAD, LEADER_ASIDE = 12.0, 1.6  # meters along and beside the path: a vehicle there is why the ego is slow
+LIGHT_AHEAD = 12.0  # meters along the path: a stop line there is why it is slow, if its light is not green
+
+
+def yield_to_pedestrian(tracks: Tracks) -> Bool[np.ndarray, " T"]:
+    """The ego is slow while somebody walks on the road on its further path. Tagged: while it is slow."""
+    return _slow_for(tracks, _walks_ahead)
+
+
+def yield_to_vehicle(tracks: Tracks) -> Bool[np.ndarray, " T"]:
+    """The ego is slow while a vehicle drives across its further path. Tagged: while it is slow."""
+    return _slow_for(tracks, _drives_across)
+
+
+def _slow_for(tracks: Tracks, is_there: Callable[[Tracks, int], bool]) -> Bool[np.ndarray, " T"]:
+    runs = slow_runs(tracks)
+    return mask_of(len(tracks), [run for run in runs if any(is_there(tracks, t) and not _is_held(tracks, t) for t in range(*run))])
+
+
+def slow_runs(tracks: Tracks) -> list[tuple[int, int]]:
+    """The runs [start, end) in which the ego is SLOW, and the key frame before, when it came faster and drives on."""
+    speed, found = np.abs(tracks.speed), []
+    for start, end in spans(speed < SLOW):
+        before = (tracks.time <= tracks.time[start]) & (tracks.time >= tracks.time[start] - CAME_TIME)
+        drives_on = tracks.traveled[-1] - tracks.traveled[start] >= DRIVES_ON
+        if drives_on and end < len(tracks) and speed[before].max() > CAME_FASTER:
+            found.append((max(start - 1, 0), end))
+    return found
+
+
+def _walks_ahead(tracks: Tracks, frame: int) -> bool:
+    along, left = tracks.ahead(frame, PERSON_AHEAD[1])
+    walks = tracks.agents.people & (tracks.agent_moved[:, frame] > WALKING)
+    there = walks & (along > PERSON_AHEAD[0]) & (np.abs(left) < PERSON_ASIDE)
+    if tracks.roads is None:
+        return bool(there.any())
+    return bool(tracks.roads.ground.on_road(tracks.agents.center[there, frame]).any())
+
+
+def _drives_across(tracks: Tracks, frame: int) -> bool:
+    way, heading = tracks.way(frame, CROSSING_AHEAD)
+    steps = tracks.agents.center[:, frame : frame + 2]
+    rows = tracks.agents.vehicles & (tracks.agent_moved[:, frame] > DRIVING) & ~np.isnan(steps).any(axis=(1, 2))
+    if len(way) < 2 or steps.shape[1] < 2 or not rows.any():
+        return False
+    where = shapely.centroid(shapely.intersection(shapely.linestrings(steps[rows]), shapely.LineString(way)))
+    meet = ~shapely.is_empty(where)
+    points = np.stack([shapely.get_x(where[meet]), shapely.get_y(where[meet])], axis=-1)
+    nearest = np.argmin(np.linalg.norm(points[:, None] - way, axis=-1), axis=1)
+    return bool((np.cos(tracks.agents.yaw[rows, frame][meet] - heading[nearest]) < np.cos(CROSSING)).any())
+
+
+def _is_held(tracks: Tracks, frame: int) -> bool:
+    """Whether a vehicle ahead, or a light, is why the ego is slow."""
+    along, left = tracks.ahead(frame, LEADER_AHEAD)
+    if (tracks.agents.vehicles & (along > 0) & (np.abs(left) < LEADER_ASIDE)).any():
+        return True
+    return tracks.roads is not None and tracks.roads.is_closed(frame, tracks.way(frame, LIGHT_AHEAD)[0])
