@@ -44,15 +44,27 @@ class Roads(NamedTuple):
 
 def add(arrays: dict[str, np.ndarray], root: Root) -> dict[str, np.ndarray]:
     """The keys of the groups `curbs` and `areas` for a truth's arrays. UserError for a map that is missing or damaged."""
-    names = arrays["location_names"].tolist()
-    roads = [map_files.read(root.path, name, read) for name in names]
-    ego = arrays["ego2global"]
-    near = [_near(found.areas, ego[arrays["location"] == place, :2, 3]) for place, found in enumerate(roads)]
+    roads, ego = _roads(arrays, root), arrays["ego2global"]
     frames = progress.each(range(len(ego)), len(ego), "frame", name="curbs")
     curbs = [
         map_lines.local_boundaries(roads[arrays["location"][i]].lines, ego[i], CURB_PATCH, CURB_PATCH) for i in frames
     ]
-    return _curbs(curbs) | _areas(roads, near)
+    return _curbs(curbs) | _near_areas(arrays, roads)
+
+
+def areas(arrays: dict[str, np.ndarray], root: Root) -> dict[str, np.ndarray]:
+    """The keys of the group `areas` alone. UserError as `add`."""
+    return _near_areas(arrays, _roads(arrays, root))
+
+
+def _roads(arrays: dict[str, np.ndarray], root: Root) -> list[Roads]:
+    return [map_files.read(root.path, name, read) for name in arrays["location_names"].tolist()]
+
+
+def _near_areas(arrays: dict[str, np.ndarray], roads: list[Roads]) -> dict[str, np.ndarray]:
+    ego = arrays["ego2global"]
+    near = [_near(found.areas, ego[arrays["location"] == place, :2, 3]) for place, found in enumerate(roads)]
+    return _areas(roads, near)
 
 
 def read(nusc_map: NuScenesMap) -> Roads:

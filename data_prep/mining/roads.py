@@ -1,4 +1,4 @@
-"""The map around a scene, as far as rules need it: the road, the directions of lanes, stop lines that must not be crossed."""
+"""The map around a scene, as far as rules need it: the road, the directions of lanes, lights that are not green."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,44 +12,35 @@ from dima_jax.scoring.frames import area_shape
 from dima_jax.scoring.recorded import Truth
 
 DRIVABLE, LANE, GREEN = AREA_LAYERS.index("drivable_area"), AREA_LAYERS.index("lane"), LIGHT_STATES.index("green")
-AGAINST = np.cos(np.radians(143))  # a heading against a lane's direction
+AGAINST = np.cos(np.radians(143))  # of the angle between a heading and a lane that it is against
 
 
+@dataclass(frozen=True, eq=False)
 class Ground:
-    """The areas of one place of a truth, global coordinates."""
+    """One place, global coordinates. surface: the drivable area; lanes: their polygons, without connectors; lines: their
+    centerlines [n, 2] in driving direction.
+    """
 
-    def __init__(self, truth: Truth, place: int):
-        self._truth, self._here = truth, truth.area_location == place
-
-    @cached_property
-    def _surface(self) -> shapely.Geometry:
-        rows = np.flatnonzero(self._here & (self._truth.area_layer == DRIVABLE))
-        surface = shapely.union_all([area_shape(self._truth, row) for row in rows.tolist()])
-        shapely.prepare(surface)
-        return surface
+    surface: shapely.Geometry
+    lanes: list[shapely.Geometry]
+    lines: list[Float[np.ndarray, "n 2"]]
 
     @cached_property
-    def _lanes(self) -> tuple[shapely.STRtree, list[Float[np.ndarray, "n 2"]]]:
-        """The polygons of the lanes that have centerlines, connectors left out, and the centerlines."""
-        shapes, lines = [], []
-        for number, row in enumerate(self._truth.center_lane.tolist()):
-            if self._here[row] and self._truth.area_layer[row] == LANE:
-                shapes.append(area_shape(self._truth, row))
-                lines.append(self._truth.center_vertices[slice(*self._truth.center_start[number : number + 2])])
-        return shapely.STRtree(shapes), lines
+    def _tree(self) -> shapely.STRtree:
+        return shapely.STRtree(self.lanes)
 
     def on_road(self, points: Float[np.ndarray, "n 2"]) -> Bool[np.ndarray, " n"]:
         """Which points are on the drivable area."""
-        return shapely.intersects_xy(self._surface, points)
+        shapely.prepare(self.surface)
+        return shapely.intersects_xy(self.surface, points)
 
     def against(self, points: Float[np.ndarray, "n 2"], yaw: Float[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
         """Which points are in a lane of the other direction, for a vehicle with this heading."""
-        tree, lines = self._lanes
         found = np.zeros(len(points), bool)
-        for point, lane in tree.query(shapely.points(points), predicate="intersects").T.tolist():
-            steps = np.diff(lines[lane], axis=0)
-            middle = (lines[lane][1:] + lines[lane][:-1]) / 2
-            x, y = steps[np.argmin(np.linalg.norm(middle - points[point], axis=-1))]
+        for point, lane in self._tree.query(shapely.points(points), predicate="intersects").T.tolist():
+            line = self.lines[lane]
+            nearest = np.argmin(np.linalg.norm((line[1:] + line[:-1]) / 2 - points[point], axis=-1))
+            x, y = line[nearest + 1] - line[nearest]
             found[point] |= np.cos(np.arctan2(y, x) - yaw[point]) < AGAINST
         return found
 
@@ -69,7 +60,20 @@ class Roads:
 
 def grounds(truth: Truth) -> dict[int, Ground]:
     """{place: its ground}; {} for a truth without areas."""
-    return {place: Ground(truth, place) for place in range(len(truth.location_names))} if truth.has("areas") else {}
+    if not truth.has("areas"):
+        return {}
+    return {place: _ground(truth, truth.area_location == place) for place in range(len(truth.location_names))}
+
+
+def _ground(truth: Truth, here: Bool[np.ndarray, " areas"]) -> Ground:
+    drivable = np.flatnonzero(here & (truth.area_layer == DRIVABLE)).tolist()
+    is_lane = here & (truth.area_layer == LANE)
+    numbers = np.flatnonzero(is_lane[truth.center_lane]).tolist()
+    return Ground(
+        surface=shapely.union_all([area_shape(truth, row) for row in drivable]),
+        lanes=[area_shape(truth, row) for row in truth.center_lane[numbers].tolist()],
+        lines=[truth.center_vertices[slice(*truth.center_start[number : number + 2])] for number in numbers],
+    )
 
 
 def closed_lines(truth: Truth, frame: int) -> list[shapely.Geometry]:
