@@ -44,6 +44,7 @@ def main() -> None:
         result,
         run,
         tables,
+        token_lists,
         truth,
     )
 
@@ -53,6 +54,7 @@ def main() -> None:
     recorded = truth.load(TRUTH.value)
     if recorded.path is None and recorded.ego_path is None:
         raise UserError(f"{TRUTH.value} has no recorded paths; make it again with data_prep.truth")
+    lists = token_lists.masks(SUBSETS.value, recorded) if SUBSETS.value else None
     files = [predictions.load(name, FRAME.value, START.value) for name in PREDICTIONS.value]
     extra = {}
     if PERCEPTION.value:
@@ -64,9 +66,8 @@ def main() -> None:
     scored = run.score(recorded, plans, protocols, workers=WORKERS.value)
     command = shlex.join(["python", "-m", "dima_jax.score", *sys.argv[1:]])
     created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    told = result.build(
-        recorded, plans, rows, scored, protocols, pair=PAIR.value, command=command, created=created, extra=extra
-    )
+    options = dict(pair=PAIR.value, command=command, created=created, extra=extra, lists=lists)
+    told = result.build(recorded, plans, rows, scored, protocols, **options)
     tables.print_all(told)
     if PERCEPTION.value:
         perception_tables.print_all(told["perception"])
@@ -89,7 +90,11 @@ def _check_places(out: Path, frames: Path) -> None:
     places = {"--out": out, "--frames": frames}
     places |= {"--report": Path(REPORT.value) / "index.html"} if REPORT.value else {}
     places |= {"--rerun": Path(RERUN.value)} if RERUN.value else {}
-    read = (TRUTH.value, *PREDICTIONS.value, *filter(None, (TRAIN.value, PERCEPTION.value, ANSWERS.value)))
+    read = (
+        TRUTH.value,
+        *PREDICTIONS.value,
+        *filter(None, (TRAIN.value, PERCEPTION.value, ANSWERS.value, SUBSETS.value)),
+    )
     inputs = [Path(name).resolve() for name in read]
     taken: dict[Path, str] = {}
     for flag, place in places.items():
@@ -136,6 +141,9 @@ if __name__ == "__main__":  # flags belong to the command: several commands may 
         "pair", False, "Compare every two files; by default each with the first and with the controls."
     )
     PROTOCOLS = flags.DEFINE_list("protocols", None, "Names of protocols, separated by commas; default: all.")
+    SUBSETS = flags.DEFINE_string(
+        "subsets", None, "Lists of tokens, of data_prep.mine: groups of frames to score as well, each on its own."
+    )
     OUT = flags.DEFINE_string("out", "scores.json", "JSON of all tables: docs/scores.schema.json.")
     FRAMES = flags.DEFINE_string(
         "frames", None, "Every frame's numbers, .npz; default: scores.frames.npz beside --out."

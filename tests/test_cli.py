@@ -29,6 +29,7 @@ COMMANDS = {  # {module: a flag that its help must explain}
     "data_prep.validate": "--data",
     "data_prep.miniworld.edit": "--dataroot",
     "data_prep.truth": "--field",
+    "data_prep.mine": "--truth",
     "data_prep.nuscenes_detection": "--perception",
     "tests.golden": "--piece",
     **{

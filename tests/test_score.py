@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from dima_jax.detections import Agents, Lines
-from dima_jax.scoring import frames_file, perception_file, predictions, truth
+from dima_jax.scoring import frames_file, perception_file, predictions, token_lists, truth
 from tests.scoring.fake import fake_truth
 
 ROOT = Path(__file__).parents[1]
@@ -83,11 +83,17 @@ def test_scores_of_two_files(files, tmp_path):
     header = {"format": predictions.FORMAT, "version": 1, "frame": "ego", "steps": 6, "start_included": False}
     (tmp_path / "theirs.json").write_text(json.dumps(header | {"predictions": content}))
     given = f"{files}/ours.npz,{tmp_path}/theirs.json"
-    result = score(f"--truth={files}/truth.npz", f"--predictions={given}", f"--out={out}")
+    tokens = truth.load(files / "truth.npz").tokens.tolist()
+    lists = {"format": token_lists.FORMAT, "version": token_lists.VERSION, "tokens": {"odd": tokens[1::2], "none": []}}
+    (tmp_path / "tokens.json").write_text(json.dumps(lists))
+    subsets = f"--subsets={tmp_path}/tokens.json"
+    result = score(f"--truth={files}/truth.npz", f"--predictions={given}", f"--out={out}", subsets)
     assert result.returncode == 0, result.stderr
     assert "heavy []" in result.stdout and "the same as JSON" in result.stdout
     told = json.loads(out.read_text())
     jsonschema.validate(told, json.loads((ROOT / "docs" / "scores.schema.json").read_text()))
+    assert told["subsets"]["frames of odd"]["frames"] == len(tokens) // 2 and "frames of none" not in told["subsets"]
+    assert told["scores"]["toy"]["frames of odd"]["ours"]["l2_avg"]["frames"] == len(tokens) // 2
     scores = told["scores"]["toy"]["all frames"]
     np.testing.assert_allclose(scores["ours"]["l2_avg"]["value"], 0.5, atol=1e-5)
     np.testing.assert_allclose(scores["theirs"]["l2_avg"]["value"], 0.25 * 2**0.5, atol=1e-5)

@@ -1,7 +1,7 @@
 """Vehicles in and out of the ego's lane: overtaking, cutting in."""
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool
 
 from data_prep.mining.spans import mask_of, spans
 from data_prep.mining.tracks import Tracks, wrap

@@ -35,7 +35,12 @@ def mine(truth: Truth) -> dict:
         "counts": {tag: _counts(one) for tag, one in masks.items()},
         "agreement": _agreement(truth, masks),
         "tokens": {
-            tag: [token for scene, mask in zip(scenes, one, strict=True) for token, is_in in zip(scene.tokens, mask, strict=True) if is_in]
+            tag: [
+                token
+                for scene, mask in zip(scenes, one, strict=True)
+                for token, is_in in zip(scene.tokens, mask, strict=True)
+                if is_in
+            ]
             for tag, one in masks.items()
         },
     }
@@ -49,7 +54,11 @@ def _agreement(truth: Truth, masks: dict[str, list[Bool[np.ndarray, " T"]]]) -> 
     """{tag: agreement of its rule with the scenes that have this tag}, of the tags that any scene has."""
     names = truth.tag_names.tolist() if truth.has("tags") else []
     has = truth.tags[np.unique(truth.scene)] if names else None
-    return {tag: agreement([mask.any() for mask in one], has[:, names.index(tag)]) for tag, one in masks.items() if tag in names}
+    return {
+        tag: agreement([mask.any() for mask in one], has[:, names.index(tag)])
+        for tag, one in masks.items()
+        if tag in names
+    }
 
 
 def agreement(found, expected) -> dict[str, int | float]:
@@ -68,7 +77,9 @@ def agreement(found, expected) -> dict[str, int | float]:
 def print_table(content: dict, console: Console | None = None) -> None:
     """Prints the counts of a content of `mine` and, where scenes have tags, the agreement with them."""
     told = content["agreement"]
-    table = Table(title=f"{content['frames']:,} key frames of {content['scenes']:,} scenes, {content['source']['split']}")
+    table = Table(
+        title=f"{content['frames']:,} key frames of {content['scenes']:,} scenes, {content['source']['split']}"
+    )
     table.add_column("tag")
     for name in ("key frames", "scenes", *(("scenes tagged", "precision", "recall") if told else ())):
         table.add_column(name, justify="right")

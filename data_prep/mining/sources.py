@@ -41,11 +41,17 @@ def of_root(dataroot: str, version: str, split: str) -> Truth:
     frames = []
     for scene in progress.each(scenes[split], len(scenes[split]), "scene", name=f"tables, {split}"):
         keys = KeyFrames(root, scene)
+        keys.messages = keys.steering = None  # no rule reads the CAN bus
         frames += [keys.numbers(i) | {"map": NO_LINES} for i in range(len(keys))]
     arrays = truth_arrays.of_frames(frames)
     if all(maps.file_of(root.path, place).is_file() for place in arrays["location_names"].tolist()):
         arrays |= truth_maps.areas(arrays, root)
         arrays |= truth_tables.lights(arrays, root)
     source = {"kind": "tables", "files": [version]}
-    header = {"split": split, "source": source, "commit": commit.describe(), "data_hash": truth.token_hash(arrays["tokens"])}
+    header = {
+        "split": split,
+        "source": source,
+        "commit": commit.describe(),
+        "data_hash": truth.token_hash(arrays["tokens"]),
+    }
     return truth.made(arrays, header)

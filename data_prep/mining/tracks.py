@@ -19,6 +19,7 @@ from dima_jax.scoring.recorded import Truth
 NEEDED = ("scenes", "times", "poses", "commands", "agents", "instances")  # groups of a truth
 PEOPLE = tuple(index for index, name in enumerate(LIDARSEG_CATEGORIES) if name.startswith("human."))
 VEHICLES = tuple(index for index, name in enumerate(LIDARSEG_CATEGORIES) if name.startswith("vehicle."))
+MIN_FRAMES = 3  # of a scene: two steps, from which a change of speed is known
 SPACING = 1.0  # meters between points of a path
 
 
@@ -42,7 +43,7 @@ class Agents:
 
 @dataclass(frozen=True, eq=False)
 class Tracks:
-    """One scene of at least two key frames.
+    """One scene of at least MIN_FRAMES.
 
     time: from 0. center: of the ego's box. yaw: without jumps of a whole turn. turning: the command is not "straight"
     (`data_prep.ego.path`). roads: the map around the scene; None where it is not known.
@@ -68,8 +69,10 @@ class Tracks:
     @cached_property
     def speed(self) -> Float[np.ndarray, " T"]:
         """At the key frames, m/s: the mean of the steps before and after; at the ends as if the change went on."""
-        first, last = (1.5 * self.steps[i] - 0.5 * self.steps[j] for i, j in ((0, min(1, len(self) - 2)), (-1, max(-2, 1 - len(self)))))
-        return np.concatenate([[first], (self.steps[1:] + self.steps[:-1]) / 2, [last]])
+        padded = np.concatenate(
+            [2 * self.steps[:1] - self.steps[1:2], self.steps, 2 * self.steps[-1:] - self.steps[-2:-1]]
+        )
+        return (padded[1:] + padded[:-1]) / 2
 
     @cached_property
     def acceleration(self) -> Float[np.ndarray, " T"]:
@@ -150,9 +153,11 @@ def of_truth(truth: Truth) -> list[Tracks]:
 
 def _scene(truth: Truth, frames, places) -> Tracks:
     name = str(truth.scene_names[truth.scene[frames[0]]])
-    if len(frames) != truth.scene_length[frames[0]] or len(frames) < 2:
+    if len(frames) != truth.scene_length[frames[0]] or len(frames) < MIN_FRAMES:
         whole = truth.scene_length[frames[0]]
-        raise UserError(f"{name}: the truth has {len(frames)} of {whole} key frames; give whole scenes of two or more")
+        raise UserError(
+            f"{name}: {len(frames)} of {whole} key frames are there; give whole scenes of {MIN_FRAMES} or more"
+        )
     pose = truth.ego2global[frames]
     yaw = np.unwrap(np.arctan2(pose[:, 1, 0], pose[:, 0, 0]))
     lidar = (pose @ truth.lidar2ego[frames])[:, :2, 3]

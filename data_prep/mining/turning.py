@@ -11,7 +11,6 @@ TURN_WAY = 35.0  # meters driven: a turn at a junction, not a street that bends
 AROUND = np.radians(150)  # rad: the ego faces the other way, with something left for a street that is not straight
 U_TURN_WAY = 40.0  # meters driven: half a circle of 12 m radius, not two turns around a block
 THREE_POINT_WAY = 60.0  # meters driven, forward and back
-MOVING = 0.2  # m/s over a step: waiting for the turn is no part of it
 REVERSING = -0.3  # m/s over a step: slower backwards is a car that rolls, or noise of the pose
 
 
@@ -51,11 +50,11 @@ def _turns(tracks: Tracks, runs: list[tuple[int, int]]) -> Bool[np.ndarray, " T"
 
 
 def _runs(tracks: Tracks, yaw: Float[np.ndarray, " T"], angle: float, meters: float) -> list[tuple[int, int]]:
-    """From each key frame at which the ego moves: the shortest run [start, end) over which yaw grows by `angle`."""
-    found = []
-    for start in np.flatnonzero(np.abs(tracks.steps) > MOVING).tolist():
+    """The shortest runs [start, end) over which yaw grows by `angle` within `meters`: none is a part of another."""
+    starts: dict[int, int] = {}  # by end: of several starts the last one, so that waiting before a turn is left out
+    for start in range(len(tracks)):
         is_near = tracks.traveled[start:] - tracks.traveled[start] <= meters
         turned = np.flatnonzero((yaw[start:] - yaw[start] >= angle) & is_near)
         if len(turned):
-            found.append((start, start + int(turned[0]) + 1))
-    return found
+            starts[start + int(turned[0]) + 1] = start
+    return [(start, end) for end, start in starts.items()]

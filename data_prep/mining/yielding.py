@@ -2,7 +2,7 @@
 
 import numpy as np
 import shapely
-from jaxtyping import Bool
+from jaxtyping import Bool, Int
 
 from data_prep.mining.spans import mask_of, spans
 from data_prep.mining.tracks import Tracks, wrap
@@ -73,12 +73,14 @@ def _drives_across(tracks: Tracks, frame: int) -> bool:
     there = heading[np.argmin(np.linalg.norm(points[:, None] - way, axis=-1), axis=1)]
     since = int(np.searchsorted(tracks.time, tracks.time[frame] - TURNING_TIME))
     angle = np.abs(wrap(tracks.agents.yaw[rows][meet, since : frame + 1] - there[:, None]))
-    return bool((angle > CROSSING).any()) and not _is_held(tracks, frame)
+    across = np.flatnonzero(rows)[meet][(angle > CROSSING).any(axis=1)]
+    return len(across) > 0 and not _is_held(tracks, frame, across)
 
 
-def _is_held(tracks: Tracks, frame: int) -> bool:
-    """Whether a vehicle ahead, or a light, is why the ego is slow."""
+def _is_held(tracks: Tracks, frame: int, others: Int[np.ndarray, " n"] | tuple[()] = ()) -> bool:
+    """Whether a vehicle ahead, or a light, is why the ego is slow. others: rows of agents that are not meant."""
     along, left = tracks.ahead(frame, LEADER_AHEAD)
-    if (tracks.agents.vehicles & (along > 0) & (np.abs(left) < LEADER_ASIDE)).any():
+    leads = tracks.agents.vehicles & (along > 0) & (np.abs(left) < LEADER_ASIDE)
+    if np.delete(leads, others).any():
         return True
     return tracks.roads is not None and tracks.roads.is_closed(frame, tracks.way(frame, LIGHT_AHEAD)[0])

@@ -4,7 +4,7 @@
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -54,18 +54,20 @@ def build(
     command: str = "",
     created: str = "",
     extra: dict | None = None,
+    lists: Mapping[str, Bool[np.ndarray, " N"]] | None = None,
 ) -> dict:
     """The content of scores.json.
 
     plans, predictions: of the same files in the same order, controls (no file) among them. protocols: all that were
     asked for. pair: compare every two files; else each with the first, and with every control in any case. A planner on
     a changed input (`VARIANT_KINDS`) is compared with the same planner on its own. command, created: the only entries
-    that may differ between equal runs. extra: further tables (perception, edit_reaction).
+    that may differ between equal runs. extra: further tables (perception, edit_reaction). lists: further groups of frames
+    (`token_lists.masks`).
     """
     rows = _rows(plans, predictions)
     scenes_known = truth.header.get("scenes") != SCENES_UNKNOWN
     scene = truth.scene if scenes_known else np.zeros(len(truth.tokens), np.int32)
-    groups = {name: mask for name, mask in subsets.masks(truth).items() if mask.any()}
+    groups = {name: mask for name, mask in subsets.masks(truth, lists).items() if mask.any()}
     pairs = _pairs(rows, pair)
     result = {
         "format": FORMAT,

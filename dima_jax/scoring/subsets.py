@@ -1,5 +1,7 @@
 """The groups of frames that scores are reported for one by one."""
 
+from collections.abc import Mapping
+
 import numpy as np
 from jaxtyping import Bool
 
@@ -10,10 +12,10 @@ ALL, TURNING, STOPPING, EITHER = ("all frames", "turning frames", "stopping fram
 MOVING = 1.0  # m/s; a slower ego has nothing to brake
 
 
-def masks(truth: Truth) -> dict[str, Bool[np.ndarray, " N"]]:
-    """{subset: its frames}: all, then those that the truth can tell, then one for each tag of scenes.
+def masks(truth: Truth, lists: Mapping[str, Bool[np.ndarray, " N"]] | None = None) -> dict[str, Bool[np.ndarray, " N"]]:
+    """{subset: its frames}: all, then those that the truth can tell, one for each tag of scenes, one for each list.
 
-    A turning frame is one whose command is not "straight"; a stopping frame: `is_stopping`.
+    A turning frame is one whose command is not "straight"; a stopping frame: `is_stopping`. lists: `token_lists.masks`.
     """
     found = {ALL: np.ones(len(truth.tokens), bool)}
     if truth.targeted is not None:
@@ -25,7 +27,7 @@ def masks(truth: Truth) -> dict[str, Bool[np.ndarray, " N"]]:
     if truth.tags is not None:
         for number, tag in enumerate(truth.tag_names.tolist()):
             found[f"scenes with {tag}"] = truth.tags[truth.scene, number]
-    return found
+    return found | {f"frames of {name}": mask for name, mask in (lists or {}).items()}
 
 
 def is_stopping(truth: Truth) -> Bool[np.ndarray, " N"]:

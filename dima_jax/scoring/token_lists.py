@@ -38,7 +38,7 @@ def _read(path: str | Path) -> dict[str, list[str]]:
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise UserError(f"{path}: no token lists; {REMEDY}")
     if content.get("version") != VERSION:
-        raise UserError(f"{path}: is of version {str(content.get('version')):.20}, not {VERSION}; {REMEDY}")
+        raise UserError(f"{path}: is of version {content.get('version')!s:.20}, not {VERSION}; {REMEDY}")
     lists = content.get("tokens")
     if not isinstance(lists, dict) or not all(_is_list_of_texts(tokens) for tokens in lists.values()):
         raise UserError(f'{path}: "tokens" is no {{name: [tokens]}}; {REMEDY}')

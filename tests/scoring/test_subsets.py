@@ -56,3 +56,12 @@ def test_what_a_truth_cannot_tell_is_left_out():
     assert list(subsets.masks(type(truth)(truth.header, **bare))) == ["all frames", "stopping frames"]
     del bare["history"]
     assert list(subsets.masks(type(truth)(truth.header, **bare))) == ["all frames"]
+
+
+def test_lists_are_groups_too():
+    truth = fake_truth(scenes=2, frames=3, agents=1)
+    mask = np.arange(6) == 2
+    found = subsets.masks(truth, {"overtake": mask})
+    assert list(found)[-1] == "frames of overtake"
+    np.testing.assert_array_equal(found["frames of overtake"], mask)
+    assert list(found)[:-1] == list(subsets.masks(truth))
