@@ -26,20 +26,32 @@ def main() -> None:
     from dima_jax import output_files
 
     output_files.check_place(_OUT.value)
-    from data_prep.mining import lists, sources  # the devkit, shapely and tensorflow-datasets
+    found = _truth()
+    from data_prep.mining import lists  # shapely
 
-    if _TRUTH.value:
-        truth = sources.of_file(_TRUTH.value, _SPLIT.value)
-    elif _DATAROOT.value:
-        truth = sources.of_root(_DATAROOT.value, _VERSION.value, _SPLIT.value or "val")
-    else:
-        truth = sources.of_records(_DATA.value, _SPLIT.value or "val")
-    content = lists.mine(truth)
+    content = lists.mine(found)
     lists.print_table(content)
     if not content["has_map"]:
         print("no map: overtaking and yielding to pedestrians are told by tracks alone, less surely; docs/mining.md")
     output_files.write_json(_OUT.value, content)
     print(f"token lists: {_OUT.value}")
+
+
+def _truth():
+    """What was recorded, as a `Truth`."""
+    if _TRUTH.value:
+        from dima_jax.scoring import truth
+
+        found = truth.load(_TRUTH.value)
+        if _SPLIT.value and _SPLIT.value != found.header["split"]:
+            raise UserError(f"{_TRUTH.value}: is of split {found.header['split']}; leave --split out")
+        return found
+    from data_prep.mining import sources  # the devkit and tensorflow-datasets
+
+    split = _SPLIT.value or "val"
+    if _DATAROOT.value:
+        return sources.of_root(_DATAROOT.value, _VERSION.value, split)
+    return sources.of_records(_DATA.value, split)
 
 
 if __name__ == "__main__":  # flags belong to the command: several commands may be imported side by side

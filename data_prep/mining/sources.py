@@ -1,4 +1,4 @@
-"""What tracks are made from: records, a truth file, or the tables of a nuScenes root."""
+"""Truths to mine: of records, and of the tables of a nuScenes root."""
 
 import numpy as np
 
@@ -19,14 +19,6 @@ NO_LINES = {"vertices": np.zeros((0, 2)), "lengths": np.zeros(0, np.int64), "lab
 def of_records(folder: str, split: str) -> Truth:
     """UserError for records that are missing or damaged. Without a map."""
     return truth.made(*truth_arrays.arrays(Records(folder, split)))
-
-
-def of_file(path: str, split: str | None) -> Truth:
-    """A file of `data_prep.truth`. UserError for one that is damaged, or of another split than asked for."""
-    found = truth.load(path)
-    if split and split != found.header["split"]:
-        raise UserError(f"{path}: is of split {found.header['split']!r}, not {split!r}; leave --split out")
-    return found
 
 
 def of_root(dataroot: str, version: str, split: str) -> Truth:

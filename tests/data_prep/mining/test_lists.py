@@ -1,5 +1,6 @@
 """Token lists: which frames, how many, and how they agree with the tags of scenes."""
 
+import io
 import json
 
 import numpy as np
@@ -56,10 +57,10 @@ def test_agreement_is_by_scene(truth):
 
 def test_the_table_shows_agreement_where_there_are_tags(truth):
     content = lists.mine(truth)
-    console = Console(width=100, record=True, file=open("/dev/null", "w"))
+    console = Console(width=100, record=True, file=io.StringIO())
     lists.print_table(content, console)
     text = console.export_text()
     assert "24 key frames of 3 scenes" in text and "recall" in text and "yield_to_pedestrian" in text
-    console = Console(width=100, record=True, file=open("/dev/null", "w"))
+    console = Console(width=100, record=True, file=io.StringIO())
     lists.print_table(content | {"agreement": {}}, console)
     assert "recall" not in console.export_text()

@@ -1,4 +1,4 @@
-"""The same scenes from records, from a truth file and from the tables of a root; and real ones, where they are."""
+"""The same scenes from records and from the tables of a root; and real ones, where they are."""
 
 import gzip
 import json
@@ -18,16 +18,12 @@ from tests.damage import same_arrays
 NOT_READ = {*GROUPS["lines"], *GROUPS["ego_inputs"]}
 
 
-def test_tables_are_what_records_are_made_of(built, dataset, tmp_path):
+def test_tables_are_what_records_are_made_of(built, dataset):
     records = sources.of_records(str(built), "val")
     root = sources.of_root(str(dataset), tiny_root.VERSION, "val")
     of_both = {key: array for key, array in records.arrays().items() if key not in NOT_READ}
     assert same_arrays({key: root.arrays()[key] for key in of_both}, of_both)
     assert root.has("areas") and not records.has("areas")
-    truth.save(tmp_path / "a.npz", records.arrays(), records.header)
-    assert same_arrays(sources.of_file(str(tmp_path / "a.npz"), "val").arrays(), records.arrays())
-    with pytest.raises(UserError, match="is of split 'val', not 'train'"):
-        sources.of_file(str(tmp_path / "a.npz"), "train")
 
 
 def test_a_root_may_lack_maps_and_the_can_bus(copy):
