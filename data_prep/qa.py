@@ -8,7 +8,9 @@ The text names objects by tags, `<c1,CAM_BACK,1088.3,497.5>`: an id, a camera, p
 
 import json
 import re
+from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 from dima_jax.constants import CAMERAS, QUESTION_KINDS
 from dima_jax.errors import UserError
@@ -87,10 +89,29 @@ def tag_problems(text: str) -> list[tuple[str, str]]:
     return [(tag[0], problem) for tag in TAG.finditer(text) if (problem := _tag_problem(tag[1]))]
 
 
+class Pixel(NamedTuple):
+    """Where an object tag points: x to the right, y down, in an image of IMAGE_SIZE."""
+
+    tag: str
+    camera: str
+    x: float
+    y: float
+
+
+def tags(texts: Iterable[str]) -> list[str]:
+    """The different object tags of the texts, in order of appearance."""
+    return list(dict.fromkeys(tag[0] for text in texts for tag in TAG.finditer(text)))
+
+
+def pixels(text: str) -> list[Pixel]:
+    """Where the object tags in the text point, without those that are not <id,camera,x,y>."""
+    found = [(tag[0], tag[1].split(",")) for tag in TAG.finditer(text) if not _tag_problem(tag[1])]
+    return [Pixel(tag, parts[1].strip(), float(parts[2]), float(parts[3])) for tag, parts in found]
+
+
 def outside_image(text: str) -> list[str]:
     """The object tags in the text whose pixel is outside of their camera's image."""
-    tags = [tag for tag in TAG.finditer(text) if not _tag_problem(tag[1])]
-    return [tag[0] for tag in tags if not _is_inside(*map(float, tag[1].split(",")[2:]))]
+    return [pixel.tag for pixel in pixels(text) if not _is_inside(pixel.x, pixel.y)]
 
 
 def _is_inside(x: float, y: float) -> bool:

@@ -1,6 +1,7 @@
 """The findings of a check: printed in groups, a few lines each, and stored as JSON."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from data_prep.root_check.places import places
@@ -24,14 +25,17 @@ class Finding(NamedTuple):
 
 
 class Report:
-    """The findings of one root, in the order of the check; `rows` counts the rows of its tables."""
+    """The findings of one root, or of the records in one folder, in the order of the check.
 
-    def __init__(self, root: str, version: str):
-        self.root, self.version = root, version
+    version: of the root, "" for records; rows: of its tables. lister: the command that prints all findings.
+    """
+
+    def __init__(self, root: str, version: str = "", lister: str = "python -m data_prep.check"):
+        self.root, self.version, self.lister = root, version, lister
         self.rows: dict[str, int] = {}
         self.findings: list[Finding] = []
 
-    def add(self, problems: Iterable[Problem], tables: dict[str, Table]) -> None:
+    def add(self, problems: Iterable[Problem], tables: Mapping[str, Table] = MappingProxyType({})) -> None:
         self.findings += [_finding(problem, tables) for problem in problems if _count(problem)]
 
     def add_error(self, error: UserError) -> None:
@@ -49,7 +53,7 @@ class Report:
         bad = self.of_kind(ERROR) or (self.of_kind(SKIP) if is_strict else [])
         if bad:
             rest = sum(finding.count for finding in bad) - 1
-            more = f" (and {rest} more: `python -m data_prep.check` lists them)" if rest else ""
+            more = f" (and {rest} more: `{self.lister}` lists them)" if rest else ""
             raise UserError("; ".join(filter(None, (bad[0].lines[0], bad[0].remedy))) + more)
 
     def text(self) -> str:
@@ -61,7 +65,8 @@ class Report:
             if finding.count > SHOWN:
                 lines.append(f"    and {finding.count - SHOWN} more")
         counts = ", ".join(f"{sum(f.count for f in self.of_kind(kind))} {kind}s" for kind in KINDS)
-        return "\n".join([*lines, f"{self.root} {self.version}: {counts}"])
+        name = " ".join(filter(None, (self.root, self.version)))
+        return "\n".join([*lines, f"{name}: {counts}"])
 
     def content(self) -> dict:
         """What is stored: {"root", "version", "rows": {table: rows}, "findings": [{"kind", "file", ...}]}."""
@@ -73,7 +78,7 @@ def _count(problem: Problem) -> int:
     return len(problem.numbers if isinstance(problem, Rows) else problem.lines)
 
 
-def _finding(problem: Problem, tables: dict[str, Table]) -> Finding:
+def _finding(problem: Problem, tables: Mapping[str, Table]) -> Finding:
     if not isinstance(problem, Rows):
         lines = problem.lines[:STORED]
         return Finding(problem.kind, problem.file, problem.rule, len(problem.lines), lines, problem.remedy)

@@ -66,9 +66,12 @@ def smaller(jpeg: bytes, width: int = WIDTH) -> tuple[bytes, int, int] | None:
 
 def pictures(images: Images, token: str) -> list[Picture]:
     """The six of a frame, front row first."""
-    files, found = dict(zip(CAMERAS, images(token), strict=True)), []
-    for camera in ORDER:
-        small = smaller(files[camera])
-        uri = None if small is None else f"data:image/jpeg;base64,{base64.b64encode(small[0]).decode()}"
-        found.append(Picture(camera, uri, *(small[1:] if small else (WIDTH, 9 * WIDTH // 16))))
-    return found
+    files = dict(zip(CAMERAS, images(token), strict=True))
+    return [picture(camera, files[camera]) for camera in ORDER]
+
+
+def picture(camera: str, jpeg: bytes, width: int = WIDTH) -> Picture:
+    """One of them, of that width at most."""
+    small = smaller(jpeg, width)
+    uri = None if small is None else f"data:image/jpeg;base64,{base64.b64encode(small[0]).decode()}"
+    return Picture(camera, uri, *(small[1:] if small else (width, 9 * width // 16)))

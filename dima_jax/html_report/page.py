@@ -2,11 +2,9 @@
 
 import datetime
 import json
-from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jinja2
 import numpy as np
 from markupsafe import Markup
 
@@ -20,6 +18,7 @@ from dima_jax.html_report import (
     perception_table,
     series,
     tables,
+    templates,
     words,
     worst,
 )
@@ -92,17 +91,13 @@ def write(
 def render(result: dict, frames: Frames, truth: Truth, pictures: images.Images | None, answers: Answers | None) -> str:
     """The text of the page; arguments as for `write`. A number that is not finite is shown like one that is not there."""
     result = json.loads(json_text(result))
-    files = resources.files("dima_jax.html_report")
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    template = environment.from_string((files / "page.html.j2").read_text(encoding="utf-8"))
     everybody = series.all_series(result, frames.arrays["planners"])
     focus, metrics = series.first(everybody), worst.metrics(result)
     more = {title: _more(key, title, result.get(key)) for key, title in MORE.items()}
-    return template.render(
-        style=Markup((files / "page.css").read_text(encoding="utf-8")),
-        script=Markup((files / "page.js").read_text(encoding="utf-8")),
+    return templates.render(
+        "page.html.j2",
+        style=templates.text("page.css"),
+        script=templates.text("page.js"),
         title=_title(result),
         header=result["header"],
         date=_date(result["header"]["created"]),

@@ -55,7 +55,7 @@ def test_failed_build_says_where_and_goes_on(copy, tmp_path):
         builder.build(*arguments, workers=2)
     path.write_bytes(image)
     builder.build(*arguments, workers=1)
-    assert validation.validate(str(tmp_path / "out")) == []
+    assert validation.validate(str(tmp_path / "out")).report.findings == []
 
 
 def test_two_builds_do_not_share_a_folder(copy, tmp_path):
