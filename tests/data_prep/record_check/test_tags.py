@@ -27,7 +27,7 @@ def test_corners_are_around_the_box_floor_first():
     box = np.array([[1.0, 2.0, 0.5, 2.0, 4.0, 1.0, -np.pi, 0, 0]])  # heading pi / 2: forward
     found = tags.corners(box)[0]
     np.testing.assert_allclose(found[:4], [[0, 4, 0], [2, 4, 0], [2, 0, 0], [0, 0, 0]], atol=1e-12)
-    np.testing.assert_allclose(found[4:], found[:4] + [0, 0, 1])
+    np.testing.assert_allclose(found[4:], found[:4] + np.array([0, 0, 1]))
 
 
 def test_tags_are_on_boxes_unless_they_are_moved(frame):
