@@ -63,9 +63,9 @@ def rig(frame: dict) -> Rig:
     cameras = frame["cameras"]
     sizes = np.array([(jpeg.shape(data) or (0, 0))[::-1] for data in cameras["images"]], np.float64)
     angles = 2 * np.arctan2(sizes[:, 0] / 2, cameras["intrinsics"][:, 0, 0])
-    poses = np.where(are_rigid(cameras["sensor2lidar"])[:, None, None], cameras["sensor2lidar"], np.eye(4))
-    matrices = transforms.lidar2img(cameras["intrinsics"], poses, 1.0)
-    matrices[~are_rigid(cameras["sensor2lidar"])] = np.nan
+    rigid = are_rigid(cameras["sensor2lidar"])[:, None, None]
+    matrices = transforms.lidar2img(cameras["intrinsics"], np.where(rigid, cameras["sensor2lidar"], np.eye(4)), 1.0)
+    matrices = np.where(rigid, matrices, np.nan)
     return Rig(camera_names(frame), matrices, sizes, min(float(angles.sum()) / (2 * np.pi), 1.0))
 
 
