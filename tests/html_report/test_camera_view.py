@@ -53,7 +53,7 @@ def test_a_line_that_passes_the_camera_is_cut(forward):
     line = np.array([[0.5, -5.0, -1.0], [0.5, 20.0, -1.0]])
     _, ((class_, path, _),) = drawn(scene(lines=[line]), forward, SIZE, [])
     (x, y), end = np.array(re.findall(r"([\d.-]+),([\d.-]+)", path), float)
-    assert class_ == "line divider" and (x - 80) / 100 == pytest.approx(0.5 / camera_view.NEAR, rel=0.01)
+    assert class_ == "line divider" and (x - 80) / 100 == pytest.approx(0.5 / 0.3, rel=0.01)
     assert y > 90 and end.tolist() == [82.5, 50.0]
 
 
