@@ -8,6 +8,8 @@ Derived configs change lines of this one; consumers never default a key. Units a
 
 from ml_collections import ConfigDict, config_dict
 
+from dima_jax.constants import CAMERAS
+
 
 def get_config() -> ConfigDict:
     config = ConfigDict()
@@ -190,7 +192,8 @@ def data() -> ConfigDict:
             history=3,  # frames before the current one (VAD-Base: queue of 4)
             random_start=False,  # True: a drive that began 0..history frames ago; False: VAD's, one of history + 1 left out
             future=2,  # frames after it, for D9
-            image_scale=0.8,  # of the recorded image
+            cameras=CAMERAS,  # of the records, in the order in which the student has them
+            image_scale=0.8,  # of the recorded image of the first camera; others are scaled to fit (data/transforms.py)
             image_shape=(736, 1280),  # rows, columns after scaling and padding to a multiple of 32
             valid_shape=(720, 1280),  # of it, the rows and columns that are not padding
             color_order="rgb",

@@ -8,6 +8,7 @@ import logging
 from pathlib import Path
 
 from data_prep import qa, shards
+from data_prep.nuscenes_schema import cameras
 from data_prep.root_check import checking
 from dima_jax import locks
 from dima_jax.data import features, records
@@ -47,6 +48,7 @@ def _build(dataroot: str, version: str, drivelm: str, folder: Path, workers: int
     missing = [shard for shard in every if not shards.is_complete(shard, mark)]
     _remove_leftovers(folder, every)
     print(f"{dataroot} {version}: {_summary(planned)}; {len(every) - len(missing)} of {len(every)} shards are there")
+    print(f"cameras: {', '.join(cameras(root.tables.sensor)) or 'none'}")
     _report_questions(root, planned, answers)
     if missing:
         _open_maps(root, missing)

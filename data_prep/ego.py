@@ -42,7 +42,7 @@ def can_fields(messages: list[dict] | None, timestamp: int) -> np.ndarray:
 
 
 def can_bus(messages: list[dict] | None, pose: dict, timestamp: int) -> np.ndarray:
-    """[18] float64 as VAD's loader passes it to the model.
+    """[18] float64 as VAD's loader passes it to the model; without messages what is not of the pose is 0.
 
     [0:3] global position, [3:7] w of the ego pose's quaternion four times (see above), [7:10] acceleration, [10:13]
     rotation rate, [13:16] velocity, [16] yaw in [0, 2 pi), [17] the same in degrees.
@@ -56,6 +56,19 @@ def can_bus(messages: list[dict] | None, pose: dict, timestamp: int) -> np.ndarr
     values[16] = degrees / 180 * math.pi
     values[17] = degrees
     return values
+
+
+MOTION = slice(10, 16)  # of the 18 numbers: rotation rate and velocity
+
+
+def motion(before: np.ndarray, now: np.ndarray, seconds: float) -> np.ndarray:
+    """[6] float64: rotation rate (rad/s) and velocity (m/s) in the ego frame of `now`, what MOTION holds.
+
+    before, now: ego2global [4, 4], so many seconds apart. For scenes without CAN bus: the means since the key frame before,
+    never of what comes after.
+    """
+    turn = Quaternion(matrix=before[:3, :3].T @ now[:3, :3], rtol=1e-5, atol=1e-6)
+    return np.concatenate([turn.axis * turn.radians, now[:3, :3].T @ (now[:3, 3] - before[:3, 3])]) / seconds
 
 
 def path(lidar_poses: list[np.ndarray], index: int) -> dict:

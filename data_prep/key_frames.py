@@ -6,9 +6,8 @@ import numpy as np
 from pyquaternion import Quaternion
 
 from data_prep import agents, ego, jpeg, map_lines
-from data_prep.nuscenes_schema import LIDAR
+from data_prep.nuscenes_schema import LIDAR, cameras
 from data_prep.scenes import Root
-from dima_jax.constants import CAMERAS
 
 
 def matrix(row: dict) -> np.ndarray:
@@ -33,11 +32,17 @@ class KeyFrames:
         self.mounts = [tables.get("calibrated_sensor", row["calibrated_sensor_token"]) for row in lidar]
         self.lidar2global = [matrix(pose) @ matrix(mount) for pose, mount in zip(self.poses, self.mounts, strict=True)]
         self.location = tables.get("log", scene["log_token"])["location"]
+        self.cameras = cameras(tables.sensor)
 
     @cached_property
     def messages(self) -> list[dict] | None:
         """CAN `pose` messages, read when a record needs them: boxes alone need no CAN bus. None for a scene without."""
         return self.root.can_messages(self.scene, "pose")
+
+    @cached_property
+    def lacks_can_bus(self) -> bool:
+        """Whether poses stand in for the CAN bus; for the scenes that nuScenes excludes, VAD has zeros."""
+        return self.messages is None and not self.root.excludes_can_bus(self.scene)
 
     @cached_property
     def steering(self) -> list[dict] | None:
@@ -72,11 +77,19 @@ class KeyFrames:
             "timestamp": sample["timestamp"],
             "lidar2ego": matrix(mount),
             "ego2global": matrix(pose),
-            "can_bus": ego.can_bus(self.messages, pose, sample["timestamp"]),
+            "can_bus": self._can_bus(i),
             "cameras": self._calibration(i),
             "agents": agents.agents(self.root.tables, annotations, mount, pose),
             "ego": self._ego(i),
         }
+
+    def _can_bus(self, i: int) -> np.ndarray:
+        pose, timestamp = self.poses[i], self.samples[i]["timestamp"]
+        values = ego.can_bus(self.messages, pose, timestamp)
+        if i and self.lacks_can_bus:
+            seconds = (timestamp - self.samples[i - 1]["timestamp"]) * 1e-6
+            values[ego.MOTION] = ego.motion(matrix(self.poses[i - 1]), matrix(pose), seconds)
+        return values
 
     def _ego(self, i: int) -> dict:
         trip, timestamp = ego.path(self.lidar2global, i), self.samples[i]["timestamp"]
@@ -86,21 +99,24 @@ class KeyFrames:
         }
 
     def _calibration(self, i: int) -> dict:
-        """File names, times, intrinsics, and camera-to-LiDAR transforms through the ego poses of both instants."""
+        """Names, sizes, file names, times, intrinsics, and camera-to-LiDAR transforms through the ego poses of both instants."""
         tables = self.root.tables
         rows = self._images(i)
         mounts = [tables.get("calibrated_sensor", row["calibrated_sensor_token"]) for row in rows]
         poses = [tables.get("ego_pose", row["ego_pose_token"]) for row in rows]
         camera2global = [matrix(pose) @ matrix(mount) for pose, mount in zip(poses, mounts, strict=True)]
         return {
+            "names": list(self.cameras),
+            "sizes": np.array([(row["height"], row["width"]) for row in rows], np.int64).reshape(-1, 2),
             "paths": [row["filename"] for row in rows],
             "timestamps": np.array([row["timestamp"] for row in rows], np.int64),
-            "intrinsics": np.array([mount["camera_intrinsic"] for mount in mounts], np.float64),
-            "sensor2lidar": np.linalg.inv(self.lidar2global[i]) @ np.array(camera2global),
+            "intrinsics": np.array([mount["camera_intrinsic"] for mount in mounts], np.float64).reshape(-1, 3, 3),
+            "sensor2lidar": np.linalg.inv(self.lidar2global[i]) @ np.array(camera2global).reshape(-1, 4, 4),
         }
 
     def _map(self, i: int) -> dict:
-        lines = map_lines.local_lines(self.root.map_layers(self.location), self.lidar2global[i])
+        layers = self.root.map_layers(self.location)
+        lines = map_lines.local_lines(layers, self.lidar2global[i]) if layers else []
         return {
             "vertices": np.concatenate([np.zeros((0, 2)), *(line for _, line in lines)]).astype(np.float32),
             "lengths": np.array([len(line) for _, line in lines], np.int64),
@@ -108,8 +124,8 @@ class KeyFrames:
         }
 
     def _images(self, i: int) -> list[dict]:
-        """The sample_data rows of the six cameras."""
-        return [self._sensor(self.samples[i], channel) for channel in CAMERAS]
+        """The sample_data rows of the cameras."""
+        return [self._sensor(self.samples[i], channel) for channel in self.cameras]
 
     def _sensor(self, sample: dict, channel: str) -> dict:
         return self.root.tables.get("sample_data", sample["data"][channel])

@@ -1,5 +1,7 @@
 """Names of the nuScenes v1.0 schema that reading (`scenes.py`) and writing (`miniworld/`) share."""
 
+from dima_jax.constants import CAMERAS
+
 TABLES = (
     "category",
     "attribute",
@@ -15,5 +17,11 @@ TABLES = (
     "sample_annotation",
     "map",
 )
-LIDAR = "LIDAR_TOP"
+LIDAR, CAMERA = "LIDAR_TOP", "camera"  # a channel; a modality
 TRAFFIC_LIGHTS = "traffic_lights.json"  # of the mini world alone: {sample token: {stop line token: state}}
+
+
+def cameras(sensors: list[dict]) -> tuple[str, ...]:
+    """The names of the cameras of a data set: nuScenes' in the order of `CAMERAS`, then others in that of sensor.json."""
+    names = [row["channel"] for row in sensors if row["modality"] == CAMERA]
+    return (*(name for name in CAMERAS if name in names), *(name for name in names if name not in CAMERAS))

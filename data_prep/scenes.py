@@ -7,7 +7,7 @@ import threading
 from pathlib import Path
 
 from data_prep import map_files, tables
-from data_prep.root_check import can_bus, checking, splits
+from data_prep.root_check import can_bus, checking, maps, splits
 
 
 class Root:
@@ -41,11 +41,15 @@ class Root:
         return samples
 
     def map_layers(self, location: str) -> dict:
-        """The layers of `map_lines.read_layers` for a nuScenes location, read once."""
+        """The layers of `map_lines.read_layers` for a location, read once; none for a root without maps."""
         with self._lock:
             if location not in self._maps:
-                self._maps[location] = map_files.read_layers(self.path, location)
+                self._maps[location] = map_files.read_layers(self.path, location) if maps.are_there(self.path) else {}
             return self._maps[location]
+
+    def excludes_can_bus(self, scene: dict) -> bool:
+        """Whether nuScenes recorded no usable CAN bus for this scene of its own."""
+        return can_bus.is_excluded(self.path, scene["name"])
 
     def can_messages(self, scene: dict, kind: str) -> list[dict] | None:
         """CAN messages of a scene as `root_check.can_bus.read` gives them; None for a scene without.
@@ -53,6 +57,6 @@ class Root:
         kind: of `root_check.can_bus.FIELDS`.
         """
         path = can_bus.file_of(self.path, scene["name"], kind)
-        if can_bus.is_excluded(self.path, scene["name"]) or not path.is_file():
+        if self.excludes_can_bus(scene) or not path.is_file():
             return None
         return can_bus.read(path, kind)

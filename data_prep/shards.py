@@ -21,7 +21,7 @@ from dima_jax.data import features, records
 from dima_jax.errors import UserError
 
 FRAMES_PER_SHARD = 200
-VERSION = "1.0.0"  # of the records; raise it when the same input makes other records
+VERSION = "2.0.0"  # of the records; raise it when the same input makes other records
 
 
 class Shard(NamedTuple):

@@ -16,4 +16,6 @@ class Tables(NuScenes):
         self.table_names = list(TABLES)
         for name in TABLES:
             setattr(self, name, read_json(root / version / f"{name}.json", REMEDY))
+        if not self.map:  # the devkit wants a map for every log
+            self.map = [{"token": "", "filename": "", "category": "", "log_tokens": [row["token"] for row in self.log]}]
         self.__make_reverse_index__(verbose=False)

@@ -3,6 +3,7 @@
 import numpy as np
 
 from data_prep import truth_maps, truth_tables
+from data_prep.root_check import maps
 from data_prep.scenes import Root
 from dima_jax.data import truth_arrays
 from dima_jax.data.records import Records
@@ -19,7 +20,8 @@ def make(data: str, split: str, dataroot: str | None, version: str) -> tuple[dic
     arrays, header = truth_arrays.arrays(records)
     if root:
         arrays |= truth_tables.annotations(arrays, root)
-        arrays |= truth_maps.add(arrays, root)
-        arrays |= truth_tables.lights(arrays, root)
+        if maps.are_there(root.path):
+            arrays |= truth_maps.add(arrays, root)
+            arrays |= truth_tables.lights(arrays, root)
         header["source"] |= {"root": version}
     return arrays, header

@@ -5,6 +5,7 @@ what is allowed.
 """
 
 import difflib
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +16,14 @@ from dima_jax.config_kinds import FUTURE_FRAMES, KINDS
 from dima_jax.errors import UserError
 
 IMAGE_MULTIPLE = 32  # pixels: the stride of the deepest stage
+
+
+def mirrored(names: Iterable[str]) -> list[str]:
+    """The name of each camera or command with left for right, LEFT for RIGHT."""
+    return [re.sub("left|right|LEFT|RIGHT", lambda word: OPPOSITES[word[0]], name) for name in names]
+
+
+OPPOSITES = {"left": "right", "right": "left", "LEFT": "RIGHT", "RIGHT": "LEFT"}
 
 
 class Relation(NamedTuple):
@@ -111,6 +120,12 @@ RELATIONS = (
         "0 unless the BEV is its own mirror image: student.pc_range the same left and right, student.rotate_center[0] half "
         "of student.bev_shape[1]",
         lambda v: v["data.flip"] == 0 or _is_mirror_image(v),
+    ),
+    Relation(
+        "data.flip",
+        ("data.cameras",),
+        "0 unless data.cameras has both of every left and right",
+        lambda v: v["data.flip"] == 0 or set(mirrored(v["data.cameras"])) <= set(v["data.cameras"]),
     ),
     Relation(
         "train.init_teacher",

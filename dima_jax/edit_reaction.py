@@ -10,7 +10,7 @@ n sites. Meters, LiDAR frame of the site (x right, y forward).
 """
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import NamedTuple
 from zlib import crc32
@@ -76,7 +76,7 @@ def run(policy: Policy, config, split: str, edits: Edits) -> dict:
     """
     drives = sequences.Drives(config, split)
     number = {token: i for i, token in enumerate(drives.records.samples)}
-    site_of = check(edits, drives.records)
+    site_of = check(edits, drives.records, config.data.cameras)
     done: dict[int, Site] = {}
     scenes = drives.records.scenes
     groups = groupby(sorted(site_of), key=lambda i: scenes[i])
@@ -156,8 +156,15 @@ def print_table(told: dict, console: Console | None = None) -> None:
         console.print(sentence, highlight=False, soft_wrap=True)
 
 
-def check(edits: Edits, records: Records) -> dict[int, int]:
-    """{number of the record: site}. UserError for sites that the records do not have, or that come too early."""
+def check(edits: Edits, records: Records, cameras: Sequence[str]) -> dict[int, int]:
+    """{number of the record: site}. cameras: config.data.cameras.
+
+    UserError for sites that the records do not have, or that come too early, and for a student with other cameras.
+    """
+    if tuple(cameras) != CAMERAS:
+        raise UserError(
+            f"edits: painted for {', '.join(CAMERAS)}; config.data.cameras is {tuple(cameras)}; leave --edits out"
+        )
     number = {token: i for i, token in enumerate(records.samples)}
     if not edits.tokens:
         raise UserError(f"the edits have no site; {REMEDY}, with --every=1")
@@ -196,13 +203,9 @@ def _edited(before, drives: sequences.Drives, edits: Edits, site: int, kind: int
     policy, data = before[0][0].fork(), drives.config
     for place, (_, given) in enumerate(before):
         where = f"edits: site {edits.tokens[site]!r:.60}"
-        images = [
-            transforms.resize_pad(
-                transforms.decode(jpeg, where), data.image_scale, data.valid_shape, data.image_shape, data.color_order
-            )
-            for jpeg in edits.jpegs(site, kind, place)
-        ]
-        plan = policy.step(given._replace(images=np.stack(images)))
+        images = [transforms.decode(jpeg, where) for jpeg in edits.jpegs(site, kind, place)]
+        options = (data.image_scale, data.valid_shape, data.image_shape, data.color_order)
+        plan = policy.step(given._replace(images=transforms.prepare(images, *options)[0]))
     return plan
 
 

@@ -67,7 +67,7 @@ def evaluate(run: Path, places, is_first: bool) -> None:
     config = policy.student.config
     split = SPLIT.value or config.data.val_split
     if edits is not None:
-        edit_reaction.check(edits, Records(config.data.path, split))
+        edit_reaction.check(edits, Records(config.data.path, split), config.data.cameras)
     if is_first:  # after the run is known to be one: a mistyped folder is not made
         cli.log_to(run, "evaluate", is_needed=False)
     dual = evaluation.load_dual(checkpoints.step_folder(run, STEP.value), config) if DUAL.value else None
@@ -76,7 +76,7 @@ def evaluate(run: Path, places, is_first: bool) -> None:
         config,
         split,
         places,
-        variants=variants.chosen(BLANK.value, OTHER.value, AUDIT.value),
+        variants=variants.chosen(BLANK.value, OTHER.value, AUDIT.value, config.data.cameras),
         audit_scenes=AUDIT_SCENES.value,
         dual=dual,
         truth_file=TRUTH.value,

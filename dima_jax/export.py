@@ -31,7 +31,7 @@ def main() -> None:
     file = onnx_export.export_student(student, OUT.value, BATCH_SIZE.value)
     size, count = file.stat().st_size / 2**20, weights.count(student.params)
     print(f"{file}: {size:.1f} MiB, {count:,} numbers, opset {onnx_export.OPSET}, standard operators only")
-    frames = fake_frames.drive(student.info.image_shape, FRAMES, BATCH_SIZE.value)
+    frames = fake_frames.drive(student.info.image_shape, FRAMES, BATCH_SIZE.value, cameras=len(student.info.cameras))
     worst = onnx_export.compare(student, file, frames)
     print(f"largest absolute difference between JAX and onnxruntime over {FRAMES} frames:")
     for name, difference in worst.items():

@@ -1,4 +1,4 @@
-"""Made-up input of the student, without any data: six cameras that look around, and frames of a drive with them."""
+"""Made-up input of the student, without any data: cameras that look around, and frames of a drive with them."""
 
 import numpy as np
 
@@ -8,26 +8,29 @@ from dima_jax.types import Frame
 BLOCK = 16  # pixels of one color, so that images survive the student's pooling
 
 
-def camera_rig(image_shape: tuple[int, int]) -> np.ndarray:
-    """lidar2img [N, 4, 4] float32 of six level cameras 0.5 m below the LiDAR, about 75 degrees wide."""
+def camera_rig(image_shape: tuple[int, int], cameras: int = len(CAMERAS)) -> np.ndarray:
+    """lidar2img [N, 4, 4] float32 of so many level cameras 0.5 m below the LiDAR, about 75 degrees wide: nuScenes' in turn."""
     height, width = image_shape
     intrinsic = np.array([[0.65 * width, 0, width / 2], [0, 0.65 * width, height / 2], [0, 0, 1]])
-    matrices = np.tile(np.eye(4), (len(CAMERAS), 1, 1))
-    for matrix, yaw in zip(matrices, np.radians(np.add(CAMERA_YAWS_DEG, 90.0)), strict=True):  # from +x
+    matrices = np.tile(np.eye(4), (cameras, 1, 1))
+    yaws = np.radians(np.resize(CAMERA_YAWS_DEG, cameras) + 90.0)  # from +x
+    for matrix, yaw in zip(matrices, yaws, strict=True):
         right, down, ahead = (np.sin(yaw), -np.cos(yaw), 0), (0, 0, -1), (np.cos(yaw), np.sin(yaw), 0)
         matrix[:3, :3] = intrinsic @ np.array([right, down, ahead])
         matrix[:3, 3] = -matrix[:3, :3] @ np.array([0, 0, -0.5])
     return matrices.astype(np.float32)
 
 
-def drive(image_shape: tuple[int, int], count: int, batch_size: int, seed: int = 0) -> list[Frame]:
+def drive(
+    image_shape: tuple[int, int], count: int, batch_size: int, seed: int = 0, cameras: int = len(CAMERAS)
+) -> list[Frame]:
     """`count` consecutive frames: random colored blocks for images, an ego that drives and turns a little."""
     rng = np.random.default_rng(seed)
     height, width = image_shape
-    lidar2img = np.broadcast_to(camera_rig(image_shape), (batch_size, len(CAMERAS), 4, 4))
+    lidar2img = np.broadcast_to(camera_rig(image_shape, cameras), (batch_size, cameras, 4, 4))
     frames = []
     for i in range(count):
-        shape = (batch_size, len(CAMERAS), -(-height // BLOCK), -(-width // BLOCK), 3)
+        shape = (batch_size, cameras, -(-height // BLOCK), -(-width // BLOCK), 3)
         blocks = rng.integers(0, 256, shape, np.uint8)
         images = blocks.repeat(BLOCK, axis=2).repeat(BLOCK, axis=3)[:, :, :height, :width]
         can_bus = np.zeros((batch_size, 18), np.float32)

@@ -1,4 +1,4 @@
-"""One picture of one frame: six cameras with boxes and the plan on the road, and the same from above.
+"""One picture of one frame: its cameras with boxes and the plan on the road, and the same from above.
 
     draw_scene("scene.png", images=..., lidar2img=..., plans={"student": waypoints}, ...)
 
@@ -6,7 +6,7 @@ Solid is what the student predicts, thin and pale is what was recorded. Everythi
 (x right, y forward, meters) until it is projected.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ from matplotlib.patches import FancyBboxPatch, Patch, Polygon
 from dima_jax.constants import AGENT_CLASSES, EGO_CENTER_AHEAD, EGO_LENGTH, EGO_WIDTH, LIDAR_HEIGHT, MAP_CLASSES
 from dima_jax.detections import Agents, Lines
 
-LAYOUT = (
+LAYOUT = (  # of nuScenes' cameras
     ("CAM_FRONT_LEFT", "CAM_FRONT", "CAM_FRONT_RIGHT"),
     ("CAM_BACK_LEFT", "CAM_BACK", "CAM_BACK_RIGHT"),
 )
@@ -58,20 +58,30 @@ def draw_scene(
 ) -> None:
     """Writes the picture to `path` (its folder is made).
 
-    images: RGB [H, W, 3] by camera name; a missing camera leaves a gap. lidar2img: [4, 4] to the pixels of that image.
+    images: RGB [H, W, 3] by camera name; nuScenes' have places of their own, others stand in two rows as they come. lidar2img: [4, 4] to the pixels of that image.
     plans: waypoints [F, 2] by name, the first is the important one; recorded_path [F, 2]. agents, lines: predicted.
     """
     agents, lines = _shown(agents), _shown(lines)
     figure = Figure(figsize=(19.2, 7.0), dpi=100, facecolor=PAPER)
+    layout = _layout(images)
+    columns = len(layout[0])
     grid = figure.add_gridspec(
-        2, 4, width_ratios=(1, 1, 1, 0.62), left=0.008, right=0.985, top=0.925, bottom=0.075, wspace=0.025, hspace=0.03
+        2,
+        columns + 1,
+        width_ratios=(*[3 / columns] * columns, 0.62),
+        left=0.008,
+        right=0.985,
+        top=0.925,
+        bottom=0.075,
+        wspace=0.025,
+        hspace=0.03,
     )
-    for row, names in enumerate(LAYOUT):
+    for row, names in enumerate(layout):
         for column, name in enumerate(names):
             if name in images:
                 axes = figure.add_subplot(grid[row, column])
                 _draw_camera(axes, name, images[name], lidar2img[name], plans, recorded_path, recorded_agents, agents)
-    above = figure.add_subplot(grid[:, 3])
+    above = figure.add_subplot(grid[:, columns])
     _draw_map(above, recorded_lines, lines)
     _draw_agents(above, recorded_agents, agents)
     _draw_paths(above, plans, recorded_path, pc_range)
@@ -79,6 +89,15 @@ def draw_scene(
     _draw_legend(figure, plans, agents, recorded_agents, lines, recorded_lines)
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)
+
+
+def _layout(names: Iterable[str]) -> tuple[Sequence[str], Sequence[str]]:
+    """Two rows of cameras."""
+    names = list(names)
+    if set(names) <= {*LAYOUT[0], *LAYOUT[1]}:
+        return LAYOUT
+    half = -(-len(names) // 2)
+    return names[:half], names[half:]
 
 
 def _shown(predicted):

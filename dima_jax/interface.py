@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dima_jax.constants import AGENT_CLASSES, CAMERAS, COMMANDS, MAP_CLASSES, STEP_SECONDS
+from dima_jax.constants import AGENT_CLASSES, COMMANDS, MAP_CLASSES, STEP_SECONDS
 from dima_jax.errors import UserError
 
 INPUTS = ("images", "lidar2img", "can_bus", "command", "prev_bev", "has_prev_bev")  # shapes: `jax_student.input_specs`
@@ -81,7 +81,7 @@ class ModelInfo(NamedTuple):
     """What one must know to feed a student and to read its outputs. An exported ONNX carries it as metadata.
 
     image_shape: (rows, columns) of an input image; the picture, the camera's image scaled by image_scale, is its upper
-    left part of valid_shape (rows, columns), the rest is padding. color_order: "rgb" or "bgr". mean, std: what the
+    left part of valid_shape (rows, columns), the rest is padding; an image of another size is scaled to fit valid_shape. color_order: "rgb" or "bgr". mean, std: what the
     student itself normalizes the uint8 images with. pc_range: (x0, y0, z0, x1, y1, z1) in meters, what it looks at.
     cameras, commands, agent_classes, map_classes: names in order. step_seconds: between two waypoints, and between two
     frames. bev_shape: (rows, columns) of the BEV. ego_status: what `can_bus` holds, "full", "speed" or "none"
@@ -116,7 +116,7 @@ class ModelInfo(NamedTuple):
             mean=tuple(data.mean),
             std=tuple(data.std),
             pc_range=tuple(config.student.pc_range),
-            cameras=CAMERAS,
+            cameras=tuple(data.cameras),
             commands=COMMANDS,
             agent_classes=AGENT_CLASSES,
             map_classes=MAP_CLASSES,

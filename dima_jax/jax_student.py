@@ -11,7 +11,6 @@ from jaxtyping import Array, Bool, Float
 from ml_collections import ConfigDict
 
 from dima_jax import checkpoints, geometry, predictions, weights
-from dima_jax.constants import CAMERAS
 from dima_jax.errors import UserError
 from dima_jax.interface import LARGEST, ModelInfo, Outputs
 from dima_jax.student import student as student_lib
@@ -138,7 +137,7 @@ def decode(output: StudentOutput, command: Float[Array, "B 3"], pc_range: tuple[
 def input_specs(config: ConfigDict, batch_size: int) -> dict[str, jax.ShapeDtypeStruct]:
     """Shape and dtype of every input, in the order of `interface.INPUTS`; `types.Frame` says what they hold."""
     rows, columns = config.student.bev_shape
-    cameras, lead = len(CAMERAS), (batch_size,)
+    cameras, lead = len(config.data.cameras), (batch_size,)
     return {
         "images": jax.ShapeDtypeStruct((*lead, cameras, *config.data.image_shape, 3), jnp.uint8),
         "lidar2img": jax.ShapeDtypeStruct((*lead, cameras, 4, 4), jnp.float32),

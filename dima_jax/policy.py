@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from dima_jax import detections
-from dima_jax.constants import CAMERAS, COMMANDS
+from dima_jax.constants import COMMANDS
 from dima_jax.errors import UserError
 from dima_jax.interface import LARGEST
 from dima_jax.onnx_student import OnnxStudent
@@ -32,14 +32,14 @@ if TYPE_CHECKING:  # these import JAX
 class Frame(NamedTuple):
     """What a policy sees of one key frame: one sample of the batches that are `types.Frame`.
 
-    images: the six cameras in the order of `constants.CAMERAS`, as `Policy.info` says: scaled, padded to image_shape
+    images: the cameras of `Policy.info` in its order, and as it says: scaled, padded to image_shape
     at the right and at the bottom, color_order; not normalized. lidar2img: LiDAR frame of this frame (x right,
     y forward, z up, meters) to pixels of these images. can_bus: docs/vad.md#can-bus; position [0:3] and yaw
     [17, degrees] are differences to the frame before, 0 in the first of a scene. command: one of `constants.COMMANDS`.
     """
 
-    images: np.ndarray  # [6, H, W, 3] uint8
-    lidar2img: np.ndarray  # [6, 4, 4] real
+    images: np.ndarray  # [N, H, W, 3] uint8
+    lidar2img: np.ndarray  # [N, 4, 4] real
     can_bus: np.ndarray  # [18] real
     command: str  # "right", "left" or "straight"
 
@@ -124,10 +124,10 @@ class Policy:
 
     def _inputs(self, frame: Frame) -> tuple[np.ndarray, ...]:
         """The frame as a checked batch of one, in the order of `interface.INPUTS`."""
-        images = np.asarray(frame.images)
-        _check("images", images, (len(CAMERAS), *self.info.image_shape, 3), "uint8", images.dtype == np.uint8)
+        images, count = np.asarray(frame.images), len(self.info.cameras)
+        _check("images", images, (count, *self.info.image_shape, 3), "uint8", images.dtype == np.uint8)
         inputs = [images[None]]
-        for name, shape in (("lidar2img", (len(CAMERAS), 4, 4)), ("can_bus", (18,))):
+        for name, shape in (("lidar2img", (count, 4, 4)), ("can_bus", (18,))):
             value = np.asarray(getattr(frame, name))
             _check(name, value, shape, "real", value.dtype.kind in "fiu")
             if not (np.abs(value) <= LARGEST).all():

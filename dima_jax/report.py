@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from dima_jax import figures, highlights, output_files
-from dima_jax.constants import CAMERAS, COMMANDS
+from dima_jax.constants import COMMANDS
 from dima_jax.data.sequences import Drives
 from dima_jax.detections import recorded_agents, recorded_lines
 from dima_jax.driving import STUDENT, Drive
@@ -26,8 +26,8 @@ def draw(driven: Drive, pc_range: tuple[float, ...], folder: Path, name: str = "
     title = f"{frame.scene}, frame {frame.frame_index}, command {COMMANDS[frame.command]}"
     figures.draw_scene(
         folder / f"{output_files.file_name(name or frame.scene)}.png",
-        images=dict(zip(CAMERAS, images, strict=True)),
-        lidar2img=dict(zip(CAMERAS, frame.camera_matrices, strict=True)),
+        images=dict(zip(frame.cameras, images, strict=True)),
+        lidar2img=dict(zip(frame.cameras, frame.camera_matrices, strict=True)),
         plans={name: plan for name, plan in driven.plans.items() if name.startswith("student")},
         recorded_path=np.cumsum(frame.ego.future_offsets[0], axis=0),
         recorded_agents=recorded_agents(frame.agents, 0),

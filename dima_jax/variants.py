@@ -20,7 +20,7 @@ from dima_jax.policy import Frame
 from dima_jax.scoring.audit import KIND, black, row
 
 DISPLACEMENT = slice(0, 3)  # in the CAN bus: the way since the frame before
-SHUFFLED = (4, 3, 0, 1, 5, 2)  # whose images each of CAMERAS shows; none its own
+SHUFFLED = (4, 3, 0, 1, 5, 2)  # whose images each of six cameras shows; none its own
 
 
 class Context(NamedTuple):
@@ -47,13 +47,13 @@ class Variant(NamedTuple):
     keeps_history: bool = True
 
 
-def chosen(blank_images: bool, other_images: bool, audit: bool) -> list[Variant]:
-    """The variants that are asked for, each once; the audit has them all."""
+def chosen(blank_images: bool, other_images: bool, audit: bool, cameras: Sequence[str] = CAMERAS) -> list[Variant]:
+    """The variants that are asked for, each once; the audit has them all. cameras: the student's, in order."""
     found = [
         *([Variant(row("blank images"), "control", blank)] if blank_images or audit else []),
         *([Variant(row("another scene's images"), "control", another_scene)] if other_images or audit else []),
     ]
-    return found + AUDIT if audit else found
+    return found + audit_of(cameras) if audit else found
 
 
 def blank(frame: Frame, context: Context) -> Frame:
@@ -67,12 +67,14 @@ def another_scene(frame: Frame, context: Context) -> Frame:
 
 
 def shuffle(frame: Frame, context: Context) -> Frame:
-    """Each camera shows another's image; the matrices stay."""
-    return frame._replace(images=frame.images[list(SHUFFLED)])
+    """Each camera shows another's image (the one before it, unless there are six); the matrices stay."""
+    count = len(frame.images)
+    order = SHUFFLED if count == len(SHUFFLED) else np.roll(np.arange(count), 1)
+    return frame._replace(images=frame.images[list(order)])
 
 
 def without_camera(camera: int, frame: Frame, context: Context) -> Frame:
-    """One of CAMERAS black."""
+    """Camera number `camera` black."""
     images = frame.images.copy()
     images[camera] = 0
     return frame._replace(images=images)
@@ -103,15 +105,17 @@ def same(frame: Frame, context: Context) -> Frame:
     return frame
 
 
-AUDIT = [
-    Variant(row("shuffled cameras"), KIND, shuffle),
-    *(Variant(row(black(name)), KIND, partial(without_camera, i)) for i, name in enumerate(CAMERAS)),
-    Variant(row("no previous BEV"), KIND, same, keeps_history=False),
-    Variant(row("CAN bus zeroed"), KIND, without_can_bus),
-    Variant(row("speed x0.5"), KIND, partial(speed, 0.5)),
-    Variant(row("speed x1.5"), KIND, partial(speed, 1.5)),
-    Variant(row("always straight"), KIND, straight),
-]
+def audit_of(cameras: Sequence[str]) -> list[Variant]:
+    """The audit's rows of a student with these cameras."""
+    return [
+        Variant(row("shuffled cameras"), KIND, shuffle),
+        *(Variant(row(black(name)), KIND, partial(without_camera, i)) for i, name in enumerate(cameras)),
+        Variant(row("no previous BEV"), KIND, same, keeps_history=False),
+        Variant(row("CAN bus zeroed"), KIND, without_can_bus),
+        Variant(row("speed x0.5"), KIND, partial(speed, 0.5)),
+        Variant(row("speed x1.5"), KIND, partial(speed, 1.5)),
+        Variant(row("always straight"), KIND, straight),
+    ]
 
 
 def others_of(variants: Sequence[Variant], records: Records) -> list[int] | None:

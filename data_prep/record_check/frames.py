@@ -41,11 +41,14 @@ def _poses(frame: dict) -> Found:
 
 
 def _cameras(cameras: dict) -> Found:
-    for path, data, intrinsic in zip(cameras["paths"], cameras["images"], cameras["intrinsics"], strict=True):
+    rows = (cameras[name] for name in ("paths", "images", "intrinsics", "sizes"))
+    for path, data, intrinsic, size in zip(*rows, strict=True):
         shape = jpeg.shape(data)
         problem = jpeg.defect(data, shape) if shape else "not a JPEG file"
         if problem:
             yield rules.IMAGE, f"{path}: {problem}"
+        elif shape != tuple(size):
+            yield rules.IMAGE, f"{path}: is {shape[0]} x {shape[1]}, the record says {size[0]} x {size[1]}"
         elif not _is_pinhole(intrinsic, shape):
             yield rules.INTRINSICS, f"{path}: its intrinsics do not fit an image of {shape[0]} x {shape[1]}"
 

@@ -45,9 +45,9 @@ class Seen(NamedTuple):
     inside: int
 
 
-def camera_names(_frame: dict) -> tuple[str, ...]:
+def camera_names(frame: dict) -> tuple[str, ...]:
     """The cameras of a key frame in the order of its images: the one place where checks of records ask for names."""
-    return CAMERAS
+    return tuple(frame["cameras"]["names"])
 
 
 def are_rigid(poses: Float[np.ndarray, "n 4 4"]) -> Bool[np.ndarray, " n"]:

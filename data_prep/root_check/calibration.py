@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from data_prep.nuscenes_schema import CAMERA
 from data_prep.root_check.problems import ERROR, NOTE, SKIP, Rows
 from data_prep.root_check.schema import Table
 from dima_jax.categories import ATTRIBUTES, LIDARSEG_CATEGORIES
-from dima_jax.constants import CAMERAS
 
 # What an attribute is of: the first part of its name to the beginnings of such categories' names.
 BEARERS = {
@@ -21,7 +21,7 @@ def problems(tables: dict[str, Table], key: np.ndarray) -> Iterator[Rows]:
     """key: of `times.key_rows`, complete."""
     data, mounts = tables["sample_data"], tables["calibrated_sensor"]
     mount = data.links["calibrated_sensor_token"][key]
-    cameras, of_cameras = key[:, : len(CAMERAS)].ravel(), mount[:, : len(CAMERAS)].ravel()
+    cameras, of_cameras = key[:, :-1].ravel(), mount[:, :-1].ravel()
     matrix = mounts["camera_intrinsic"][of_cameras]
     lacking = np.unique(of_cameras[np.isnan(matrix[:, 0, 0])])
     yield Rows(
@@ -37,7 +37,19 @@ def problems(tables: dict[str, Table], key: np.ndarray) -> Iterator[Rows]:
         return f"height and width are {row['height']} and {row['width']}, outside of which its camera's center {center} lies"
 
     yield Rows(ERROR, "sample_data", "the image holds its camera's center", np.sort(cameras[outside]), detail)
+    yield _unnamed(tables)
     yield _moved(tables, key, mount)
+
+
+def _unnamed(tables: dict[str, Table]) -> Rows:
+    """Calibrations of a camera whose sensor is said to be none: its images would be left out."""
+    sensors, mounts = tables["sensor"].rows, tables["calibrated_sensor"]
+    is_camera = np.array([row["modality"] == CAMERA for row in sensors], bool)[mounts.links["sensor_token"]]
+    odd = np.flatnonzero(~np.isnan(mounts["camera_intrinsic"][:, 0, 0]) & ~is_camera)
+    return Rows(
+        ERROR, "calibrated_sensor", "what has intrinsics is a camera", odd,
+        lambda row, _: f"has camera_intrinsic, but its sensor's modality is not {CAMERA!r}",
+    )  # fmt: skip
 
 
 def _moved(tables: dict[str, Table], key: np.ndarray, mount: np.ndarray) -> Rows:

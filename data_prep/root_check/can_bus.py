@@ -25,9 +25,9 @@ def file_of(root: Path, scene: str, kind: str) -> Path:
 
 
 def is_excluded(root: Path, scene: str) -> bool:
-    """Whether nuScenes recorded no usable CAN bus for this scene of its own. UserError for a root without can_bus/."""
+    """Whether nuScenes recorded no usable CAN bus for this scene of its own; False for a root without can_bus/."""
     if not (root / "can_bus").is_dir():
-        raise UserError(f"{root}/can_bus: no such folder; unpack the nuScenes CAN bus expansion into {root}")
+        return False
     number = scene.removeprefix("scene-")
     excluded = NuScenesCanBus(dataroot=str(root)).can_blacklist
     return number.isdecimal() and int(number) in excluded
@@ -76,7 +76,12 @@ LARGEST = 1e8  # of any number of a message; NaN and infinity are not below it
 def problems(root: Path, tables: dict[str, Table], used: set[str]) -> Iterator[Files]:
     """used: the names of the scenes that are built."""
     lines: dict[str, list[str]] = {"error": [], "without": [], "excluded": [], "far": [], "disordered": []}
-    times = _times(tables)
+    times, folder = _times(tables), f"{root}/can_bus"
+    if not (root / "can_bus").is_dir():
+        line = f"{folder}: no such folder; rotation rates and speeds of the records are differences of the poses"
+        remedy = f"unpack the nuScenes CAN bus expansion into {root}, if there is one"
+        yield Files(SKIP, folder, "a root without CAN bus", [line], remedy)
+        return
     for name in sorted(used):
         if is_excluded(root, name):
             lines["excluded"].append(f"{root}/can_bus: {name}: nuScenes excludes its CAN bus")
@@ -84,7 +89,7 @@ def problems(root: Path, tables: dict[str, Table], used: set[str]) -> Iterator[F
         for kind in FIELDS:
             path = file_of(root, name, kind)
             if not path.is_file():
-                lines["without"].append(f"{path}: missing; the records of {name} have zeros, or what its poses give")
+                lines["without"].append(f"{path}: missing; the records of {name} have what its poses give")
                 continue
             try:
                 messages = _recorded(path, kind)
@@ -95,7 +100,6 @@ def problems(root: Path, tables: dict[str, Table], used: set[str]) -> Iterator[F
                 problem, is_error = str(error).removesuffix(f"; {REMEDY}").removeprefix(f"{path}: "), True
             if problem:
                 lines["error" if is_error else "far"].append(f"{path}: {problem}")
-    folder = f"{root}/can_bus"
     yield Files(ERROR, folder, "CAN bus files are whole and of the time of their scene", lines["error"], REMEDY)
     yield Files(SKIP, folder, "scenes without CAN bus", lines["without"], REMEDY)
     yield Files(SKIP, folder, "messages that are not in order of time are put in order", lines["disordered"], REMEDY)

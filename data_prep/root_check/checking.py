@@ -64,7 +64,7 @@ def _check_tables(root: Path, version: str) -> tuple[Report, dict[str, Table] | 
     report.add(_empty(tables), tables)
     if report.of_kind(ERROR):
         return report, None, nothing
-    report.add(references.resolve(tables), tables)
+    report.add(references.resolve(tables, maps.are_there(root)), tables)
     if report.of_kind(ERROR):
         return report, None, nothing
     report.add(_unique(tables), tables)

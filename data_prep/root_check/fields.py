@@ -98,6 +98,11 @@ def text() -> Field:
     return Field("a text", is_text, _pack_text)
 
 
+def one_of(*words: str) -> Field:
+    fits = words.__contains__
+    return Field(" or ".join(map(repr, words)), fits, _pack_if_each(fits, hashes))
+
+
 def word() -> Field:
     """A name that becomes part of file names."""
     return Field("a name without / and control characters", _is_word, _pack_if_each(_is_word, hashes))

@@ -9,19 +9,19 @@ import numpy as np
 
 from data_prep.root_check.problems import ERROR, NOTE, SKIP, Files, Rows
 from data_prep.root_check.schema import Table, repeated
-from data_prep.root_check.times import CHANNELS
+from data_prep.root_check.times import rig
 from dima_jax.constants import CAMERAS
 
 IMAGES = "unpack the nuScenes file blobs again"
 CORRECT = "correct filename in sample_data.json"
-NAME = re.compile(r"(?P<log>.+)__(?P<channel>[A-Z_]+)__(?P<time>\d{15,17})(?:\.\w+)+")  # of a file of nuScenes
+NAME = re.compile(r"(?P<log>.+)__(?P<channel>\w+)__(?P<time>\d{15,17})(?:\.\w+)+")  # of a file of nuScenes
 
 
 def problems(root: Path, tables: dict[str, Table], key: np.ndarray, used: set[str]) -> Iterator[Rows | Files]:
     """key: of `times.key_rows`, complete; used: the names of the scenes that are built."""
-    cameras = key[:, : len(CAMERAS)].ravel()
+    cameras = key[:, :-1].ravel()
     is_used = np.array([row["name"] in used for row in tables["scene"].rows])
-    is_built = np.repeat(is_used[tables["sample"].links["scene_token"]], len(CAMERAS))
+    is_built = np.repeat(is_used[tables["sample"].links["scene_token"]], key.shape[1] - 1)
     names = [tables["sample_data"].key_files[i] for i in cameras.tolist()]
     there = {folder: _listing(root / folder) for folder in {os.path.dirname(name) for name in names}}
     is_missing = np.array([os.path.basename(name) not in there[os.path.dirname(name)] for name in names])
@@ -58,15 +58,15 @@ def _names(tables: dict[str, Table], key: np.ndarray) -> Iterator[Rows]:
     data, sample = tables["sample_data"], tables["sample"]
     scene_of = sample.links["scene_token"]
     logs = [tables["log"].rows[i].get("logfile") for i in tables["scene"].links["log_token"].tolist()]
-    times = data["timestamp"][key]
+    times, channels = data["timestamp"][key], rig(tables)
     reasons: dict[int, str] = {}
     for at, row in np.ndenumerate(key):
         name = data.key_files[int(row)]
         folder, _, base = name.rpartition("/")
-        channel = CHANNELS[at[1]]
+        channel = channels[at[1]]
         place = folder.rpartition("/")[2]
         parts = NAME.fullmatch(base)
-        if (place in CHANNELS and place != channel) or (parts and parts["channel"] != channel):
+        if (place in {*channels, *CAMERAS} and place != channel) or (parts and parts["channel"] != channel):
             reasons[int(row)] = f"filename {name} is of another sensor than {channel}"
         elif parts and int(parts["time"]) != times[at]:
             reasons[int(row)] = f"filename {name} is of another time than {times[at]}"

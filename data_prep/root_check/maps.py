@@ -8,11 +8,9 @@ import numpy as np
 from shapely.geometry import LineString, Polygon
 
 from data_prep import map_lines
-from data_prep.nuscenes_schema import LIDAR
 from data_prep.root_check.problems import ERROR, NOTE, SKIP, Files
 from data_prep.root_check.reading import read_json
 from data_prep.root_check.schema import Table, shown
-from data_prep.root_check.times import CHANNELS
 from dima_jax.errors import UserError
 
 VERSION = (1, 3)  # or later
@@ -30,6 +28,11 @@ MARGIN = map_lines.PATCH_LENGTH  # meters beyond the map's nodes at which nothin
 
 def file_of(root: Path, location: str) -> Path:
     return root / "maps" / "expansion" / f"{location}.json"
+
+
+def are_there(root: Path) -> bool:
+    """Whether a root has maps: of one location, and it must have those of all its scenes."""
+    return any(file_of(root, "").parent.glob("*.json"))
 
 
 def remedy(root: Path) -> str:
@@ -121,6 +124,11 @@ def geometries(content: dict) -> dict[str, list]:
 
 def problems(root: Path, tables: dict[str, Table], key: np.ndarray, used: set[str]) -> Iterator[Files]:
     """key: of `times.key_rows`, complete; used: the names of the scenes that are built."""
+    folder = f"{root}/maps/expansion"
+    if not are_there(root):
+        line = f"{folder}: no map; the records have no lines, and what needs the map has no scores"
+        yield Files(SKIP, folder, "a root without maps", [line], f"{remedy(root)}, if there are maps")
+        return
     errors, twice, refused, invalid, lost, far = [], [], [], [], [], []
     for location, scenes in _scenes_of(tables, used).items():
         path = file_of(root, location)
@@ -146,7 +154,6 @@ def problems(root: Path, tables: dict[str, Table], key: np.ndarray, used: set[st
             lost.append(f"{path}: {count} of {len(content['polygon'])} polygons are of no layer")
         nodes = np.array([(node["x"], node["y"]) for node in content["node"]], np.float64)
         far += [f"{path}: {text}" for text in _out_of_reach(nodes, tables, key, scenes)]
-    folder = f"{root}/maps/expansion"
     yield Files(ERROR, folder, "maps are whole, of v1.3 or later", errors, remedy(root))
     yield Files(SKIP, folder, "of rows with the same token the last is taken", twice, remedy(root))
     yield Files(SKIP, folder, "geometries of too few nodes are left out", refused, remedy(root))
@@ -175,7 +182,7 @@ def _named_polygons(content: dict) -> set[str]:
 
 
 def _out_of_reach(nodes: np.ndarray, tables: dict[str, Table], key: np.ndarray, scenes: list[str]) -> Iterator[str]:
-    pose_of = tables["sample_data"].links["ego_pose_token"][key[:, CHANNELS.index(LIDAR)]]
+    pose_of = tables["sample_data"].links["ego_pose_token"][key[:, -1]]
     places, scene_of = tables["ego_pose"]["translation"][pose_of][:, :2], tables["sample"].links["scene_token"]
     low, high = nodes.min(0), nodes.max(0)
     outside = ((places < low - MARGIN) | (places > high + MARGIN)).any(1)

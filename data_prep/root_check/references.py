@@ -1,4 +1,4 @@
-"""Every token leads to a row, and every log to a map."""
+"""Every token leads to a row, and every log to a map if there are any."""
 
 from collections.abc import Iterator
 
@@ -10,15 +10,15 @@ from data_prep.root_check.schema import SCHEMA, Table, shown
 EMPTY_TEXT = hash("")  # what stands for "" in a column
 
 
-def resolve(tables: dict[str, Table]) -> Iterator[Rows]:
-    """Sets `links` of every table, and finds the tokens that lead nowhere."""
+def resolve(tables: dict[str, Table], has_maps: bool) -> Iterator[Rows]:
+    """Sets `links` of every table, and finds the tokens that lead nowhere. has_maps: every log needs one."""
     for target, fields_to in _fields_by_target().items():
         order = np.argsort(tables[target]["token"], kind="stable")
         known = tables[target]["token"][order]
         for name, field in fields_to:
             yield from _resolve(tables[name], field, target, known, order)
     log_numbers = tables["map"].links["log_tokens"]
-    without = np.setdiff1d(np.arange(tables["log"].count), log_numbers)
+    without = np.setdiff1d(np.arange(tables["log"].count), log_numbers) if has_maps else np.zeros(0, np.int64)
     yield Rows(
         ERROR, "log", "no row of map.json has the log", without, lambda row, _: "no row of map.json has this log"
     )

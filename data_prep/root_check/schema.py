@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from data_prep.nuscenes_schema import TABLES
+from data_prep.nuscenes_schema import CAMERA, TABLES
 from data_prep.root_check import fields, reading
 from data_prep.root_check.problems import ERROR, Rows
 
 POSE = {"translation": fields.position(), "rotation": fields.quaternion()}
 LINKS = {"prev", "next"}
 TIME = fields.whole(1)
+MODALITIES = (CAMERA, "lidar", "radar")
 SCHEMA: dict[str, dict[str, fields.Field]] = {
     "category": {"name": fields.text()},
     "attribute": {"name": fields.text()},
@@ -25,7 +26,7 @@ SCHEMA: dict[str, dict[str, fields.Field]] = {
         "first_annotation_token": fields.token("sample_annotation"),
         "last_annotation_token": fields.token("sample_annotation"),
     },
-    "sensor": {"channel": fields.word(), "modality": fields.text()},
+    "sensor": {"channel": fields.word(), "modality": fields.one_of(*MODALITIES)},
     "calibrated_sensor": {"sensor_token": fields.token("sensor"), **POSE, "camera_intrinsic": fields.intrinsic()},
     "ego_pose": {"timestamp": TIME, **POSE},
     "log": {"location": fields.word()},

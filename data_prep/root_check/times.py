@@ -4,10 +4,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from data_prep.nuscenes_schema import LIDAR
+from data_prep.nuscenes_schema import LIDAR, cameras
 from data_prep.root_check.problems import ERROR, SKIP, Rows
 from data_prep.root_check.schema import Table, repeated
-from dima_jax.constants import CAMERAS
 
 SAME = 1_000  # microseconds; nuScenes gives such times exactly
 FARTHEST = 250_000  # microseconds between a key row and its sample
@@ -15,36 +14,40 @@ FRAME_GAP = (0.2, 1.5)  # seconds between the key frames of a scene
 MAX_SPEED = 50.0  # meters per second
 MAX_TURN = 2.0  # radians per second
 CORRECT_POSE = "correct ego_pose.json, or unpack the nuScenes metadata again"
-CHANNELS = (*CAMERAS, LIDAR)
+
+
+def rig(tables: dict[str, Table]) -> tuple[str, ...]:
+    """The channels that records are made of: the cameras, and LIDAR_TOP as the last."""
+    return (*cameras(tables["sensor"].rows), LIDAR)
 
 
 def channels(tables: dict[str, Table]) -> np.ndarray:
-    """[sample_data] the index of a row's channel in CHANNELS, -1 for another."""
-    index = {name: i for i, name in enumerate(CHANNELS)}
+    """[sample_data] the index of a row's channel in `rig`, -1 for another."""
+    index = {name: i for i, name in enumerate(rig(tables))}
     of_sensor = np.array([index.get(row["channel"], -1) for row in tables["sensor"].rows], np.int64)
     mounts = tables["calibrated_sensor"].links["sensor_token"]
     return of_sensor[mounts[tables["sample_data"].links["calibrated_sensor_token"]]]
 
 
 def key_rows(tables: dict[str, Table]) -> tuple[np.ndarray, list[Rows]]:
-    """[samples, CHANNELS] the key row of each; and the samples that lack one or have two."""
-    data, count = tables["sample_data"], tables["sample"].count
+    """[samples, channels of `rig`] the key row of each; and the samples that lack one or have two."""
+    data, count, names = tables["sample_data"], tables["sample"].count, rig(tables)
     channel = channels(tables)
     rows = np.flatnonzero(data["is_key_frame"] & (channel >= 0))
-    cell = data.links["sample_token"][rows] * len(CHANNELS) + channel[rows]
-    found = np.full(count * len(CHANNELS), -1)
+    cell = data.links["sample_token"][rows] * len(names) + channel[rows]
+    found = np.full(count * len(names), -1)
     found[cell] = rows
-    found = found.reshape(count, len(CHANNELS))
-    rule = "all six cameras and LIDAR_TOP have one key frame for each sample"
+    found = found.reshape(count, len(names))
+    rule = "all cameras of sensor.json and LIDAR_TOP have one key frame for each sample"
 
     def lacking(row: dict, i: int) -> str:
-        missing = [CHANNELS[k] for k in np.flatnonzero(found[i] < 0)]
+        missing = [names[k] for k in np.flatnonzero(found[i] < 0)]
         return f"sample_data.json has no key frame of {', '.join(missing)} for it"
 
     twice = rows[repeated(cell)]
     return found, [
         Rows(ERROR, "sample", rule, np.flatnonzero((found < 0).any(1)), lacking),
-        Rows(ERROR, "sample_data", rule, twice, lambda row, i: f"is a second key frame of {CHANNELS[channel[i]]}"),
+        Rows(ERROR, "sample_data", rule, twice, lambda row, i: f"is a second key frame of {names[channel[i]]}"),
     ]
 
 
@@ -59,7 +62,7 @@ def problems(tables: dict[str, Table], key: np.ndarray) -> Iterator[Rows]:
             every[data["is_key_frame"][every] == is_key],
             lambda row, i: f"timestamp is {row['timestamp']}, that of its row of ego_pose.json {pose['timestamp'][pose_of[i]]}",
         )  # fmt: skip
-    lidar = key[:, CHANNELS.index(LIDAR)]
+    lidar = key[:, -1]
     gap = np.abs(data["timestamp"][lidar] - sample["timestamp"])
     other = np.flatnonzero((gap > SAME) & (gap <= FARTHEST))  # what is farther is an error below
     yield Rows(
@@ -78,7 +81,7 @@ def _steps(tables: dict[str, Table], key: np.ndarray) -> Iterator[Rows]:
     """Time and motion between the key frames of a scene, and between the instants of the cameras and the LiDAR."""
     sample, data = tables["sample"], tables["sample_data"]
     pose = data.links["ego_pose_token"][key]
-    lidar = pose[:, CHANNELS.index(LIDAR)]
+    lidar = pose[:, -1]
     rows = np.flatnonzero(sample.links["next"] >= 0)
     following = sample.links["next"][rows]
     gap = np.zeros(sample.count)

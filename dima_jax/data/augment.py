@@ -11,22 +11,22 @@ Zoom and colors leave the frames after the current one as they are: these are ta
 evaluation (as with `photometric`). Pixel i covers [i, i + 1), as for `bev_geometry.project_pillars`.
 """
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 
 from dima_jax import config_check, geometry
-from dima_jax.constants import CAMERAS, COMMANDS
+from dima_jax.constants import COMMANDS
 from dima_jax.types import Batch
 
 
-def _mirrored(names: tuple[str, ...], left: str, right: str) -> list[int]:
+def _mirrored(names: Sequence[str]) -> list[int]:
     """For each name the index of its mirror image."""
-    swapped = [name.replace(left, right) if left in name else name.replace(right, left) for name in names]
-    return [names.index(name) for name in swapped]
+    return [list(names).index(name) for name in config_check.mirrored(names)]
 
 
-MIRRORED_CAMERAS = _mirrored(CAMERAS, "LEFT", "RIGHT")
-MIRRORED_COMMANDS = _mirrored(COMMANDS, "left", "right")
+MIRRORED_COMMANDS = _mirrored(COMMANDS)
 X_SIGN = np.float32([-1, 1])
 MATRIX_SIGN = np.float32([-1, 1, 1, 1])
 BOX_SIGN = np.float32([-1, 1, 1, 1, 1, 1, -1, -1, 1])  # cx; yaw_box (heading -> pi - heading); vx
@@ -35,7 +35,7 @@ BOX_SIGN = np.float32([-1, 1, 1, 1, 1, 1, -1, -1, 1])  # cx; yaw_box (heading ->
 CAN_BUS_SIGN = np.float32([1, -1, 1, 1, 1, 1, 1, 1, -1, 1, -1, 1, -1, 1, -1, 1, -1, -1])
 YAW = 16
 CHECKED = (
-    *("data.flip", "data.zoom", "data.color", "teacher.enabled"),
+    *("data.flip", "data.cameras", "data.zoom", "data.color", "teacher.enabled"),
     *("student.pc_range", "student.rotate_center", "student.bev_shape"),
 )
 BRIGHTNESS, CONTRAST, SATURATION, HUE = 32.0, 0.5, 0.5, np.pi / 10  # largest change, as `transforms.photometric`
@@ -61,21 +61,22 @@ def augment(batch: Batch, data, pc_range, rng) -> Batch:
         scale = data.zoom[0] + scale * (data.zoom[1] - data.zoom[0])
         moved = zoom(seen, batch.lidar2img[: data.history + 1], scale, (top, left), data.valid_shape)
         batch = batch.replace(lidar2img=np.concatenate([moved, batch.lidar2img[data.history + 1 :]]))
-    return flip(batch, data.valid_shape, pc_range) if flipped < data.flip else batch
+    return flip(batch, data.cameras, data.valid_shape, pc_range) if flipped < data.flip else batch
 
 
-def flip(batch: Batch, valid_shape, pc_range) -> Batch:
+def flip(batch: Batch, cameras: Sequence[str], valid_shape, pc_range) -> Batch:
     """The mirror image of a window (any leading axes). Its questions stay as they are.
 
     The points of every order of a map line are reversed, so that a closed line, which the order set never reverses,
-    turns as recorded ones do; an open line's two orders change places. valid_shape: rows and columns that are not
+    turns as recorded ones do; an open line's two orders change places. cameras: their names in order. valid_shape: rows and columns that are not
     padding, which stays at the right.
     """
     columns = valid_shape[1]
-    images = np.take(batch.images, MIRRORED_CAMERAS, axis=-4)
+    places = _mirrored(cameras)
+    images = np.take(batch.images, places, axis=-4)
     for image in images.reshape(-1, *images.shape[-3:]):
         image[:, :columns] = cv2.flip(image[:, :columns], 1)
-    lidar2img = batch.lidar2img[..., MIRRORED_CAMERAS, :, :] * MATRIX_SIGN
+    lidar2img = batch.lidar2img[..., places, :, :] * MATRIX_SIGN
     lidar2img[..., 0, :] = columns * lidar2img[..., 2, :] - lidar2img[..., 0, :]
     can_bus = batch.can_bus * CAN_BUS_SIGN
     can_bus[..., YAW] %= 2 * np.pi

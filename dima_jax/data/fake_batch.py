@@ -9,7 +9,6 @@ import numpy as np
 
 from dima_jax import geometry
 from dima_jax.constants import AGENT_CLASSES, MAP_CLASSES
-from dima_jax.data.features import NUM_CAMERAS
 from dima_jax.data.prompts import EDIT_TEXTS, edit_texts, tokenize, tokenizer_of
 from dima_jax.fake_frames import camera_rig
 from dima_jax.types import AgentTargets, Batch, EditText, EgoTargets, MapTargets, Text
@@ -20,6 +19,7 @@ NUM_ORDERS = 19  # O: vertex orders of a map line (VAD's v2 pattern; an open lin
 def spec(config) -> Batch:
     """The Batch of `config` as `jax.ShapeDtypeStruct`s, with the global batch size."""
     data, student = config.data, config.student
+    n = len(data.cameras)
     b, t = data.batch_size, data.history + 1 + data.future
     g, l, f, s, q = data.max_agents, data.max_map, student.num_future, data.max_text, len(EDIT_TEXTS)
 
@@ -28,8 +28,8 @@ def spec(config) -> Batch:
 
     f32, i32, flag = np.float32, np.int32, np.bool_
     return Batch(
-        images=of(np.uint8, b, t, NUM_CAMERAS, *data.image_shape, 3),
-        lidar2img=of(f32, b, t, NUM_CAMERAS, 4, 4),
+        images=of(np.uint8, b, t, n, *data.image_shape, 3),
+        lidar2img=of(f32, b, t, n, 4, 4),
         can_bus=of(f32, b, t, 18),
         frame_mask=of(flag, b, t),
         frame_to_current=of(f32, b, t, 4, 4),
@@ -72,7 +72,9 @@ def example(config, seed: int = 0) -> Batch:
     edits = edit_texts(tokenizer, config.data.max_text)
     return Batch(
         images=rng.integers(0, 256, shapes.images.shape, np.uint8),
-        lidar2img=np.broadcast_to(camera_rig(config.data.image_shape), shapes.lidar2img.shape).copy(),
+        lidar2img=np.broadcast_to(
+            camera_rig(config.data.image_shape, len(config.data.cameras)), shapes.lidar2img.shape
+        ).copy(),
         can_bus=can_bus,
         frame_mask=np.ones((b, t), bool),
         frame_to_current=frame_to_current,

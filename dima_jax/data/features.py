@@ -16,9 +16,10 @@ seconds 12 s), and a tensor may have one unknown dimension, so lines are flat ve
 | frame_index, scene_length | place of the frame in its scene, number of key frames of the scene |
 | timestamp | LIDAR_TOP key frame, microseconds |
 | lidar2ego, ego2global | 4x4 float64 |
-| can_bus | [18] VAD's numbers with absolute position and yaw (docs/vad.md#can-bus) |
-| cameras/{images,paths,timestamps} | six JPEG files as they are, in the order of `constants.CAMERAS`; path below the dataroot |
-| cameras/intrinsics, cameras/sensor2lidar | [6,3,3] pixels of the recorded image; [6,4,4], ego motion included |
+| can_bus | [18] VAD's numbers with absolute position and yaw (docs/vad.md#can-bus); without CAN bus, what poses tell |
+| cameras/{names,sizes} | N names, nuScenes' six in the order of `constants.CAMERAS`; [N,2] rows, columns of the recorded images |
+| cameras/{images,paths,timestamps} | N JPEG files as they are; path below the dataroot |
+| cameras/intrinsics, cameras/sensor2lidar | [N,3,3] pixels of the recorded image; [N,4,4], ego motion included |
 | agents/boxes | [n,9] cx, cy, cz, w, l, h, yaw_box, vx, vy of every annotation; velocity NaN where nuScenes has none |
 | agents/instances, agents/categories | instance token, nuScenes category name |
 | agents/num_lidar_pts, agents/num_radar_pts | points inside the box |
@@ -32,7 +33,6 @@ from functools import lru_cache
 
 import numpy as np
 
-NUM_CAMERAS = 6
 NUM_FUTURE = 6
 
 
@@ -67,11 +67,13 @@ def features():
             "ego2global": exact(4, 4),
             "can_bus": exact(18),
             "cameras": {
-                "images": strings(NUM_CAMERAS),
-                "paths": strings(NUM_CAMERAS),
-                "timestamps": integers(NUM_CAMERAS),
-                "intrinsics": exact(NUM_CAMERAS, 3, 3),
-                "sensor2lidar": exact(NUM_CAMERAS, 4, 4),
+                "names": strings(None),
+                "sizes": integers(None, 2),
+                "images": strings(None),
+                "paths": strings(None),
+                "timestamps": integers(None),
+                "intrinsics": exact(None, 3, 3),
+                "sensor2lidar": exact(None, 4, 4),
             },
             "agents": {
                 "boxes": floats(None, 9),
@@ -134,7 +136,7 @@ def _part(fields: tuple[str, ...]):
 
 
 _STRINGS = {
-    "cameras": ("paths",),
+    "cameras": ("names", "paths"),
     "agents": ("instances", "categories"),
     "qa": ("kinds", "questions", "answers"),
 }
@@ -143,7 +145,7 @@ _STRINGS = {
 def _with_bytes(frame: dict) -> dict:
     """The frame with every list of strings as an object array of bytes, as tfds wants them."""
     frame = {key: dict(value) if isinstance(value, dict) else value for key, value in frame.items()}
-    for group, names in {**_STRINGS, "cameras": ("paths", "images")}.items():
+    for group, names in {**_STRINGS, "cameras": ("names", "paths", "images")}.items():
         for name in names:
             values = [v.encode() if isinstance(v, str) else v for v in frame[group][name]]
             frame[group][name] = np.array([*values, None], dtype=object)[:-1]  # never a 2-D or fixed-width array

@@ -5,23 +5,22 @@ Windows overlap, so a frame is wanted up to history + 1 + future times an epoch;
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from dima_jax import config_check
-from dima_jax.constants import CAMERAS
-from dima_jax.data import features, transforms
+from dima_jax.data import cameras, features, transforms
 from dima_jax.data.records import Records
 
 
 class KeyFrame(NamedTuple):
     """One record, its images decoded.
 
-    record: the dict of `features.decode`, its JPEGs included only if asked for. images: [N, H, W, 3] uint8, scaled and
-    padded. lidar2img: [N, 4, 4] float64 to their pixels. lidar2global: [4, 4] float64.
+    record: the dict of `features.decode` with the cameras asked for alone, in that order; their JPEGs included only if
+    asked for. images: [N, H, W, 3] uint8, scaled and padded. lidar2img: [N, 4, 4] float64 to their pixels. lidar2global: [4, 4] float64.
     derived: what `Frames` was asked to keep of the record.
     """
 
@@ -35,13 +34,14 @@ class KeyFrame(NamedTuple):
 class Frames:
     """The key frames of a split by record number; safe to use from several threads.
 
-    scale, valid_shape, shape, color_order: see `transforms.resize_pad`. cache_gib: memory for frames that stay decoded.
+    names: the cameras. scale, valid_shape, shape, color_order: see `transforms.prepare`. cache_gib: memory for frames that stay decoded.
     keep_jpegs: leave the files in the record. derive: what else to keep of a record, as a tree of arrays.
     """
 
     def __init__(
         self,
         records: Records,
+        names: Sequence[str],
         scale,
         valid_shape,
         shape,
@@ -53,8 +53,8 @@ class Frames:
         config_check.check_value("data.color_order", color_order)
         features.features()  # now: tensorflow-datasets imports lazily, and not safely from several threads
         self.records = records
-        self._image_options = (scale, valid_shape, shape, color_order)
-        self._scale, self._keep_jpegs, self._derive = scale, keep_jpegs, derive
+        self._names, self._image_options = names, (scale, valid_shape, shape, color_order)
+        self._keep_jpegs, self._derive = keep_jpegs, derive
         self._cache: OrderedDict[int, KeyFrame] = OrderedDict()
         self._lock = threading.Lock()
         self._room = int(cache_gib * 2**30)
@@ -75,19 +75,18 @@ class Frames:
 
     def _load(self, i: int) -> KeyFrame:
         record = self.records.decode(i)
-        cameras = record["cameras"]
         where = f"{record['scene']['name']}, sample {record['sample_token']}"
-        images = [
-            transforms.resize_pad(transforms.decode(data, f"{path} ({where})"), *self._image_options)
-            for data, path in zip(cameras["images"], cameras["paths"], strict=True)
-        ]
-        assert len(images) == len(CAMERAS)
+        chosen = cameras.choose(record["cameras"], self._names, f"{self.records.folder}: {where}")
+        record["cameras"] = chosen
+        files = zip(chosen["images"], chosen["paths"], strict=True)
+        images = [transforms.decode(data, f"{path} ({where})") for data, path in files]
+        images, scales = transforms.prepare(images, *self._image_options)
         if not self._keep_jpegs:
-            del cameras["images"]
+            del chosen["images"]
         return KeyFrame(
             record,
-            np.stack(images),
-            transforms.lidar2img(cameras["intrinsics"], cameras["sensor2lidar"], self._scale),
+            images,
+            transforms.lidar2img(chosen["intrinsics"], chosen["sensor2lidar"], scales),
             record["ego2global"] @ record["lidar2ego"],
             self._derive(record) if self._derive else None,
         )

@@ -80,6 +80,7 @@ class TrainWindows:
         self.records = records
         self.frames = Frames(
             records,
+            data.cameras,
             data.image_scale,
             data.valid_shape,
             data.image_shape,

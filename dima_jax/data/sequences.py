@@ -25,7 +25,7 @@ class DriveFrame(NamedTuple):
 
     is_first: the scene starts here, so there is no previous BEV. future_valid: the next six key frames exist, which the
     planning metrics require. command: index in `constants.COMMANDS`, also where the student's input withholds it. speed:
-    m/s by the CAN bus, 0 in scenes without. jpegs, camera_matrices: the six files as recorded and lidar2img [N, 4, 4] to
+    m/s by the CAN bus, 0 in scenes without. cameras: names; jpegs, camera_matrices: the files as recorded, of config.data.cameras, and lidar2img [N, 4, 4] to
     their full-size pixels, for figures. index: number of the record in the split.
     """
 
@@ -45,6 +45,7 @@ class DriveFrame(NamedTuple):
     speed: float
     timestamp: int
     lidar2global: np.ndarray
+    cameras: list[str]
     paths: list[str]
     jpegs: list[bytes]
     camera_matrices: np.ndarray
@@ -67,6 +68,7 @@ class Drives:
         self.records = Records(data.path, split)
         self.frames = Frames(
             self.records,
+            data.cameras,
             data.image_scale,
             data.valid_shape,
             data.image_shape,
@@ -117,8 +119,11 @@ class Drives:
             speed=float(record["ego"]["status"][7]),
             timestamp=record["timestamp"],
             lidar2global=key_frame.lidar2global,
+            cameras=cameras["names"],
             paths=cameras["paths"],
             jpegs=cameras["images"],
-            camera_matrices=transforms.lidar2img(cameras["intrinsics"], cameras["sensor2lidar"], 1.0),
+            camera_matrices=transforms.lidar2img(
+                cameras["intrinsics"], cameras["sensor2lidar"], [1.0] * len(data.cameras)
+            ),
             questions=list(zip(*(record["qa"][name] for name in ("kinds", "questions", "answers")), strict=True)),
         )

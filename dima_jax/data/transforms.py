@@ -4,6 +4,8 @@
 Images are uint8 [H, W, 3] in the config's color order; the student normalizes them. numpy and OpenCV only.
 """
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 
@@ -18,30 +20,59 @@ def decode(data: bytes, where: str) -> np.ndarray:
     return image
 
 
-def resize_pad(image: np.ndarray, scale: float, valid_shape, shape, color_order: str) -> np.ndarray:
-    """[H, W, 3] BGR to [*shape, 3] in `color_order` ("rgb" or "bgr"): bilinear scaling, zeros to the right and below.
+def fitting_scales(sizes: Sequence[tuple[int, int]], scale: float, valid_shape, shape) -> list[float]:
+    """The factor of each camera's image; sizes: (rows, columns) as recorded, of the cameras in order.
 
-    Interpolated in float and rounded once, so it stays within half a gray level of VAD, which never rounds.
-    Raises UserError unless the scaled image is `valid_shape` (rows, columns): what the student takes for image.
+    The first image times `scale` must be `valid_shape` (rows, columns), what the student takes for image. So is another
+    one that is `valid_shape` times `scale`; any other gets the factor with which it just fits, and is black to the right or
+    below. Raises UserError for a first image that does not fit.
     """
-    height, width = (int(side * scale + 0.5) for side in image.shape[:2])
+    height, width = scaled_size(sizes[0], scale)
     if (height, width) != tuple(valid_shape) or height > shape[0] or width > shape[1]:
         raise UserError(
-            f"config.data.image_scale={scale} makes {image.shape[0]} x {image.shape[1]} images {height} x {width}: set "
+            f"config.data.image_scale={scale} makes {sizes[0][0]} x {sizes[0][1]} images {height} x {width}: set "
             f"config.data.valid_shape to that (it is {tuple(valid_shape)}) and image_shape (it is {tuple(shape)}) to the "
             "next multiples of 32"
         )
+    fits = [scaled_size(size, scale) == tuple(valid_shape) for size in sizes]
+    return [
+        scale if fit else min(most / side for most, side in zip(valid_shape, size, strict=True))
+        for fit, size in zip(fits, sizes, strict=True)
+    ]
+
+
+def scaled_size(size: tuple[int, int], scale: float) -> tuple[int, int]:
+    """(rows, columns) of an image after scaling."""
+    height, width = (int(side * scale + 0.5) for side in size)
+    return height, width
+
+
+def resize_pad(image: np.ndarray, scale: float, shape, color_order: str) -> np.ndarray:
+    """[H, W, 3] BGR to [*shape, 3] in `color_order` ("rgb" or "bgr"): bilinear scaling, zeros to the right and below.
+
+    Interpolated in float and rounded once, so it stays within half a gray level of VAD, which never rounds.
+    """
+    height, width = scaled_size(image.shape[:2], scale)
     scaled = cv2.resize(image.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
     result = np.zeros((*shape, 3), np.uint8)
     result[:height, :width] = cv2.convertScaleAbs(scaled[..., ::-1] if color_order == "rgb" else scaled)
     return result
 
 
-def lidar2img(intrinsics: np.ndarray, sensor2lidar: np.ndarray, scale: float) -> np.ndarray:
-    """[N, 3, 3] and [N, 4, 4] to [N, 4, 4]: LiDAR frame to pixels of the image scaled by `scale`."""
+def prepare(
+    images: Sequence[np.ndarray], scale: float, valid_shape, shape, color_order: str
+) -> tuple[np.ndarray, list[float]]:
+    """The images of the cameras, [H, W, 3] BGR each, as [N, *shape, 3], and their `fitting_scales`, whose errors it raises."""
+    scales = fitting_scales([image.shape[:2] for image in images], scale, valid_shape, shape)
+    scaled = [resize_pad(image, own, shape, color_order) for image, own in zip(images, scales, strict=True)]
+    return np.stack(scaled), scales
+
+
+def lidar2img(intrinsics: np.ndarray, sensor2lidar: np.ndarray, scales: Sequence[float]) -> np.ndarray:
+    """[N, 3, 3] and [N, 4, 4] to [N, 4, 4]: LiDAR frame to pixels of the images scaled by `scales` [N]."""
     matrix = np.tile(np.eye(4), (len(intrinsics), 1, 1))
     matrix[:, :3, :3] = intrinsics
-    return np.diag([scale, scale, 1.0, 1.0]) @ matrix @ np.linalg.inv(sensor2lidar)
+    return np.array([np.diag([scale, scale, 1.0, 1.0]) for scale in scales]) @ matrix @ np.linalg.inv(sensor2lidar)
 
 
 def photometric(image: np.ndarray, rng, color_order: str) -> np.ndarray:

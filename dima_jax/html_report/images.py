@@ -5,12 +5,11 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from dima_jax.constants import CAMERAS
 from dima_jax.errors import UserError
 
 WIDTH, QUALITY = 480, 72  # pixels, of JPEG
 ORDER = ("CAM_FRONT_LEFT", "CAM_FRONT", "CAM_FRONT_RIGHT", "CAM_BACK_LEFT", "CAM_BACK", "CAM_BACK_RIGHT")
-Images = Callable[[str], list[bytes]]
+Images = Callable[[str], dict[str, bytes]]  # of a token: {camera: JPEG file}
 
 
 class Picture(NamedTuple):
@@ -23,7 +22,7 @@ class Picture(NamedTuple):
 
 
 def of_records(folder: str | Path, split: str, tokens: Iterable[str]) -> Images:
-    """{token: its six JPEG files, in the order of CAMERAS} of a split of records, read when asked for.
+    """The JPEG files of the frames of a split of records, read when asked for.
 
     UserError where the records cannot be read, and where they lack one of the tokens.
     """
@@ -40,8 +39,9 @@ def of_records(folder: str | Path, split: str, tokens: Iterable[str]) -> Images:
             "was made from"
         )
 
-    def images(token: str) -> list[bytes]:
-        return records.decode(places[token], ("cameras",))["cameras"]["images"]
+    def images(token: str) -> dict[str, bytes]:
+        cameras = records.decode(places[token], ("cameras",))["cameras"]
+        return dict(zip(cameras["names"], cameras["images"], strict=True))
 
     return images
 
@@ -65,9 +65,10 @@ def smaller(jpeg: bytes, width: int = WIDTH) -> tuple[bytes, int, int] | None:
 
 
 def pictures(images: Images, token: str) -> list[Picture]:
-    """The six of a frame, front row first."""
-    files = dict(zip(CAMERAS, images(token), strict=True))
-    return [picture(camera, files[camera]) for camera in ORDER]
+    """Those of a frame: of nuScenes' cameras the front row first, then others."""
+    files = images(token)
+    order = [*(name for name in ORDER if name in files), *(name for name in files if name not in ORDER)]
+    return [picture(camera, files[camera]) for camera in order]
 
 
 def picture(camera: str, jpeg: bytes, width: int = WIDTH) -> Picture:

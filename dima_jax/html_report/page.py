@@ -77,8 +77,8 @@ def write(
 ) -> Path:
     """Writes `folder`/index.html and returns its path.
 
-    result: the content of scores.json; frames: of the same scoring; truth: the same frames. pictures: a token's six JPEG
-    files in the order of `constants.CAMERAS`, only asked for frames that are shown. answers: {token: entries with
+    result: the content of scores.json; frames: of the same scoring; truth: the same frames. pictures: a token's JPEG
+    files by camera, only asked for frames that are shown. answers: {token: entries with
     "question", "answer" and perhaps "gt_answer"}. UserError where the file cannot be written.
     """
     path = Path(folder) / NAME

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from dima_jax.constants import CAMERAS, EGO_LENGTH, EGO_WIDTH, LIDAR_HEIGHT, MAP_CLASSES, STEP_SECONDS
+from dima_jax.constants import EGO_LENGTH, EGO_WIDTH, LIDAR_HEIGHT, MAP_CLASSES, STEP_SECONDS
 from dima_jax.errors import UserError
 from dima_jax.html_report import images, series, worst
 from dima_jax.html_report.bev import kind_of
@@ -115,8 +115,8 @@ def _log_map(rerun: Any, recording: Any, truth: Truth, index: int) -> None:
         recording.log(["world", "map", name], rerun.LineStrips3D(strips, colors=LINE))
 
 
-def _log_cameras(rerun: Any, recording: Any, files: list[bytes]) -> None:
-    for camera, jpeg in zip(CAMERAS, files, strict=True):
+def _log_cameras(rerun: Any, recording: Any, files: dict[str, bytes]) -> None:
+    for camera, jpeg in files.items():
         small = images.smaller(jpeg)
         shown = rerun.EncodedImage(contents=small[0], media_type="image/jpeg") if small else rerun.Clear(recursive=True)
         recording.log(["cameras", camera], shown)

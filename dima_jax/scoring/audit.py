@@ -10,7 +10,6 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from dima_jax.constants import CAMERAS
 from dima_jax.scoring import statistics, verdicts
 
 KIND = "audit"  # of planner: `kind` in the header of such a row's plans
@@ -48,6 +47,13 @@ def black(camera: str) -> str:
     return f"{camera} black"
 
 
+def _lost_cameras(scores: dict) -> dict[str, str]:
+    """{camera: its row} of the rows of lost cameras."""
+    before, after = row(black("\n")).split("\n")
+    rows = [name for name in scores if name.startswith(before) and name.endswith(after)]
+    return {name.removeprefix(before).removesuffix(after): name for name in rows}
+
+
 def _needed(name: str) -> tuple[str, str, str]:
     """Conclusions about what a plan should depend on."""
     return (
@@ -67,7 +73,7 @@ def _shortcut(name: str) -> tuple[str, str, str]:
 
 
 CAMERA = Row(
-    "Does the plan survive the loss of a camera? Mean over the six, and the worst.",
+    "Does the plan survive the loss of a camera? Mean over all, and the worst.",
     "One black camera",
     False,
     "the plan suffers",
@@ -118,7 +124,8 @@ def table(result: dict) -> list[dict]:
     camera. Meters, and shares in [0, 1]; None where there is no number. [] without the protocol or without any variant.
     """
     scores = result["scores"].get(PROTOCOL, {}).get(SUBSET, {})
-    names = [*ROWS, *(row(black(camera)) for camera in CAMERAS)]
+    lost = _lost_cameras(scores)
+    names = [*ROWS, *lost.values()]
     pairs = {
         (one["b"], one["column"]): one
         for one in result["differences"].get(PROTOCOL, {}).get(SUBSET, [])
@@ -132,7 +139,7 @@ def table(result: dict) -> list[dict]:
         if name in ROWS:
             entry = _entry(name, ROWS[name].asks, scores[name], (pairs[name, DISTANCE], pairs.get((name, COLLISION))))
             entries.append(entry | {"sentence": _sentence(ROWS[name], entry)})
-    cameras = {camera: row(black(camera)) for camera in CAMERAS if row(black(camera)) in found}
+    cameras = {camera: name for camera, name in lost.items() if name in found}
     return [*entries, _cameras(cameras, scores, pairs)] if cameras else entries
 
 

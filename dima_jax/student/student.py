@@ -15,7 +15,7 @@ from jaxtyping import Array, Bool, Float, UInt8
 from ml_collections import ConfigDict
 
 from dima_jax import weights
-from dima_jax.constants import AGENT_CLASSES, CAMERAS, MAP_CLASSES
+from dima_jax.constants import AGENT_CLASSES, MAP_CLASSES
 from dima_jax.student.agent_head import AgentHead
 from dima_jax.student.bev_encoder import BevEncoder
 from dima_jax.student.grid_mask import grid_mask
@@ -58,6 +58,7 @@ class Student(nnx.Module):
         num_commands: int,
         map_score_threshold: float,
         map_distance_threshold: float,
+        num_cameras: int,
         image_shape: Sequence[int],
         valid_shape: Sequence[int],
         mean: Sequence[float],
@@ -83,7 +84,7 @@ class Student(nnx.Module):
             pillar_points=pillar_points,
             rotate_center=tuple(rotate_center),
             encoder_layers=encoder_layers,
-            num_cameras=len(CAMERAS),
+            num_cameras=num_cameras,
             num_levels=len(out_stages) + extra_levels,
             level_embeds=level_embeds,
             image_shape=self.image_shape,
@@ -230,7 +231,8 @@ def build(config: ConfigDict, rngs: nnx.Rngs) -> Student:
     """The student of a whole config (groups `student` and `data`)."""
     data = config.data
     images = dict(image_shape=data.image_shape, valid_shape=data.valid_shape, mean=data.mean, std=data.std)
-    return Student(**config.student, **images, grid_mask=data.grid_mask, rngs=InitRngs(rngs.params()))
+    images |= dict(num_cameras=len(data.cameras), grid_mask=data.grid_mask)
+    return Student(**config.student, **images, rngs=InitRngs(rngs.params()))
 
 
 def abstract(config: ConfigDict) -> tuple[nnx.GraphDef, dict[str, jax.ShapeDtypeStruct]]:

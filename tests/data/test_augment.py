@@ -30,20 +30,24 @@ def pixels(points, lidar2img):
     return np.stack([u, v], axis=-1) / depth[..., None], depth
 
 
+def flip(batch):
+    return augment.flip(batch, CAMERAS, VALID, RANGE)
+
+
 def camera(name):
     return CAMERAS.index(name)
 
 
 def test_mirrored_twice_is_as_recorded(batch):
     batch.can_bus[..., 16] %= 2 * np.pi
-    twice = augment.flip(augment.flip(batch, VALID, RANGE), VALID, RANGE)
+    twice = flip(flip(batch))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-4), twice, batch)
     np.testing.assert_array_equal(twice.images, batch.images)
     jax.tree.map(lambda a, b: np.testing.assert_equal(a.dtype, b.dtype), twice, batch)
 
 
 def test_mirrored_point_is_at_the_mirrored_pixel_of_the_mirrored_camera(batch):
-    mirrored = augment.flip(batch, VALID, RANGE)
+    mirrored = flip(batch)
     points = np.random.default_rng(0).uniform(RANGE[:3], RANGE[3:], (200, 3))
     before, depth = pixels(points, batch.lidar2img)
     after, depth_after = pixels(points * (-1, 1, 1), mirrored.lidar2img)
@@ -67,7 +71,7 @@ def test_targets_are_those_of_a_mirrored_record(config):
     closed = 0
     for position in range(8):
         sample = order.sample(position)
-        mirrored = augment.flip(sample, VALID, RANGE)
+        mirrored = flip(sample)
         record = order.frames[int(sample.index)].record
         agents, lines = dict(record["agents"]), dict(record["map"])
         agents["boxes"] = agents["boxes"] * np.float32([-1, 1, 1, 1, 1, 1, -1, -1, 1])
@@ -103,7 +107,7 @@ def test_agents_turn_and_drive_the_other_way():
 
 
 def test_commands_change_sides(batch):
-    names = [COMMANDS[i] for i in augment.flip(batch, VALID, RANGE).command.argmax(axis=-1)]
+    names = [COMMANDS[i] for i in flip(batch).command.argmax(axis=-1)]
     swap = {"left": "right", "right": "left", "straight": "straight"}
     assert names == [swap[COMMANDS[i]] for i in batch.command.argmax(axis=-1)]
 
@@ -112,7 +116,7 @@ def test_frames_stay_together(batch):
     rng = np.random.default_rng(0)
     turn, point = np.linalg.qr(rng.normal(size=(4, 4)))[0].astype(np.float32), rng.normal(size=4)
     batch = batch.replace(frame_to_current=batch.frame_to_current @ turn)
-    mirrored = augment.flip(batch, VALID, RANGE).frame_to_current
+    mirrored = flip(batch).frame_to_current
     sign = np.array([-1, 1, 1, 1])
     np.testing.assert_allclose(mirrored @ (sign * point), (batch.frame_to_current @ point) * sign, atol=1e-5)
 
@@ -128,7 +132,7 @@ def test_can_bus_is_that_of_a_mirrored_drive(batch):
     mirrored[..., 17] = 360 - absolute[..., 17]
     mirrored[..., 16] = np.radians(mirrored[..., 17])
     before, expected = (np.stack([windows.can_bus_deltas(x) for x in drive]) for drive in (absolute, mirrored))
-    after = augment.flip(batch.replace(can_bus=before.astype(np.float32)), VALID, RANGE).can_bus
+    after = flip(batch.replace(can_bus=before.astype(np.float32))).can_bus
     np.testing.assert_allclose(after, expected, rtol=1e-5, atol=1e-4)
 
 
@@ -136,7 +140,7 @@ def test_the_previous_bev_moves_as_in_the_mirror(batch):
     shape, center, rng = (20, 10), (5, 10), np.random.default_rng(0)
     can_bus = rng.normal(size=batch.can_bus.shape).astype(np.float32)
     can_bus[..., 16], can_bus[..., 17] = rng.uniform(0, 6.28, (2, 4)), rng.uniform(-25, 25, (2, 4))
-    mirrored = augment.flip(batch.replace(can_bus=can_bus), VALID, RANGE).can_bus[:, 1]
+    mirrored = flip(batch.replace(can_bus=can_bus)).can_bus[:, 1]
     can_bus = can_bus[:, 1]
     shift, shift_after = (np.asarray(bev_geometry.ego_shift(jnp.asarray(x), RANGE)) for x in (can_bus, mirrored))
     np.testing.assert_allclose(shift_after, shift * (-1, 1), atol=1e-6)

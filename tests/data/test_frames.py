@@ -13,7 +13,7 @@ IMAGES = 6 * 64 * 96 * 3  # bytes of a frame
 def make(config):
     def make(cache_bytes, derive=None):
         data = config.data
-        options = (data.image_scale, data.valid_shape, data.image_shape, data.color_order)
+        options = (data.cameras, data.image_scale, data.valid_shape, data.image_shape, data.color_order)
         return Frames(Records(data.path, "train"), *options, cache_bytes / 2**30, derive=derive)
 
     return make

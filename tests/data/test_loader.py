@@ -88,7 +88,10 @@ def test_augmentation_reaches_the_batch(config):
     config.teacher.enabled = False
     plain = loader.TrainWindows(config).sample(3)
     config.data.flip = 1.0
-    same(loader.TrainWindows(config).sample(3), augment.flip(plain, config.data.valid_shape, config.student.pc_range))
+    same(
+        loader.TrainWindows(config).sample(3),
+        augment.flip(plain, config.data.cameras, config.data.valid_shape, config.student.pc_range),
+    )
     config.data.zoom = (0.0, 1.0)
     with pytest.raises(UserError, match="zoom"):
         loader.train_batches(config)

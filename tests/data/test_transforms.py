@@ -11,8 +11,8 @@ from dima_jax.errors import UserError
 def test_resize_pads_right_and_below_in_the_color_order():
     image = np.zeros((20, 40, 3), np.uint8)
     image[..., 0] = 200  # blue, OpenCV's first channel
-    bgr = transforms.resize_pad(image, 0.5, (10, 20), (32, 32), "bgr")
-    rgb = transforms.resize_pad(image, 0.5, (10, 20), (32, 32), "rgb")
+    bgr = transforms.resize_pad(image, 0.5, (32, 32), "bgr")
+    rgb = transforms.resize_pad(image, 0.5, (32, 32), "rgb")
     assert (bgr[:10, :20] == (200, 0, 0)).all() and (rgb[:10, :20] == (0, 0, 200)).all()
     assert not bgr[10:].any() and not bgr[:, 20:].any()
 
@@ -21,7 +21,20 @@ def test_a_scale_that_does_not_fit_names_the_keys():
     with pytest.raises(
         UserError, match=r"image_scale=0\.5 makes 20 x 40 images 10 x 20: set config\.data\.valid_shape"
     ):
-        transforms.resize_pad(np.zeros((20, 40, 3), np.uint8), 0.5, (12, 20), (32, 32), "rgb")
+        transforms.fitting_scales([(20, 40), (20, 40)], 0.5, (12, 20), (32, 32))
+
+
+def test_an_image_of_another_size_fits_and_is_seen_where_its_matrix_says():
+    wide, tall, small = (np.zeros((*size, 3), np.uint8) for size in ((20, 40), (40, 40), (6, 10)))
+    tall[30:34, 20:24] = small[3, 5] = 255
+    images, scales = transforms.prepare([wide, tall, small], 0.5, (10, 20), (32, 32), "rgb")
+    assert scales == [0.5, 0.25, 10 / 6] and images.shape == (3, 32, 32, 3)
+    assert not images[1][:, 10:].any() and not images[2][10:].any() and not images[2][:, 17:].any()
+    intrinsics = np.tile(np.array([[1.0, 0, 0], [0, 1, 0], [0, 0, 1]]), (3, 1, 1))
+    matrices = transforms.lidar2img(intrinsics, np.tile(np.eye(4), (3, 1, 1)), scales)
+    for image, matrix, (x, y) in zip(images[1:], matrices[1:], ((22.0, 32.0), (5.5, 3.5)), strict=True):
+        u, v = (matrix @ [x, y, 1.0, 1.0])[:2]
+        assert image[int(v), int(u)].min() > 100
 
 
 def test_lidar2img_scales_pixels_not_depth():
@@ -30,7 +43,7 @@ def test_lidar2img_scales_pixels_not_depth():
         [[[1, 0, 0, 0], [0, 0, 1, 2], [0, -1, 0, 0], [0, 0, 0, 1]]]
     )  # looks along +y from (0, 2, 0)
     point = np.array([1.0, 12.0, -1.0, 1.0])
-    full, half = (transforms.lidar2img(intrinsics, sensor2lidar, scale)[0] @ point for scale in (1.0, 0.5))
+    full, half = (transforms.lidar2img(intrinsics, sensor2lidar, [scale])[0] @ point for scale in (1.0, 0.5))
     np.testing.assert_allclose(full[:3], [60 * 10, 50 * 10, 10])
     np.testing.assert_allclose(half[:3], [30 * 10, 25 * 10, 10])
 

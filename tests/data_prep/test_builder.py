@@ -92,7 +92,7 @@ def test_what_the_check_skips_is_stored_or_refused(copy, tmp_path):
     path = copy / "can_bus" / "scene-0061_steeranglefeedback.json"
     path.unlink()
     arguments = (str(copy), tiny_root.VERSION, "", str(tmp_path / "out"))
-    with pytest.raises(UserError, match=rf"{path.name}: missing; the records of scene-0061 have zeros"):
+    with pytest.raises(UserError, match=rf"{path.name}: missing; the records of scene-0061 have what its poses give"):
         builder.build(*arguments, workers=1, is_strict=True)
     assert contents(tmp_path / "out") == {}
     builder.build(*arguments, workers=1)

@@ -15,7 +15,6 @@ from tests import tiny_root
     [
         (lambda r: shutil.rmtree(r), r"root: no such folder; --dataroot is the folder"),
         (lambda r: (r / "v1.0-mini" / "map.json").write_text("["), r"map\.json: not valid JSON"),
-        (lambda r: shutil.rmtree(r / "can_bus"), r"can_bus: no such folder; unpack the nuScenes CAN bus expansion"),
         (
             lambda r: (r / "maps" / "expansion" / "singapore-onenorth.json").unlink(),
             r"singapore-onenorth\.json: missing; unpack the nuScenes map expansion",

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from dima_jax.constants import CAMERAS
 from dima_jax.metrics.protocols.base import Plans
 from dima_jax.scoring import frames_file, result, run
 from dima_jax.scoring.predictions import Predictions
@@ -82,9 +83,9 @@ def jpeg(width: int = 960, height: int = 540, seed: int = 0) -> bytes:
     return cv2.imencode(".jpg", large)[1].tobytes()
 
 
-def pictures(token: str) -> list[bytes]:
+def pictures(token: str) -> dict[str, bytes]:
     """Five of six cameras; the last one's file is none."""
-    return [jpeg(seed=camera) for camera in range(5)] + [b"no picture"]
+    return {name: jpeg(seed=number) for number, name in enumerate(CAMERAS[:5])} | {CAMERAS[5]: b"no picture"}
 
 
 def answers(truth: Truth) -> dict[str, list[dict]]:

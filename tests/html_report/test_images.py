@@ -15,12 +15,17 @@ def test_pictures_are_small_and_in_the_order_of_the_page():
 
     def files(token):
         asked.append(token)
-        return [fake_page.jpeg(960, 540, seed) for seed in range(5)] + [b"none"]
+        return {name: fake_page.jpeg(960, 540, seed) for seed, name in enumerate(CAMERAS[:5])} | {CAMERAS[5]: b"none"}
 
     found = images.pictures(files, "t")
     assert asked == ["t"] and [one.camera for one in found] == list(images.ORDER) and set(images.ORDER) == set(CAMERAS)
     missing = {one.camera for one in found if one.uri is None}
     assert missing == {CAMERAS[5]} and {(one.width, one.height) for one in found} == {(480, 270)}
+
+
+def test_cameras_of_another_rig_stand_as_recorded():
+    found = images.pictures(lambda token: dict.fromkeys(("rear", "CAM_FRONT", "left"), b""), "t")
+    assert [one.camera for one in found] == ["CAM_FRONT", "rear", "left"]
 
 
 def test_a_small_picture_keeps_its_size():
@@ -41,9 +46,9 @@ def test_frames_of_other_records_are_one_line(monkeypatch):
         def __init__(self, folder, split): ...
 
         def decode(self, number, fields):
-            return {"cameras": {"images": [b"%d" % number] * 6}}
+            return {"cameras": {"names": ["rear", "left"], "images": [b"%d" % number, b""]}}
 
     monkeypatch.setattr("dima_jax.data.records.Records", Records)
-    assert images.of_records("records", "val", ["b"])("b") == [b"1"] * 6
+    assert images.of_records("records", "val", ["b"])("b") == {"rear": b"1", "left": b""}
     with pytest.raises(UserError, match=r"records: no record of frame c and 1 others"):
         images.of_records("records", "val", ["b", "c", "d"])

@@ -38,7 +38,6 @@ POSSIBLE = {  # fields that hold any text, and tokens whose other values are pos
     ("category", "name"),
     ("attribute", "name"),
     ("visibility", "level"),
-    ("sensor", "modality"),
     ("instance", "category_token"),
 }
 TIMED = ("ego_pose", "sample", "sample_data")

@@ -43,7 +43,7 @@ def test_a_file_that_is_not_whole(whole, tmp_path, kind):
             "its messages are of another time than the key frames of the scene (sample smp_0008)",
         ),
         (0, 0.5, "skip", "key frames are more than 1 s from any message (sample smp_00"),
-        (0, None, "skip", "missing; the records of scene-0061 have zeros"),
+        (0, None, "skip", "missing; the records of scene-0061 have what its poses give"),
     ],
 )
 def test_times_of_messages(damaged, shift, keep, kind, words):

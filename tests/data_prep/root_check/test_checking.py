@@ -20,7 +20,6 @@ def test_a_whole_root(whole):
         (lambda r: shutil.rmtree(r), r"root: no such folder; --dataroot is the folder"),
         (lambda r: (r / "v1.0-mini").rename(r / "v1.0-x"), r"v1.0-mini: no such folder; --version should be one of ['v1.0-x']"),
         (lambda r: (r / "v1.0-mini" / "ego_pose.json").unlink(), r"ego_pose.json: missing table; unpack"),
-        (lambda r: shutil.rmtree(r / "can_bus"), r"can_bus: no such folder; unpack the nuScenes CAN bus expansion"),
         (lambda r: (r / "maps" / "expansion" / "boston-seaport.json").unlink(), r"boston-seaport.json: missing (scene-0103); unpack"),
         (lambda r: (r / "v1.0-mini" / "splits.json").write_text("{}"), "v1.0-mini: none of its scenes is in a split"),
     ],
@@ -50,6 +49,33 @@ def test_a_root_of_empty_tables(damaged, lines, names):
     found = lines("error", **{name: [] for name in names})
     for name in {"scene", "sample"} & set(names):
         assert f"{damaged / tiny_root.VERSION / name}.json: has no rows" in found
+
+
+@pytest.mark.parametrize("folder", ["can_bus", "maps/expansion"])
+def test_a_root_without_can_bus_or_maps(copy, folder):
+    shutil.rmtree(copy / folder)
+    report = checking.check(str(copy), "v1.0-mini")
+    (finding,) = report.of_kind("error", "skip")
+    assert (
+        finding.kind == "skip" and finding.lines[0].startswith(f"{copy}/{folder}: no ") and "if there" in finding.remedy
+    )
+
+
+def test_cameras_of_any_name(damaged, lines):
+    """A sensor's channel alone says that it is a camera of that name; its files keep theirs."""
+    rows = tiny_root.tables(damaged, "sensor")
+    (back,) = [row for row in rows if row["channel"] == "CAM_BACK"]
+    back["channel"] = "rear"
+    found = lines("skip", sensor=rows)
+    assert lines("error", sensor=rows) == [] and len(found) == 22
+    assert all(line.endswith(" is of another sensor than rear") for line in found)
+    back["modality"] = "radar"
+    assert any(
+        "camera_intrinsic, but its sensor's modality is not 'camera'" in one for one in lines("error", sensor=rows)
+    )
+    back["modality"] = "video"
+    (line,) = lines("error", sensor=rows)
+    assert line.endswith("modality is 'video', not 'camera' or 'lidar' or 'radar'")
 
 
 @pytest.mark.parametrize("names", [("category",), ("attribute",), ("category", "attribute", "visibility"), ()])

@@ -75,7 +75,7 @@ def _loaded(frame, golden, split):
     boxes = np.nan_to_num(agents["boxes"][kept])
     bottom = boxes - np.eye(9)[2] * boxes[:, 5:6] / 2  # VAD's boxes stand on their z
     cameras = frame["cameras"]
-    lidar2img = transforms.lidar2img(cameras["intrinsics"], cameras["sensor2lidar"], 1.0)
+    lidar2img = transforms.lidar2img(cameras["intrinsics"], cameras["sensor2lidar"], np.ones(6))
     attributes = np.concatenate(
         [
             agents["future_offsets"].reshape(-1, 12),
