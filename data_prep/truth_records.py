@@ -19,7 +19,7 @@ def make(data: str, split: str, dataroot: str | None, version: str) -> tuple[dic
     root = Root(dataroot, version) if dataroot else None
     arrays, header = truth_arrays.arrays(records)
     if root:
-        arrays |= truth_tables.annotations(arrays, root)
+        arrays |= truth_tables.annotations(arrays, root) if "boxes" in arrays else {}
         if maps.are_there(root.path):
             arrays |= truth_maps.add(arrays, root)
             arrays |= truth_tables.lights(arrays, root)

@@ -87,7 +87,8 @@ def evaluate(run: Path, places, is_first: bool) -> None:
         return
     if edits is not None:
         found.result["edit_reaction"] = edit_reaction.run(policy, config, split, edits)
-    perception_tables.print_all(found.result["perception"])
+    if "perception" in found.result:
+        perception_tables.print_all(found.result["perception"])
     tables.print_all(found.result)
     print("\n".join(controls.spread(found.truth, found.rows, found.scored)))
     if edits is not None:

@@ -171,7 +171,11 @@ def score(
     protocols = list(registry.PROTOCOLS)
     audited = {one.name: [audit.PROTOCOL] for one in variants if one.kind == audit.KIND}  # nobody reads the rest
     scored = run.score(recorded, plans, protocols, limited=audited)
-    extra = {"perception": perception.score(recorded, perceived)}
+    extra = {}
+    if recorded.has("agents"):
+        extra = {"perception": perception.score(recorded, perceived)}
+    else:
+        print(f"no box was recorded in split {drives.split!r}: what was found, and collisions, have no scores")
     result = results.build(recorded, plans, rows, scored, protocols, command=command, created=created, extra=extra)
     return Evaluation(result, driven, headers, perceived, rows, recorded, plans, scored)
 

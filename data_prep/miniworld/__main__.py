@@ -5,6 +5,7 @@ Examples:
     python -m data_prep.miniworld --out=data/miniworld
     python -m data_prep.miniworld --out=data/small --scenes=3 --val_scenes=1 --size=256x144 --workers=2
     python -m data_prep.miniworld --out=data/other --seed=1                  # other traffic, weather and drives
+    python -m data_prep.miniworld --out=data/four --rig=four                 # another vehicle: see docs/own_data.md
 
 The official devkit opens the result unmodified, as version `v1.0-miniworld`:
 
@@ -44,7 +45,9 @@ def main() -> None:
         raise UserError("--out: missing; name the folder for the data set, e.g. --out=data/miniworld")
     out = Path(_OUT.value).resolve()
     cli.log_to(out.parent, out.name)  # beside the data set, whose own bytes depend on the flags alone
-    wanted = writer.settings(_SCENES.value, _VAL_SCENES.value, _SEED.value, parse_size(_SIZE.value), _SECONDS.value)
+    wanted = writer.settings(
+        _SCENES.value, _VAL_SCENES.value, _SEED.value, parse_size(_SIZE.value), _SECONDS.value, _RIG.value
+    )
     start = time.monotonic()
     written = writer.write(_OUT.value, wanted, _WORKERS.value)
     took = time.monotonic() - start
@@ -53,7 +56,7 @@ def main() -> None:
     print(f"{wanted.scenes} train and {wanted.val_scenes} val scenes in {_OUT.value}, {size / 1e6:.1f} MB: {said}")
     print(
         f"next: python -m data_prep.build --dataroot={_OUT.value} --version={writer.VERSION} "
-        f"--drivelm={_OUT.value}/drivelm.json --out=DIR"
+        f"{'--drivelm=' + _OUT.value + '/drivelm.json ' if wanted.rig == 'six' else ''}--out=DIR"
     )
 
 
@@ -64,7 +67,15 @@ if __name__ == "__main__":  # flags belong to the command: several commands may 
     _SCENES = flags.DEFINE_integer("scenes", 20, "Number of training scenes.", lower_bound=0)
     _VAL_SCENES = flags.DEFINE_integer("val_scenes", 10, "Number of validation scenes.", lower_bound=0)
     _SEED = flags.DEFINE_integer("seed", 0, "Seed of traffic, weather and drives.", lower_bound=0)
-    _SIZE = flags.DEFINE_string("size", "400x224", "Width x height of the images in pixels.")
+    _SIZE = flags.DEFINE_string(
+        "size", "400x224", "Width x height of the images in pixels; of --rig=four, of the front camera's."
+    )
+    _RIG = flags.DEFINE_enum(
+        "rig",
+        "six",
+        ["six", "four"],
+        "Cameras: nuScenes' six, with CAN bus and questions; or four of other names and sizes, without.",
+    )
     _SECONDS = flags.DEFINE_float(
         "seconds",
         20.0,

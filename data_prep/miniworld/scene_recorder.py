@@ -1,6 +1,6 @@
 """Records one simulated scene as files and table rows: images, point clouds, CAN messages, annotations, questions.
 
-All sensors fire at the time of the key frame (nuScenes' differ by up to 50 ms), so the seven ego poses of a frame are
+All sensors fire at the time of the key frame (nuScenes' differ by up to 50 ms), so the ego poses of a frame are
 equal; each sample_data still has its own, as the schema requires. There are only key frames, no sweeps.
 
 An agent is annotated while it is part of the states (within 80 m), from the first to the last key frame in which it is
@@ -28,7 +28,6 @@ from data_prep.miniworld.render.painter import Painter
 from data_prep.miniworld.visibility import Boxes, count_points
 from data_prep.miniworld.world.state import KEYFRAME_RATE, STATE_RATE
 from data_prep.nuscenes_schema import LIDAR
-from dima_jax.constants import CAMERAS
 
 VEHICLE = "w001"  # nuScenes names its cars n008 and n015
 EPOCH = 1_600_000_000_000_000  # microseconds; start of the first scene, each further one starts an hour later
@@ -44,7 +43,7 @@ def light_seed(seed, number):
 
 
 class _Observation(NamedTuple):
-    """The agents of one key frame, the number of LiDAR points on each, and its visible share over the six images."""
+    """The agents of one key frame, the number of LiDAR points on each, and its visible share over all images."""
 
     agents: tuple
     points: np.ndarray
@@ -54,15 +53,16 @@ class _Observation(NamedTuple):
 class Recorder:
     """Writes scenes below `root`.
 
-    size: (width, height) of the images in pixels; seed: the seed of the whole data set.
+    size: (width, height) in pixels of the images that are full-size in the rig, see `rig.image_size`; seed: the seed of
+    the whole data set; rig_name: of `rig.RIGS`.
     """
 
-    def __init__(self, root, town, size, seed):
-        self.root, self.town, self.size, self.seed = Path(root), town, size, seed
+    def __init__(self, root, town, size, seed, rig_name="six"):
+        self.root, self.town, self.size, self.seed, self.rig = Path(root), town, size, seed, rig.RIGS[rig_name]
         outlines = [np.asarray(outline) for outline, _ in town.buildings]
         walls = [np.stack([outline, np.roll(outline, -1, axis=0)], 1) for outline in outlines]
         self.walls = np.concatenate([np.zeros((0, 2, 2)), *walls])
-        for channel in rig.RIG:
+        for channel in self.rig.sensors:
             (self.root / "samples" / channel).mkdir(parents=True, exist_ok=True)
 
     def record(self, scene, name, number):
@@ -87,17 +87,18 @@ class _Recording:
         self.samples = [token("sample", name, k) for k in range(len(self.keys))]
 
     def run(self):
-        self.painter = Painter(self.recorder.town, self.recorder.size, light_seed(self.recorder.seed, self.number))
+        seed, car = light_seed(self.recorder.seed, self.number), self.recorder.rig
+        self.painter = Painter(self.recorder.town, self.recorder.size, seed, car.cameras)
         frames, questions, lights = [], {}, {}
         for k, state in enumerate(self.scene.states[:: STATE_RATE // KEYFRAME_RATE]):
             frame = self._frame(k, state)
             frames.append(frame)
             lights[self.samples[k]] = signals.shown(state, self.recorder.town)
-            if self.scene.states[-1].time - state.time >= DRIVELM_FUTURE - 1e-6:
+            if car.is_nuscenes and self.scene.states[-1].time - state.time >= DRIVELM_FUTURE - 1e-6:
                 questions[self.samples[k]] = self._questions(k, state, frame.shares)
         self._annotations(frames)
         self._scene_rows()
-        messages = can_bus(self.scene.states, self.start, self.recorder.town)
+        messages = can_bus(self.scene.states, self.start, self.recorder.town) if car.is_nuscenes else {}
         for name, content in messages.items():
             write_json(self.recorder.root / "can_bus" / f"{self.name}_{name}.json", content)
         drivelm = {"scene_description": self.scene.description, "key_frames": questions}
@@ -109,7 +110,7 @@ class _Recording:
         images = self.painter.paint(state)
         points = lidar.scan(self.recorder.town, state, np.random.default_rng([self.recorder.seed, self.number, k]))
         points = np.ascontiguousarray(points, np.float32)
-        for channel in rig.RIG:
+        for channel in self.recorder.rig.sensors:
             path = self._sample_data(k, state, channel)
             if channel == LIDAR:
                 points.tofile(path)
@@ -129,7 +130,7 @@ class _Recording:
         time = self.start + round(1e6 * (state.time - self.scene.states[0].time))
         suffix = "pcd.bin" if channel == LIDAR else "jpg"
         filename = f"samples/{channel}/{self.logfile}__{channel}__{time}.{suffix}"
-        width, height = (0, 0) if channel == LIDAR else self.recorder.size
+        width, height = (0, 0) if channel == LIDAR else rig.image_size(channel, self.recorder.size)
         pose = token("ego_pose", name, channel, k)
         self.rows["ego_pose"].append(
             {
@@ -161,8 +162,11 @@ class _Recording:
         """The DriveLM entry of key frame k. shares [agents]: visible share of each agent."""
         visible = views(state, shares, self._walls_near(state.ego))
         facts = observe(self.scene.states, self.keys[k], visible, self.recorder.town)
-        files = {row["filename"].split("/")[1]: row["filename"] for row in self.rows["sample_data"][-len(rig.RIG) :]}
-        return key_frame(facts, {channel: "../nuscenes/" + files[channel] for channel in CAMERAS})
+        files = {
+            row["filename"].split("/")[1]: row["filename"]
+            for row in self.rows["sample_data"][-len(self.recorder.rig.sensors) :]
+        }
+        return key_frame(facts, {channel: "../nuscenes/" + files[channel] for channel in self.recorder.rig.cameras})
 
     def _annotations(self, frames):
         """Adds instances and annotations; an instance is a run of consecutive key frames."""

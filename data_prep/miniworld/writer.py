@@ -43,7 +43,9 @@ class Job(NamedTuple):
 
 
 class Settings(NamedTuple):
-    """Everything that determines the bytes of a data set. size: (width, height), pixels; code: hash of the source."""
+    """Everything that determines the bytes of a data set. size: (width, height), pixels; code: hash of the source; rig: of
+    `rig.RIGS`.
+    """
 
     scenes: int
     val_scenes: int
@@ -51,13 +53,14 @@ class Settings(NamedTuple):
     size: tuple[int, int]
     seconds: float
     code: str
+    rig: str = "six"
 
 
-def settings(scenes, val_scenes, seed, size, seconds=20.0):
+def settings(scenes, val_scenes, seed, size, seconds=20.0, rig_name="six"):
     """Checked `Settings`. Raises UserError without any scene, or with more scenes than nuScenes has names."""
     if not 1 <= scenes + val_scenes <= LARGEST_NUMBER - len(NO_CAN):
         raise UserError(f"{scenes} + {val_scenes} scenes: give between 1 and {LARGEST_NUMBER - len(NO_CAN)} in all")
-    return Settings(scenes, val_scenes, seed, tuple(size), float(seconds), _code())
+    return Settings(scenes, val_scenes, seed, tuple(size), float(seconds), _code(), rig_name)
 
 
 def _code():
@@ -183,7 +186,7 @@ def _results(out, wanted, missing, workers):
 def _write_scene(out, wanted, job):
     """Simulates and records one scene; its rows are written as a fragment."""
     cv2.setNumThreads(1)
-    recorder = scene_recorder.Recorder(out, load_town(), wanted.size, wanted.seed)
+    recorder = scene_recorder.Recorder(out, load_town(), wanted.size, wanted.seed, wanted.rig)
     scene = maneuvers.simulate(job.index, wanted.seed, job.split, wanted.seconds)
     rows = recorder.record(scene, job.name, job.number)
     write_json(_fragment(Path(out), job), rows)
@@ -201,8 +204,9 @@ def _join(out, wanted, jobs):
             rows[name] += fragment["tables"][name]
         questions |= fragment["drivelm"]
         lights |= fragment["traffic_lights"]
-    intrinsics = {channel: rig.intrinsic(channel, *wanted.size) for channel in constants.CAMERAS}
-    rows |= fixed_tables(rig.RIG, intrinsics)
+    car = rig.RIGS[wanted.rig]
+    sizes = {channel: rig.image_size(channel, wanted.size) for channel in car.cameras}
+    rows |= fixed_tables(car.sensors, {channel: rig.intrinsic(channel, *size) for channel, size in sizes.items()})
     rows["map"] = [
         {
             "category": "semantic_prior",
@@ -218,6 +222,7 @@ def _join(out, wanted, jobs):
     splits = {f"miniworld_{split}": [job.name for job in jobs if job.split == split] for split in ("train", "val")}
     write_json(out / VERSION / "splits.json", splits)
     write_json(out / VERSION / TRAFFIC_LIGHTS, lights)
-    write_json(out / "drivelm.json", questions)
+    if car.is_nuscenes:
+        write_json(out / "drivelm.json", questions)
     write_json(out / VERSION / "miniworld.json", wanted._asdict())
     shutil.rmtree(out / "unfinished")

@@ -41,6 +41,7 @@ def arrays(records: Records) -> tuple[dict[str, np.ndarray], dict]:
 def of_frames(frames: list[dict]) -> dict[str, np.ndarray]:
     """The arrays of key frames, each with the FIELDS of `features.py`, in order of time; scenes in order of appearance.
 
+    Where no frame has a box, nobody looked for any, and the groups of agents are absent; so are lines where there is none.
     ValueError for a scene that lacks a frame which another one's recorded path reaches.
     """
     scenes = {frame["scene"]["name"]: frame["scene"] for frame in frames}
@@ -79,8 +80,8 @@ def of_frames(frames: list[dict]) -> dict[str, np.ndarray]:
         "speed": status[:, SPEED].copy(),
         "can_bus": _column(frames, "can_bus", np.float64),
         "status": status,
-        **_agents([frame["agents"] for frame in frames]),
-        **_lines([frame["map"] for frame in frames]),
+        **(_agents([frame["agents"] for frame in frames]) if any(len(f["agents"]["boxes"]) for f in frames) else {}),
+        **(_lines([frame["map"] for frame in frames]) if any(len(f["map"]["lengths"]) for f in frames) else {}),
     }
 
 

@@ -1,4 +1,4 @@
-"""Six camera images of one instant of the mini world, and the instance masks of the agents in them.
+"""The camera images of one instant of the mini world, and the instance masks of the agents in them.
 
 The painter's algorithm: sky, ground (the top-down map of the town through one homography), shadows, haze and walls
 first (`backdrop`, `wall_raycast`), then trees, signals and agents in the order of `projection.back_to_front`, each
@@ -6,6 +6,7 @@ without the part that a nearer wall occludes. `masks` uses the same order and ou
 owns a pixel. Images narrower than SUPERSAMPLED_BELOW are painted at twice the resolution and averaged.
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -68,55 +69,62 @@ class _CameraView(NamedTuple):
 class Painter:
     """Paints world states from any ego pose, in one lighting and weather.
 
-    size: (width, height) of the images in pixels. seed: decides lighting, weather and ground colors, and nothing
+    size: (width, height) in pixels of the images that are full-size in `rig`, the others in proportion. cameras: names of
+    `rig.RIGS`' sensors; images narrower than SUPERSAMPLED_BELOW are finer inside, camera by camera. seed: decides lighting, weather and ground colors, and nothing
     else. Every method takes a `state` and, optionally, an `ego` whose pose replaces the state's own: the agents stay
     where the state has them, the cameras move.
     """
 
-    def __init__(self, town: Town, size: tuple[int, int] = (400, 224), seed: int = 0):
+    def __init__(self, town: Town, size: tuple[int, int] = (400, 224), seed: int = 0, cameras: Sequence[str] = CAMERAS):
         self._static = _static(town)
         self._lighting = sample_lighting(seed)
-        self._size = size
-        self._zoom = 2 if size[0] < SUPERSAMPLED_BELOW else 1
+        self._sizes = {channel: rig.image_size(channel, size) for channel in cameras}
         ground = ShadedGround(self._static.ground, town, self._static.trees, self._lighting)
         self._backdrops = {
-            channel: Backdrop(rig.RIG[channel], self._matrix(channel), self._canvas, self._lighting, ground)
-            for channel in CAMERAS
+            channel: Backdrop(
+                rig.SENSORS[channel], self._matrix(channel), self._canvas(channel), self._lighting, ground
+            )
+            for channel in cameras
         }
         self._last: tuple[WorldState, Ego, dict[str, _CameraView]] | None = None
 
-    @property
-    def _canvas(self) -> tuple[int, int]:
-        return (self._size[0] * self._zoom, self._size[1] * self._zoom)
+    def _zoom(self, channel: str) -> int:
+        """How much finer than the image its canvas is."""
+        return 2 if self._sizes[channel][0] < SUPERSAMPLED_BELOW else 1
+
+    def _canvas(self, channel: str) -> tuple[int, int]:
+        """(width, height) that a camera is painted with."""
+        width, height = self._sizes[channel]
+        return width * self._zoom(channel), height * self._zoom(channel)
 
     def _matrix(self, channel: str) -> np.ndarray:
         """The intrinsic of the canvas; with zoom 2, pixel u of the image covers canvas pixels 2u and 2u + 1."""
-        z = self._zoom
+        z = self._zoom(channel)
         finer = np.array([[z, 0.0, (z - 1) / 2], [0.0, z, (z - 1) / 2], [0.0, 0.0, 1.0]])
-        return finer @ rig.intrinsic(channel, *self._size)
+        return finer @ rig.intrinsic(channel, *self._sizes[channel])
 
     def paint(self, state: WorldState, ego: Ego | None = None) -> dict[str, np.ndarray]:
-        """The six images, {camera: uint8 BGR [height, width, 3]}."""
+        """The images, {camera: uint8 BGR [height, width, 3]}."""
         views = self._camera_views(state, ego or state.ego)
-        return {channel: self._image(channel, views[channel], ego or state.ego) for channel in CAMERAS}
+        return {channel: self._image(channel, views[channel], ego or state.ego) for channel in self._sizes}
 
     def masks(self, state: WorldState, ego: Ego | None = None) -> dict[str, np.ndarray]:
         """Which agent owns each pixel: {camera: int32 [height, width]}, index in state.agents + 1, or 0 for none."""
         views = self._camera_views(state, ego or state.ego)
-        z = self._zoom
-        return {channel: np.ascontiguousarray(self._mask(views[channel])[::z, ::z]) for channel in CAMERAS}
+        masks = {channel: (self._mask(channel, view), self._zoom(channel)) for channel, view in views.items()}
+        return {channel: np.ascontiguousarray(mask[::z, ::z]) for channel, (mask, z) in masks.items()}
 
     def visibility(self, state: WorldState, ego: Ego | None = None) -> np.ndarray:
-        """The share [agents] of each agent's pixels, over all six images, that nothing in front of it occludes.
+        """The share [agents] of each agent's pixels, over all images, that nothing in front of it occludes.
 
         0 for an agent that is in no image, as in nuScenes' visibility levels.
         """
         views = self._camera_views(state, ego or state.ego)
         free = np.zeros(len(state.agents) + 1, np.int64)
         own = np.zeros(len(state.agents) + 1, np.int64)
-        scratch = np.zeros(self._canvas[::-1], np.uint8)
-        for channel in CAMERAS:
-            found = np.bincount(self._mask(views[channel]).ravel(), minlength=len(free))
+        for channel in self._sizes:
+            scratch = np.zeros(self._canvas(channel)[::-1], np.uint8)
+            found = np.bincount(self._mask(channel, views[channel]).ravel(), minlength=len(free))
             free += found
             items = views[channel].items
             for item, may_be_occluded in zip(items, _may_be_occluded(items), strict=True):
@@ -128,12 +136,12 @@ class Painter:
         """What each camera sees of this state from this pose; the last answer is kept."""
         if self._last is None or self._last[0] is not state or self._last[1] != ego:
             meshes = collect_meshes(state, ego, self._static.trees, self._lighting, MESH_RANGE)
-            self._last = (state, ego, {channel: self._camera_view(channel, ego, meshes) for channel in CAMERAS})
+            self._last = (state, ego, {channel: self._camera_view(channel, ego, meshes) for channel in self._sizes})
         return self._last[2]
 
     def _camera_view(self, channel: str, ego: Ego, meshes: Meshes) -> _CameraView:
         pose = rig.sensor_to_world(channel, ego)
-        view = View(self._matrix(channel), pose[:3, :3].T, pose[:3, 3], *self._canvas)
+        view = View(self._matrix(channel), pose[:3, :3].T, pose[:3, 3], *self._canvas(channel))
         visible_walls = cast_rays(self._static.walls, view)
         order = _visible_meshes(meshes, view, visible_walls)
         if not len(order):
@@ -169,13 +177,13 @@ class Painter:
             for outline, color in zip(item.outlines, item.colors, strict=True):
                 cv2.fillConvexPoly(image, outline, color, cv2.LINE_AA, SHIFT)
             _restore_occluded(image, item, before)
-        if self._zoom > 1:
-            image = cv2.resize(image, self._size, interpolation=cv2.INTER_AREA)
+        if self._zoom(channel) > 1:
+            image = cv2.resize(image, self._sizes[channel], interpolation=cv2.INTER_AREA)
         return cv2.cvtColor(image, cv2.COLOR_BGRA2BGR)
 
-    def _mask(self, camera: _CameraView) -> np.ndarray:
+    def _mask(self, channel: str, camera: _CameraView) -> np.ndarray:
         """int32 [height, width] of the canvas: the label of the agent that owns each pixel."""
-        mask = np.zeros(self._canvas[::-1], np.int32)
+        mask = np.zeros(self._canvas(channel)[::-1], np.int32)
         for item in camera.items:
             before = _save_window(mask, item)
             for outline in item.silhouette:

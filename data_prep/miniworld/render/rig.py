@@ -1,9 +1,10 @@
-"""The sensor rig of the ego vehicle: six cameras and a LiDAR, with rounded values that resemble nuScenes' rigs.
+"""The sensor rigs of the ego vehicle: cameras and a LiDAR. "six" has rounded values that resemble nuScenes' rigs; "four"
+has fewer cameras of other names, angles and sizes, no CAN bus and no questions, as a vehicle of one's own might.
 
 Ego frame: x forward, y left, z up, origin on the ground below the rear axle. Camera frame: x right, y down, z forward.
 LiDAR frame: x right, y forward, z up. Every camera looks along the horizon (no pitch, no roll), so a ground point's
 depth depends on its image row alone and a vertical wall's depth on its column alone; the painter relies on that.
-Five cameras have a horizontal field of view of 65 degrees and CAM_BACK of 89, as in nuScenes: together they cover 360.
+Five of the six have a horizontal field of view of 65 degrees and CAM_BACK of 89, as in nuScenes: together they cover 360.
 """
 
 import math
@@ -14,14 +15,14 @@ import numpy as np
 from data_prep.miniworld.world.state import Ego
 from dima_jax.constants import CAMERA_YAWS_DEG, CAMERAS, LIDAR_HEIGHT
 
-FULL_SIZE = (1600, 900)  # width, height that the intrinsics below refer to
+FULL_SIZE = (1600, 900)  # width, height of nuScenes' images
 
 
 class Sensor(NamedTuple):
     """Calibration of one sensor.
 
     translation: meters in the ego frame; rotation: unit quaternion (w, x, y, z), sensor to ego; intrinsic: 3x3 for an
-    image of FULL_SIZE, or () for the LiDAR; size: (width, height) in pixels, or ().
+    image of `size` (width, height) in pixels; both () for the LiDAR.
     """
 
     translation: tuple[float, float, float]
@@ -38,10 +39,11 @@ def _turn(yaw_deg: float, base: tuple[float, float, float, float]) -> tuple[floa
     return (c * w - s * z, c * x - s * y, c * y + s * x, c * z + s * w)
 
 
-def _camera(translation, yaw_deg: float, focal: float) -> Sensor:
+def _camera(translation, yaw_deg: float, focal: float, size: tuple[int, int] = FULL_SIZE) -> Sensor:
     forward = (0.5, -0.5, 0.5, -0.5)  # camera axes (right, down, forward) to ego axes (forward, left, up)
-    intrinsic = ((focal, 0.0, 800.0), (0.0, focal, 480.0), (0.0, 0.0, 1.0))
-    return Sensor(translation, _turn(yaw_deg, forward), intrinsic, FULL_SIZE)
+    center = size[0] / 2, size[1] / 2 + 30.0
+    intrinsic = ((focal, 0.0, center[0]), (0.0, focal, center[1]), (0.0, 0.0, 1.0))
+    return Sensor(translation, _turn(yaw_deg, forward), intrinsic, size)
 
 
 _MOUNTS = {  # translation in the ego frame (meters), focal length (pixels of FULL_SIZE)
@@ -57,6 +59,35 @@ RIG: dict[str, Sensor] = {
     for channel, yaw in zip(CAMERAS, CAMERA_YAWS_DEG, strict=True)
 }
 RIG["LIDAR_TOP"] = Sensor((0.94, 0.0, LIDAR_HEIGHT), _turn(-90.0, (1.0, 0.0, 0.0, 0.0)), (), ())
+_FOUR = {
+    "front_wide": _camera((1.70, 0.0, 1.50), 0.0, 900.0),
+    "side_left": _camera((1.05, 0.55, 1.40), 90.0, 560.0, (1280, 960)),
+    "side_right": _camera((1.05, -0.55, 1.40), -90.0, 560.0, (1280, 960)),
+    "rear": _camera((-0.60, 0.0, 1.20), 180.0, 600.0, (1280, 720)),
+}
+
+
+class Rig(NamedTuple):
+    """sensors: {channel: Sensor}; is_nuscenes: with nuScenes' cameras, a CAN bus and questions on the images."""
+
+    sensors: dict[str, Sensor]
+    is_nuscenes: bool
+
+    @property
+    def cameras(self) -> tuple[str, ...]:
+        return tuple(channel for channel, sensor in self.sensors.items() if sensor.intrinsic)
+
+
+RIGS = {"six": Rig(RIG, True), "four": Rig(_FOUR | {"LIDAR_TOP": RIG["LIDAR_TOP"]}, False)}
+SENSORS = RIG | _FOUR
+
+
+def image_size(channel: str, size: tuple[int, int]) -> tuple[int, int]:
+    """(width, height) of the images of a camera in a data set where those of FULL_SIZE are scaled to `size`."""
+    width, height = (
+        round(own * new / full) for own, new, full in zip(SENSORS[channel].size, size, FULL_SIZE, strict=True)
+    )
+    return width, height
 
 
 def rotation_matrix(quaternion) -> np.ndarray:
@@ -73,15 +104,15 @@ def rotation_matrix(quaternion) -> np.ndarray:
 
 def intrinsic(channel: str, width: int, height: int) -> np.ndarray:
     """The camera matrix [3, 3] of `channel` for an image of width x height pixels; each axis is scaled separately."""
-    scale = np.diag([width / FULL_SIZE[0], height / FULL_SIZE[1], 1.0])
-    return scale @ np.array(RIG[channel].intrinsic)
+    sensor = SENSORS[channel]
+    return np.diag([width / sensor.size[0], height / sensor.size[1], 1.0]) @ np.array(sensor.intrinsic)
 
 
 def sensor_to_ego(channel: str) -> np.ndarray:
     """Transform [4, 4] from the sensor's frame to the ego frame."""
     transform = np.eye(4)
-    transform[:3, :3] = rotation_matrix(RIG[channel].rotation)
-    transform[:3, 3] = RIG[channel].translation
+    transform[:3, :3] = rotation_matrix(SENSORS[channel].rotation)
+    transform[:3, 3] = SENSORS[channel].translation
     return transform
 
 
