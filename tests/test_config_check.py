@@ -98,6 +98,10 @@ def test_a_hundred_damaged_configs_are_refused_by_key_or_legal():
         ({"data.future": 1}, r"data\.future=1: must be 2 with a teacher"),
         ({"data.flip": 0.5}, r"data\.flip=0\.5: must be 0 with a teacher"),
         ({"data.flip": 0.5, "teacher.enabled": False, "student.rotate_center": (0, 0)}, r"its own mirror image"),
+        (
+            {"data.flip": 0.5, "teacher.enabled": False, "data.cameras": ("front", "side_left")},
+            r"data\.flip=0\.5: must be 0 unless data\.cameras has both of every left and right",
+        ),
         ({"teacher.llm.heads": 3}, r"teacher\.llm\.width=128: must be a multiple of teacher\.llm\.heads"),
         ({"teacher.llm.kv_heads": 3}, r"teacher\.llm\.heads=4: must be a multiple of teacher\.llm\.kv_heads"),
         ({"teacher.llm.heads": 128}, r"teacher\.llm\.width=128: must be an even multiple"),

@@ -20,4 +20,6 @@ def test_a_drive_starts_without_a_frame_before():
     frames = fake_frames.drive(SHAPE, 3, batch_size=2)
     assert [bool(frame.can_bus[:, [0, 1, 17]].any()) for frame in frames] == [False, True, True]
     assert all(frame.images.shape == (2, 6, *SHAPE, 3) and frame.images.dtype == np.uint8 for frame in frames)
+    assert fake_frames.drive(SHAPE, 1, 2, cameras=4)[0].lidar2img.shape == (2, 4, 4, 4)
+    np.testing.assert_array_equal(fake_frames.camera_rig(SHAPE, 4), fake_frames.camera_rig(SHAPE)[:4])
     assert all((frame.command.sum(axis=1) == 1).all() for frame in frames)

@@ -75,3 +75,8 @@ def test_predictions_and_plan_are_drawn(tmp_path):
 
 def test_a_plan_that_stands_still_is_no_error(tmp_path):
     assert draw(tmp_path / "still.png", plan=np.zeros((6, 2))).any()
+
+
+def test_cameras_of_another_rig_stand_in_two_rows():
+    assert figures._layout(["CAM_BACK", "CAM_FRONT"]) == figures.LAYOUT
+    assert figures._layout(["front", "left", "rear"]) == (["front", "left"], ["rear"])

@@ -106,6 +106,15 @@ def test_which_are_chosen():
     assert {kind for _, kind in names(False, False, True)[2:]} == {"audit"}
 
 
+@pytest.mark.parametrize("names", [("rear", "left", "front"), ("left", "right")])
+def test_another_rig_has_a_row_for_each_of_its_cameras(names):
+    rows = {one.name: one for one in variants.chosen(False, False, audit=True, cameras=names)}
+    assert [name for name in rows if " black" in name] == [f"student, {name} black" for name in names]
+    frame = recorded(1)._replace(images=recorded(1).images[: len(names)])
+    shuffled = rows["student, shuffled cameras"].change(frame, variants.Context(DRIVES, 1, OTHERS)).images
+    assert not any(np.array_equal(one, own) for one, own in zip(shuffled, frame.images, strict=True))
+
+
 def change(name: str, index: int = 1) -> Frame:
     (variant,) = (one for one in EVERY if one.name == f"student, {name}")
     return variant.change(recorded(index), variants.Context(DRIVES, index, OTHERS))

@@ -34,8 +34,8 @@ class KeyFrame(NamedTuple):
 class Frames:
     """The key frames of a split by record number; safe to use from several threads.
 
-    names: the cameras. scale, valid_shape, shape, color_order: see `transforms.prepare`. cache_gib: memory for frames that stay decoded.
-    keep_jpegs: leave the files in the record. derive: what else to keep of a record, as a tree of arrays.
+    names: the cameras. scale, valid_shape, shape, color_order: see `transforms.prepare`. cache_gib: memory for frames that
+    stay decoded. keep_jpegs: leave the files in the record. derive: what else to keep of a record, as a tree of arrays.
     """
 
     def __init__(

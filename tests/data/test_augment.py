@@ -38,6 +38,14 @@ def camera(name):
     return CAMERAS.index(name)
 
 
+def test_cameras_of_another_rig_change_sides(batch):
+    names = ("side_left", "front", "rear_right", "side_right", "rear_left")
+    own = batch.replace(images=batch.images[:, :, :5], lidar2img=batch.lidar2img[:, :, :5])
+    mirrored = augment.flip(own, names, VALID, RANGE)
+    expected = batch.images[:, :, [3, 1, 4, 0, 2], :, : VALID[1]][..., ::-1, :]
+    np.testing.assert_array_equal(mirrored.images[..., : VALID[1], :], expected)
+
+
 def test_mirrored_twice_is_as_recorded(batch):
     batch.can_bus[..., 16] %= 2 * np.pi
     twice = flip(flip(batch))

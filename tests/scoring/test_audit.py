@@ -110,6 +110,11 @@ def test_the_six_cameras_are_one_row():
     )
 
 
+def test_cameras_of_another_rig():
+    told = entries({f"student, {camera} black": 1.2 + i for i, camera in enumerate(("rear", "front_wide"))})
+    assert told["student, one camera black"]["worst"]["camera"] == "front_wide"
+
+
 def test_nothing_to_audit():
     assert "audit" not in built({})
     assert audit.table({"scores": {}, "differences": {}}) == []

@@ -70,36 +70,30 @@ class Painter:
     """Paints world states from any ego pose, in one lighting and weather.
 
     size: (width, height) in pixels of the images that are full-size in `rig`, the others in proportion. cameras: names of
-    `rig.RIGS`' sensors; images narrower than SUPERSAMPLED_BELOW are finer inside, camera by camera. seed: decides lighting, weather and ground colors, and nothing
-    else. Every method takes a `state` and, optionally, an `ego` whose pose replaces the state's own: the agents stay
-    where the state has them, the cameras move.
+    `rig.SENSORS`. seed: decides lighting, weather and ground colors, and nothing else. Every method takes a `state` and,
+    optionally, an `ego` whose pose replaces the state's own: the agents stay where the state has them, the cameras move.
     """
 
     def __init__(self, town: Town, size: tuple[int, int] = (400, 224), seed: int = 0, cameras: Sequence[str] = CAMERAS):
         self._static = _static(town)
-        self._lighting = sample_lighting(seed)
+        self._lighting = lighting = sample_lighting(seed)
         self._sizes = {channel: rig.image_size(channel, size) for channel in cameras}
-        ground = ShadedGround(self._static.ground, town, self._static.trees, self._lighting)
+        self._zooms = {channel: 2 if own[0] < SUPERSAMPLED_BELOW else 1 for channel, own in self._sizes.items()}
+        ground = ShadedGround(self._static.ground, town, self._static.trees, lighting)
         self._backdrops = {
-            channel: Backdrop(
-                rig.SENSORS[channel], self._matrix(channel), self._canvas(channel), self._lighting, ground
-            )
+            channel: Backdrop(rig.SENSORS[channel], self._matrix(channel), self._canvas(channel), lighting, ground)
             for channel in cameras
         }
         self._last: tuple[WorldState, Ego, dict[str, _CameraView]] | None = None
 
-    def _zoom(self, channel: str) -> int:
-        """How much finer than the image its canvas is."""
-        return 2 if self._sizes[channel][0] < SUPERSAMPLED_BELOW else 1
-
     def _canvas(self, channel: str) -> tuple[int, int]:
         """(width, height) that a camera is painted with."""
         width, height = self._sizes[channel]
-        return width * self._zoom(channel), height * self._zoom(channel)
+        return width * self._zooms[channel], height * self._zooms[channel]
 
     def _matrix(self, channel: str) -> np.ndarray:
         """The intrinsic of the canvas; with zoom 2, pixel u of the image covers canvas pixels 2u and 2u + 1."""
-        z = self._zoom(channel)
+        z = self._zooms[channel]
         finer = np.array([[z, 0.0, (z - 1) / 2], [0.0, z, (z - 1) / 2], [0.0, 0.0, 1.0]])
         return finer @ rig.intrinsic(channel, *self._sizes[channel])
 
@@ -111,7 +105,7 @@ class Painter:
     def masks(self, state: WorldState, ego: Ego | None = None) -> dict[str, np.ndarray]:
         """Which agent owns each pixel: {camera: int32 [height, width]}, index in state.agents + 1, or 0 for none."""
         views = self._camera_views(state, ego or state.ego)
-        masks = {channel: (self._mask(channel, view), self._zoom(channel)) for channel, view in views.items()}
+        masks = {channel: (self._mask(channel, view), self._zooms[channel]) for channel, view in views.items()}
         return {channel: np.ascontiguousarray(mask[::z, ::z]) for channel, (mask, z) in masks.items()}
 
     def visibility(self, state: WorldState, ego: Ego | None = None) -> np.ndarray:
@@ -177,7 +171,7 @@ class Painter:
             for outline, color in zip(item.outlines, item.colors, strict=True):
                 cv2.fillConvexPoly(image, outline, color, cv2.LINE_AA, SHIFT)
             _restore_occluded(image, item, before)
-        if self._zoom(channel) > 1:
+        if self._zooms[channel] > 1:
             image = cv2.resize(image, self._sizes[channel], interpolation=cv2.INTER_AREA)
         return cv2.cvtColor(image, cv2.COLOR_BGRA2BGR)
 

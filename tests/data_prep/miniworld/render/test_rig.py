@@ -43,6 +43,17 @@ def test_cameras_are_the_projects_cameras_in_order():
     assert tuple(channel for channel, sensor in rig.RIG.items() if sensor.intrinsic) == CAMERAS
 
 
+@pytest.mark.parametrize(("channel", "yaw"), [("front_wide", 0), ("side_left", 90), ("side_right", -90), ("rear", 180)])
+def test_the_second_rig(channel, yaw):
+    forward = rig.sensor_to_ego(channel)[:3, 2]
+    np.testing.assert_allclose(forward, [np.cos(np.radians(yaw)), np.sin(np.radians(yaw)), 0.0], atol=1e-12)
+    assert channel in rig.RIGS["four"].cameras and len(rig.RIGS["four"].cameras) == 4
+    size = rig.image_size(channel, (400, 225))
+    assert size == tuple(side // 4 for side in rig.SENSORS[channel].size)
+    camera = rig.intrinsic(channel, *size)
+    assert camera[0, 0] == pytest.approx(camera[1, 1]) and camera[0, 2] == pytest.approx(size[0] / 2)
+
+
 def test_lidar_is_x_right_y_forward():
     rotation = rig.sensor_to_ego("LIDAR_TOP")[:3, :3]
     np.testing.assert_allclose(rotation @ [1, 0, 0], [0, -1, 0], atol=1e-12)
