@@ -24,7 +24,7 @@ def problems(root: Path, tables: dict[str, Table], key: np.ndarray, used: set[st
     is_built = np.repeat(is_used[tables["sample"].links["scene_token"]], key.shape[1] - 1)
     names = [tables["sample_data"].key_files[i] for i in cameras.tolist()]
     there = {folder: _listing(root / folder) for folder in {os.path.dirname(name) for name in names}}
-    is_missing = np.array([os.path.basename(name) not in there[os.path.dirname(name)] for name in names])
+    is_missing = np.array([os.path.basename(name) not in there[os.path.dirname(name)] for name in names], bool)
     yield Rows(
         ERROR, "sample_data", "the images of key frames are there", cameras[is_missing & is_built],
         lambda row, _: f"missing image {root / row['filename']}", IMAGES,
