@@ -243,3 +243,10 @@ def test_only_who_ran_into_the_car_can_avoid_it():
     told = edit_reaction.score(own, {IN_THE_WAY: edited, AWAY: own}, np.tile(CAR, (4, 1)), np.arange(4))
     assert told["ran_into"] == told["kinds"][IN_THE_WAY]["avoided"]["sites"] == 2
     assert told["kinds"][IN_THE_WAY]["avoided"]["value"] == 0.5
+
+
+def test_edits_are_of_nuscenes_cameras():
+    with pytest.raises(
+        UserError, match=r"edits: painted for CAM_FRONT, .*; config\.data\.cameras is \('rear',\); leave"
+    ):
+        edit_reaction.check(None, None, ("rear",))
