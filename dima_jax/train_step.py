@@ -94,7 +94,9 @@ def make_train_step(model: ShardedModel, optim: Optimizer) -> Callable:
         gradients = teaching.hold(gradients, config, state.step)
         with jax.named_scope("optimizer"):
             updates, opt_state = optim.update.update(gradients, state.opt_state, state.params)
-            updates = teaching.hold(updates, config, state.step)  # weight decay and momentum change what has no gradient
+            updates = teaching.hold(
+                updates, config, state.step
+            )  # weight decay and momentum change what has no gradient
             params = optax.apply_updates(state.params, updates)
         log = {
             "loss/total": total,
