@@ -178,6 +178,7 @@ def distill() -> ConfigDict:
             start_step=0,  # train steps before it, the teacher learns and does not teach
             ramp_steps=0,  # train steps from then on until the weight is whole
             freeze_teacher=False,  # True: from start_step on, the teacher does not change
+            cache="",  # folder of `python -m dima_jax.cache_teacher`: its teacher teaches, and no LLM is in memory
         )
     )
 

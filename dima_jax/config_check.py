@@ -128,6 +128,24 @@ RELATIONS = (
         lambda v: v["data.flip"] == 0 or set(mirrored(v["data.cameras"])) <= set(v["data.cameras"]),
     ),
     Relation(
+        "distill.cache",
+        ("teacher.enabled",),
+        "empty beside a teacher; set teacher.enabled=False",
+        lambda v: not (v["distill.cache"] and v["teacher.enabled"]),
+    ),
+    Relation(
+        "distill.form",
+        ("distill.cache",),
+        "another than shared_head with distill.cache, which holds no weights",
+        lambda v: not (v["distill.cache"] and v["distill.form"] == "shared_head"),
+    ),
+    Relation(
+        "data.flip",
+        ("distill.cache",),
+        "0 with distill.cache, whose teacher saw no mirrored frames",
+        lambda v: not (v["distill.cache"] and v["data.flip"]),
+    ),
+    Relation(
         "train.init_teacher",
         ("train.init_from", "teacher.enabled"),
         "False without a run in train.init_from and a teacher",

@@ -174,6 +174,7 @@ KINDS: dict[str, Kind] = {
     "distill.start_step": INDEX,
     "distill.ramp_steps": INDEX,
     "distill.freeze_teacher": FLAG,
+    "distill.cache": TEXT,
     "data.path": NAME,
     "data.train_split": NAME,
     "data.val_split": NAME,

@@ -8,7 +8,7 @@ goes on with the scenes that are left, and several processes may share them. Wri
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -101,10 +101,11 @@ class TeacherCache:
             raise UserError(f"{self._place(scene.name)} holds numbers that are not finite, or too few; {AGAIN}")
         return taught
 
-    def load(self, records: Records) -> Taught:
+    def load(self, records: Records, student: Mapping) -> Taught:
         """What was said in every key frame of a split, in the order of its records.
 
-        UserError if the cache is of other records, or lacks a scene.
+        student: the config group. UserError if the cache is of other records or of another student's sizes, or lacks a
+        scene.
         """
         source = self.source()
         if (source.get("data"), source.get("split")) != (records.data_hash, records.split):
@@ -118,7 +119,15 @@ class TeacherCache:
                 "`python -m dima_jax.cache_teacher` again: it goes on"
             )
         parts = [self.read(scene, records.samples) for scene in scenes]
-        return Taught(*map(np.concatenate, zip(*parts, strict=True)))
+        taught = Taught(*map(np.concatenate, zip(*parts, strict=True)))
+        shapes = ((2 * student["width"],), (student["num_commands"], student["num_future"], 2))
+        for array, shape, name in zip(taught, shapes, Taught._fields, strict=True):
+            if array.shape[1:] != shape:
+                raise UserError(
+                    f"{self.folder}: {name} is {array.shape[1:]} wide, this student's is {shape}; give the cache of a "
+                    "teacher of the same student.width"
+                )
+        return taught
 
     def _place(self, scene: str) -> Path:
         return self.folder / f"{output_files.file_name(scene)}.npz"

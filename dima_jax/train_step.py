@@ -87,7 +87,7 @@ def make_train_step(model: ShardedModel, optim: Optimizer) -> Callable:
             now = {**loss_weights, "distill": distill_weight}
             total, means = dima_loss.total(loss_terms(output, batch, config), now)
             acting = dima_loss.acting_shares(output.student, batch, tuple(config.student.pc_range))
-            return total, (means, acting, dima_loss.plan_errors(output.student, output.teacher, batch))
+            return total, (means, acting, dima_loss.plan_errors(output.student, output.teacher or batch.taught, batch))
 
         (total, (means, acting, errors)), gradients = jax.value_and_grad(loss, has_aux=True)(state.params)
         gradients = jax.lax.with_sharding_constraint(gradients, places.params)
@@ -105,7 +105,7 @@ def make_train_step(model: ShardedModel, optim: Optimizer) -> Callable:
             **{f"plan/{name}": value for name, value in errors.items()},
             **{f"gradient_norm/{part}": norm for part, norm in optimizer.group_norms(gradients).items()},
             "learning_rate": optim.schedule(state.step),
-            **({"distill_weight": distill_weight} if config.teacher.enabled else {}),
+            **({"distill_weight": distill_weight} if config.teacher.enabled or config.distill.cache else {}),
         }
         return TrainState(state.step + 1, params, opt_state), log
 
@@ -133,6 +133,7 @@ def loss_terms(output: dima.DiMAOutput, batch: Batch, config: ConfigDict) -> dic
             bev_shape=tuple(config.student.bev_shape),
             pc_range=pc_range,
         )
+    how = dict(form=config.distill.form, gate=config.distill.gate)
     if output.teacher is not None:
         terms |= dima_loss.teacher_terms(
             output.student,
@@ -145,7 +146,8 @@ def loss_terms(output: dima.DiMAOutput, batch: Batch, config: ConfigDict) -> dic
             bev_grid=tuple(config.teacher.adapter.bev_grid),
             pc_range=pc_range,
             history=config.data.history,
-            form=config.distill.form,
-            gate=config.distill.gate,
+            **how,
         )
+    elif batch.taught is not None:
+        terms |= dima_loss.distill_terms(output.student, batch.taught, batch, loss_weights, **how)
     return terms

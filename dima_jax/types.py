@@ -101,6 +101,14 @@ class EditText:
 
 
 @struct.dataclass
+class TaughtEgo:
+    """What a trained teacher said of the current frame, read from files (`teacher_cache.py`); see `TeacherOutput`."""
+
+    ego_feature: Float[Array, "B D2"]
+    ego_offsets: Float[Array, "B R F 2"]
+
+
+@struct.dataclass
 class Batch:
     """B windows of T = history + 1 + future key frames; the current frame is index `history` (config.data).
 
@@ -109,6 +117,7 @@ class Batch:
         begins later; after it, images are blank.
     frame_to_current: LiDAR frame of frame t -> LiDAR frame of the current frame.
     index: position of the window's current frame in the split (for logs and resume tests).
+    taught: with `distill.cache`.
     """
 
     images: UInt8[Array, "B T N H W 3"]
@@ -123,6 +132,7 @@ class Batch:
     text: Text
     edit_text: EditText
     index: Int[Array, " B"]
+    taught: TaughtEgo | None = None
 
 
 @struct.dataclass

@@ -115,6 +115,12 @@ def test_a_hundred_damaged_configs_are_refused_by_key_or_legal():
             r"train\.init_teacher=True: must be False without a run in train\.init_from and a teacher",
         ),
         ({"train.init_teacher": True, "teacher.enabled": False, "data.future": 0}, r"train\.init_teacher=True"),
+        ({"distill.cache": "taught"}, r"distill\.cache='taught'"),
+        (
+            {"distill.cache": "taught", "teacher.enabled": False, "distill.form": "shared_head"},
+            r"distill\.form='shared_head'",
+        ),
+        ({"distill.cache": "taught", "teacher.enabled": False, "data.flip": 0.5}, r"data\.flip=0\.5"),
         ({"data.batchsize": 4}, r"data\.batchsize=4: unknown key; did you mean config\.data\.batch_size"),
         ({"data": 4}, r"config\.data=4: unknown key"),
         ({"loss": {}}, r"config\.loss={}?|loss\.agent_class: missing"),

@@ -10,6 +10,7 @@ from dima_jax.scene_shards import Scene
 from dima_jax.teacher_cache import Taught, TeacherCache
 
 SOURCE = {"checkpoint": "abc", "config": "c", "data": "d", "split": "train"}
+STUDENT = {"width": 4, "num_commands": 3, "num_future": 6}
 SAMPLES = [f"sample {i}" for i in range(5)]
 SCENES = [Scene("scene/1", [0, 1]), Scene("scene-2", [2, 3, 4])]
 
@@ -44,7 +45,7 @@ def test_is_read_in_the_order_of_the_records(cache):
     again = TeacherCache(cache.folder)
     again.open(SOURCE)
     assert again.left(SCENES, SAMPLES) == []
-    for got, *parts in zip(again.load(RECORDS), said(SCENES[0], 2), said(SCENES[1], 3), strict=True):
+    for got, *parts in zip(again.load(RECORDS, STUDENT), said(SCENES[0], 2), said(SCENES[1], 3), strict=True):
         np.testing.assert_array_equal(got, np.concatenate(parts))
 
 
@@ -70,13 +71,13 @@ def test_a_damaged_scene_is_written_again_and_never_read(cache, capsys):
     assert cache.left(SCENES, SAMPLES) == SCENES[1:]
     assert "scene-2 is written again" in capsys.readouterr().out
     with pytest.raises(UserError, match=r"scene-2\.npz"):
-        cache.load(RECORDS)
+        cache.load(RECORDS, STUDENT)
 
 
 def test_a_missing_scene_is_named(cache):
     cache.write(SCENES[0], SAMPLES, said(SCENES[0]))
     with pytest.raises(UserError, match="lacks 1 of 2 scenes, scene-2 among them"):
-        cache.load(RECORDS)
+        cache.load(RECORDS, STUDENT)
 
 
 @pytest.mark.parametrize("change", [{"data_hash": "x"}, {"split": "val"}])
@@ -85,7 +86,15 @@ def test_other_records_are_refused(cache, change):
         cache.write(scene, SAMPLES, said(scene))
     other = Records(**(vars(RECORDS) | change))
     with pytest.raises(UserError, match="of other records"):
-        cache.load(other)
+        cache.load(other, STUDENT)
+
+
+@pytest.mark.parametrize("change", [{"width": 8}, {"num_commands": 4}, {"num_future": 5}])
+def test_another_student_is_refused(cache, change):
+    for scene in SCENES:
+        cache.write(scene, SAMPLES, said(scene))
+    with pytest.raises(UserError, match="wide, this student's is"):
+        cache.load(RECORDS, STUDENT | change)
 
 
 def test_frames_of_another_order_are_refused(cache):
@@ -111,4 +120,4 @@ def test_a_damaged_source_is_one_line(cache, content):
 
 def test_no_cache_is_one_line(tmp_path):
     with pytest.raises(UserError, match="cache_teacher"):
-        TeacherCache(tmp_path / "absent").load(RECORDS)
+        TeacherCache(tmp_path / "absent").load(RECORDS, STUDENT)

@@ -14,7 +14,7 @@ def test_keeps_what_the_teacher_plans_in_evaluation(joint_run, tmp_path, monkeyp
     config = joint_run.config
     cache = teaching_drive.write(joint_run.folder, config, "val", tmp_path / "taught")
     drives = sequences.Drives(config, "val")
-    taught = cache.load(drives.records)
+    taught = cache.load(drives.records, config.student)
     dual, policy = evaluation.load_dual(joint_run.folder, config), Policy.load(joint_run.folder, config)
     for i, one in enumerate(driving.drive(policy, drives, dual=dual)):
         path = driving.path_of(taught.ego_offsets[None, i], one.frame.frame.command[0].argmax())
@@ -36,7 +36,7 @@ def test_two_commands_share_the_scenes(joint_run, tmp_path):
     for part in (0, 1):
         teaching_drive.write(joint_run.folder, joint_run.config, "train", tmp_path, part=part, parts=2)
     records = sequences.Drives(joint_run.config, "train").records
-    assert len(TeacherCache(tmp_path).load(records).ego_feature) == len(records)
+    assert len(TeacherCache(tmp_path).load(records, joint_run.config.student).ego_feature) == len(records)
 
 
 def test_needs_a_teacher(student_run, tmp_path):

@@ -11,7 +11,7 @@ from dima_jax import geometry
 from dima_jax.constants import AGENT_CLASSES, MAP_CLASSES
 from dima_jax.data.prompts import EDIT_TEXTS, edit_texts, tokenize, tokenizer_of
 from dima_jax.fake_frames import camera_rig
-from dima_jax.types import AgentTargets, Batch, EditText, EgoTargets, MapTargets, Text
+from dima_jax.types import AgentTargets, Batch, EditText, EgoTargets, MapTargets, TaughtEgo, Text
 
 NUM_ORDERS = 19  # O: vertex orders of a map line (VAD's v2 pattern; an open line has two)
 
@@ -54,6 +54,9 @@ def spec(config) -> Batch:
         text=Text(tokens=of(i32, b, s), mask=of(flag, b, s), answer_mask=of(flag, b, s)),
         edit_text=EditText(tokens=of(i32, b, q, s), mask=of(flag, b, q, s), answer_mask=of(flag, b, q, s)),
         index=of(i32, b),
+        taught=TaughtEgo(of(f32, b, 2 * student.width), of(f32, b, student.num_commands, f, 2))
+        if config.distill.cache
+        else None,
     )
 
 
@@ -89,6 +92,9 @@ def example(config, seed: int = 0) -> Batch:
         text=Text(*(np.repeat(x[None], b, axis=0) for x in text[:3])),
         edit_text=EditText(*(np.repeat(x[None], b, axis=0) for x in edits[:3])),
         index=np.arange(b, dtype=np.int32),
+        taught=jax.tree.map(
+            lambda x: _steps(rng, (*x.shape[:-1], x.shape[-1] // 2, 2)).reshape(x.shape), shapes.taught
+        ),
     )
 
 

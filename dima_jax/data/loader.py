@@ -21,7 +21,8 @@ from dima_jax.data.frames import Frames, KeyFrame
 from dima_jax.data.prompts import edit_texts, tokenizer_of
 from dima_jax.data.records import Records
 from dima_jax.errors import UserError
-from dima_jax.types import AgentTargets, Batch, EditText, MapTargets, Text
+from dima_jax.teacher_cache import TeacherCache
+from dima_jax.types import AgentTargets, Batch, EditText, MapTargets, TaughtEgo, Text
 
 __all__ = ["TrainWindows", "example", "num_train_windows", "spec", "train_batches"]
 
@@ -88,6 +89,7 @@ class TrainWindows:
             data.cache_gib,
             derive=self._derive,
         )
+        self.taught = TeacherCache(config.distill.cache).load(records, student) if config.distill.cache else None
         self.tokenizer = tokenizer_of(config)
         self.edit_text = EditText(*edit_texts(self.tokenizer, data.max_text)[:3])
         self.cut: collections.Counter = collections.Counter()
@@ -124,6 +126,7 @@ class TrainWindows:
             text=Text(*text[:3]),
             edit_text=self.edit_text,
             index=np.int32(record),
+            taught=None if self.taught is None else TaughtEgo(*(array[record] for array in self.taught)),
         )
         return augment.augment(window_batch, data, self.pc_range, rng)
 

@@ -16,7 +16,7 @@ from jaxtyping import Array, Float, Int
 from dima_jax import geometry
 from dima_jax.losses import agents, auxiliary, distill, language, plan, surrogate
 from dima_jax.losses import map as map_losses
-from dima_jax.types import AuxiliaryOutput, Batch, StudentOutput, TeacherOutput, Term, edited_samples
+from dima_jax.types import AuxiliaryOutput, Batch, StudentOutput, TaughtEgo, TeacherOutput, Term, edited_samples
 
 
 def total(terms: dict[str, Term], weights: dict[str, float]) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
@@ -65,7 +65,9 @@ def acting_shares(output: StudentOutput, batch: Batch, pc_range: Sequence[float]
     return {f"plan_{name}": share for name, share in shares.items()}
 
 
-def plan_errors(student: StudentOutput, teacher: TeacherOutput | None, batch: Batch) -> dict[str, Float[Array, ""]]:
+def plan_errors(
+    student: StudentOutput, teacher: TeacherOutput | TaughtEgo | None, batch: Batch
+) -> dict[str, Float[Array, ""]]:
     """{"l2_student", "l2_teacher"}: mean distance in meters to the recorded path over the known steps of the batch, for
     the log: of the plans of this training pass, with its dropout and masks. NaN where no step is known.
     """
@@ -114,7 +116,7 @@ def teacher_terms(
     Gradients flow into the scene encoder (#d11). future_bevs: of the next two key frames, each in its own LiDAR frame;
     None leaves L_future out.
     bev_shape, bev_grid: (rows, columns) of the BEV and of the grid of BEV queries. history: frames before the current.
-    form, gate: of `distill.distillation`.
+    form, gate: of `distill_terms`.
     """
     scene = plan.surroundings(student, pc_range)
     centers = student.agent_codes[-1][..., :2]
@@ -146,7 +148,20 @@ def teacher_terms(
             pc_range,
         )
     terms |= _edit_terms(teacher, batch, scene)
-    terms["distill"] = distill.distillation(
+    return _weighted(terms, weights) | distill_terms(student, teacher, batch, weights, form=form, gate=gate)
+
+
+def distill_terms(
+    student: StudentOutput,
+    teacher: TeacherOutput | TaughtEgo,
+    batch: Batch,
+    weights: dict[str, float],
+    *,
+    form: str,
+    gate: bool,
+) -> dict[str, Term]:
+    """L_distill: of a teacher in memory, or of one that was asked before. form, gate: of `distill.distillation`."""
+    term = distill.distillation(
         distill.Ego(teacher.ego_feature, teacher.ego_offsets),
         distill.Ego(student.ego_feature, student.ego_offsets),
         batch.command,
@@ -155,7 +170,7 @@ def teacher_terms(
         temperature=weights["distill_temperature"],
         gate=gate,
     )
-    return _weighted(terms, weights)
+    return _weighted({"distill": term}, weights)
 
 
 def _edit_terms(teacher: TeacherOutput, batch: Batch, scene: plan.Surroundings) -> dict[str, Term]:

@@ -11,6 +11,8 @@ from dima_jax.data import augment, loader, sequences
 from dima_jax.data.prompts import ByteTokenizer
 from dima_jax.data.records import Records, shard_name, walk
 from dima_jax.errors import UserError
+from dima_jax.scene_shards import scenes_of
+from dima_jax.teacher_cache import Taught, TeacherCache
 
 
 def take(config, position, count):
@@ -59,6 +61,26 @@ def test_window_is_relative_to_its_current_frame(config):
         np.testing.assert_allclose(step[known], batch.ego.future_offsets[:, 0][known], atol=1e-4)
         assert not batch.images[:, now + 1 :][~batch.frame_mask[:, now + 1 :]].any()
         assert not batch.can_bus[:, 0, [0, 1, 2, 17]].any()
+
+
+def test_a_window_brings_what_the_cached_teacher_said_of_its_frame(config, tmp_path):
+    records, student = Records(config.data.path, "train"), config.student
+    cache = TeacherCache(tmp_path / "taught")
+    cache.open({"data": records.data_hash, "split": "train"})
+    number = np.arange(len(records), dtype=np.float32)
+    shapes = ((2 * student.width,), (student.num_commands, student.num_future, 2))
+    for scene in scenes_of(records):
+        mine = number[scene.numbers]
+        said = [np.broadcast_to(mine.reshape(-1, *[1] * len(shape)), (len(mine), *shape)) for shape in shapes]
+        cache.write(scene, records.samples, Taught(*said))
+    config.distill.cache, config.teacher.enabled = str(cache.folder), False
+    (batch,) = take(config, 3, 1)
+    want = loader.spec(config).taught
+    for got, spec in zip(jax.tree.leaves(batch.taught), jax.tree.leaves(want), strict=True):
+        assert (got.shape, got.dtype) == (spec.shape, spec.dtype)
+        np.testing.assert_array_equal(
+            got.reshape(len(got), -1).T, np.broadcast_to(batch.index, (got[0].size, len(got)))
+        )
 
 
 def test_history_from_a_random_start_is_the_frame_before_or_none(config):

@@ -91,3 +91,24 @@ def test_the_logged_l2_is_the_mean_over_known_steps():
         np.testing.assert_allclose(found.pop(name), distances[known].mean(), rtol=1e-5)
     assert not found and dima_loss.plan_errors(student, None, batch).keys() == {"l2_student"}
     assert np.isnan(dima_loss.plan_errors(student, None, batch.replace(ego=targets(known & False)))["l2_student"])
+
+
+def test_a_cached_teacher_teaches_as_one_in_memory_would():
+    config = mini_config()
+    config.distill.cache, config.teacher.enabled, config.distill.form = "taught", False, "plan"
+    batch, loss_weights = jax.tree.map(jnp.asarray, fake_batch.example(config)), config.loss.to_dict()
+    output = random_output(config, 1, 1).replace(
+        ego_feature=jnp.zeros((config.data.batch_size, 2 * config.student.width))
+    )
+    how = dict(form="plan", gate=False)
+    terms = dima_loss.distill_terms(output, batch.taught, batch, loss_weights, **how)
+    command = np.asarray(batch.command).argmax(1)
+    rows = np.arange(config.data.batch_size)
+    difference = np.asarray(output.ego_offsets)[rows, command] - batch.taught.ego_offsets[rows, command]
+    assert set(terms) == {"distill"}
+    np.testing.assert_allclose(terms["distill"].sum, np.abs(difference).mean((1, 2)).sum(), rtol=1e-5)
+    gradient = jax.grad(
+        lambda taught: dima_loss.distill_terms(output, taught, batch, loss_weights, **how)["distill"].sum
+    )
+    assert all((np.asarray(leaf) == 0).all() for leaf in jax.tree.leaves(gradient(batch.taught)))
+    assert dima_loss.distill_terms(output, batch.taught, batch, loss_weights | {"distill": 0.0}, **how) == {}
