@@ -87,7 +87,7 @@ def is_better(
     False where no step is known.
     """
 
-    def error(offsets):
+    def error(offsets: Float[Array, "B R F 2"]) -> Float[Array, " B"]:
         distance = plan.displacement(offsets, command, ego.future_offsets)
         return jnp.where(ego.future_mask, distance, 0.0).sum(-1)
 
