@@ -13,6 +13,7 @@ def get_config():
     config = demo.get_config()
     config.vector.update(enabled=True, agent_dropout=0.1, line_dropout=0.1, jitter=0.2, range_noise=0.02)
     config.loss.future = 0.0
+    config.loss.plan_imitation = 10.0  # the plan is what is studied; agents' motions would lead otherwise
     # agent_class, agent_box, map_class and map_points match what is told with its targets; they have no gradient.
     config.loss.map_direction = 0.0
     config.data.history = 0
