@@ -21,7 +21,7 @@ from dima_jax.html_report.contact_sheet import Finding, KeyFrame, Numbers, Sheet
 from dima_jax.scoring.recorded import Truth
 
 WIDTH = 640  # pixels of a picture
-LINES = 12  # of a finding that are shown
+LINES = 6  # of a finding that are shown
 QUESTIONS = 4  # of a key frame that are shown
 # Rules that must hold in a key frame, and in all of a scene, for a drawing of its boxes and map lines.
 TO_DRAW = (rules.BOX, rules.MAP)

@@ -27,10 +27,12 @@ def sheet(findings=()) -> Sheet:
 
 def test_findings_come_first_and_errors_are_open(tmp_path):
     error = Finding("error", "images are whole", 30, [f"{HOSTILE}: gray"], "copy it again")
-    path = contact_sheet.write(tmp_path / "new", sheet([error, error._replace(kind="note", count=1)]))
+    path = contact_sheet.write(tmp_path / "new", sheet([error, error._replace(kind="skip", count=1)]))
     page = Page(path.read_text())
+    hidden = [tag for tag, attrs in page.elements if "skip" in attrs.get("class", "").split()]
+    assert hidden == ["a"]  # the class of the link that page.css hides
     text = " ".join("".join(page.texts).split())
-    assert "30 errors, 0 skips, 1 note." in text and "And 29 more.Remedy: copy it again." in text
+    assert "30 errors, 1 skip, 0 notes." in text and "And 29 more.Remedy: copy it again." in text
     assert text.index("images are whole") < text.index("Numbers Ego") < text.index("split val")
     assert ["open" in one for one in page.all("details")] == [True, False]
 
