@@ -45,5 +45,5 @@ def _read(path: str | Path) -> dict[str, list[str]]:
     return lists
 
 
-def _is_list_of_texts(tokens) -> bool:
+def _is_list_of_texts(tokens: object) -> bool:
     return isinstance(tokens, list) and all(isinstance(token, str) for token in tokens)
