@@ -70,7 +70,7 @@ def cost(text: str, devices: int, kind: str = "cpu") -> Cost:
         return functools.reduce(Cost.__add__, (of_instruction(i, table, caller) for i in computations[name]), ZERO)
 
     def of_instruction(instruction: Instruction, table: dict[str, Instruction], caller: str) -> Cost:
-        part = parts.of_instruction(instruction, computations, caller)
+        part = parts.of_instruction(instruction, table, computations, caller)
         if instruction.opcode == "while":
             condition, body = loop(instruction)
             count = trip_count(instruction, computations[condition], computations[body])

@@ -26,7 +26,7 @@ def test_the_innermost_scope_names_the_part(op_name, part):
     assert parts.of_name(op_name) == part
 
 
-def test_what_has_no_name_goes_with_what_it_fuses_or_what_calls_it():
+def test_what_has_no_name_goes_with_what_it_fuses_or_reads_or_what_calls_it():
     text = """
 %fused (p: f32[4]) -> f32[4] {
   %p = f32[4]{0} parameter(0)
@@ -36,12 +36,15 @@ def test_what_has_no_name_goes_with_what_it_fuses_or_what_calls_it():
 ENTRY %main (a: f32[4]) -> f32[4] {
   %a = f32[4]{0} parameter(0)
   %c = f32[4]{0} copy(%a)
-  ROOT %f = f32[4]{0} fusion(%c), kind=kLoop, calls=%fused
+  %f = f32[4]{0} fusion(%c), kind=kLoop, calls=%fused
+  %d = f32[4]{0} copy(%f)
+  ROOT %e = f32[4]{0} add(%c, %d)
 }
 """
     computations, entry = hlo.parse(text)
-    found = {i.name: parts.of_instruction(i, computations, "LLM") for i in computations[entry]}
-    assert found == {"a": "LLM", "c": "LLM", "f": "heads"}
+    table = {i.name: i for i in computations[entry]}
+    found = {name: parts.of_instruction(i, table, computations, "LLM") for name, i in table.items()}
+    assert found == {"a": "LLM", "c": "LLM", "f": "heads", "d": "heads", "e": "heads"}
 
 
 def test_scopes_reach_the_gradients_of_compiled_programs():
