@@ -55,10 +55,13 @@ class FrozenNorm(nnx.Module):
 
 
 def conv_norm(layer: nnx.Conv, norm: FrozenNorm, x: Float[Array, "n H W C"]) -> Float[Array, "n h w c"]:
-    """norm(layer(x)), with the norm's factor folded into the kernel. A 1x1 convolution becomes a matrix product."""
+    """norm(layer(x)), with the norm's factor folded into the kernel. A 1x1 convolution becomes a matrix product.
+
+    Not in exported programs: their runtimes fuse a convolution with what follows it.
+    """
     factor, addend = norm.affine()
     stride, kernel = layer.strides, layer.kernel[...] * factor
-    if layer.kernel_size == (1, 1):
+    if layer.kernel_size == (1, 1) and sharding.platform() != "onnx":
         return x[:, ::stride, ::stride] @ kernel[0, 0] + addend
     is_even = x.shape[1] % 2 == x.shape[2] % 2 == 0
     if layer.kernel_size == (7, 7) and is_even and sharding.platform() == "cpu":

@@ -17,6 +17,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
+from dima_jax import sharding
+
 xavier = nnx.initializers.xavier_uniform()
 zeros = nnx.initializers.zeros_init()
 QUERY_BLOCK = 512  # queries whose attention scores are computed at once
@@ -197,7 +199,10 @@ def softmax_weighted_mean(
 def map_query_blocks(
     attend: Callable, q: Float[Array, "B Q h d"], dropout_keys: jax.Array | None
 ) -> Float[Array, "B Q h d"]:
-    """attend(q, dropout_keys), at most QUERY_BLOCK queries at a time, so that their scores stay in a CPU's cache."""
+    """attend(q, dropout_keys), at most QUERY_BLOCK queries at a time, so that their scores stay in a CPU's cache.
+
+    Exported programs, which have no dropout, hold the blocks one after the other instead of a loop.
+    """
     batch, queries, *rest = q.shape
     blocks = -(-queries // QUERY_BLOCK)
     if blocks == 1:
@@ -205,7 +210,9 @@ def map_query_blocks(
     size = -(-queries // blocks)
     padded = jnp.pad(q, ((0, 0), (0, blocks * size - queries), (0, 0), (0, 0)))
     stacked = jnp.moveaxis(padded.reshape(batch, blocks, size, *rest), 1, 0)
-    if dropout_keys is None:
+    if sharding.platform() == "onnx":
+        out = jnp.stack([attend(block, None) for block in stacked])
+    elif dropout_keys is None:
         out = jax.lax.map(lambda q: attend(q, None), stacked)
     else:
         out = jax.lax.map(lambda block: attend(*block), (stacked, jax.random.split(dropout_keys[0], (blocks, 1))))

@@ -33,6 +33,16 @@ def test_norm_is_folded_exactly():
     np.testing.assert_allclose(image_encoder.conv_norm(layer, norm, x), expected, atol=1e-5)
 
 
+def test_1x1_convolutions_are_products_but_in_exported_programs():
+    layer, norm = image_encoder.conv(3, 4, 1, nnx.Rngs(0), stride=2), image_encoder.FrozenNorm(4, 0.5)
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(2, 5, 8, 3)), jnp.float32)
+    expected = image_encoder.conv_norm(layer, norm, x)
+    assert "conv_general_dilated" not in str(jax.make_jaxpr(lambda x: image_encoder.conv_norm(layer, norm, x))(x))
+    with sharding.tracing_for("onnx"):
+        assert "dot_general" not in str(jax.make_jaxpr(lambda x: image_encoder.conv_norm(layer, norm, x))(x))
+        np.testing.assert_allclose(image_encoder.conv_norm(layer, norm, x), expected, atol=1e-6)
+
+
 def test_the_stem_on_blocks_of_pixels_is_the_7x7_convolution():
     rng = np.random.default_rng(0)
     x = jnp.asarray(rng.normal(size=(2, 12, 20, 3)), jnp.float32)

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from dima_jax import sharding
 from dima_jax.student import layers
 
 
@@ -54,6 +55,16 @@ def test_attention_is_the_plain_formula_whatever_the_blocks(attention, monkeypat
         heads.append(jax.nn.softmax(scores, axis=-1) @ v[..., channels])
     expected = attention.o(jnp.concatenate(heads, axis=-1))
     np.testing.assert_allclose(attention(query, key, value), expected, atol=1e-5)
+
+
+def test_blocks_are_no_loop_in_exported_programs(attention, monkeypatch):
+    monkeypatch.setattr(layers, "QUERY_BLOCK", 4)
+    query, key = random(0, 2, 13, 8), random(1, 2, 5, 8)
+    assert "scan" in str(jax.make_jaxpr(lambda query: attention(query, key, key))(query))
+    expected = attention(query, key, key)
+    with sharding.tracing_for("onnx"):
+        assert "scan" not in str(jax.make_jaxpr(lambda query: attention(query, key, key))(query))
+        np.testing.assert_allclose(attention(query, key, key), expected, atol=1e-6)
 
 
 def test_blocks_of_queries_drop_different_weights(attention, monkeypatch):
