@@ -50,9 +50,7 @@ def export_student(student: JaxStudent, out: str | Path, batch_size: int = 1) ->
         input_names=list(specs),
         output_names=list(Outputs._fields),
     )
-    onnx_graph.shrink(model.graph)
-    onnx_graph.use_matmul(model.graph)
-    onnx_graph.prune(model.graph)
+    onnx_graph.tidy(model.graph)
     source = {"version": __version__, "commit": commit.describe()}
     written = {METADATA_PREFIX + name: json.dumps(value) for name, value in source.items()}
     onnx.helper.set_model_props(model, student.info.to_metadata() | written)

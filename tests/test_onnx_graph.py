@@ -141,11 +141,119 @@ def test_stores_no_repeated_values():
     np.testing.assert_array_equal(session.run(None, {})[0], np.arange(10000).reshape(100, 100))
 
 
-def test_products_with_a_matrix_are_found():
-    assert onnx_graph.is_product("abc,cd->abd")
-    assert onnx_graph.is_product("abcd, de -> abce")
-    assert not onnx_graph.is_product("zyab,zbyc->zyac")
-    assert not onnx_graph.is_product("abc,dc->abd")
-    assert not onnx_graph.is_product("abc,cd->adb")
-    assert not onnx_graph.is_product("abc,cde->abd")  # sums over e as well
-    assert not onnx_graph.is_product("abc,c->ab") and not onnx_graph.is_product("abc->ab")
+@pytest.mark.parametrize(
+    ("equation", "left", "right", "operators"),
+    [
+        ("abc,cd->abd", (2, 3, 4), (4, 5), ["MatMul"]),
+        ("abc,dc->abd", (2, 3, 4), (5, 4), ["Transpose", "MatMul"]),
+        ("zyab,zbyc->zyac", (2, 3, 4, 5), (2, 5, 3, 6), ["Transpose", "MatMul"]),
+        (
+            "zabyc,zdyc->zyabd",
+            (2, 3, 4, 5, 6),
+            (2, 7, 5, 6),
+            ["Transpose", "Reshape", "Transpose", "MatMul", "Reshape"],
+        ),
+        ("azb,cdzb->zacd", (2, 3, 4), (5, 6, 3, 4), ["Transpose", "Transpose", "Reshape", "MatMul", "Reshape"]),
+        ("abc,cd->dab", (2, 3, 4), (4, 5), ["MatMul", "Transpose"]),
+        ("abcd,cde->abe", (2, 3, 4, 5), (4, 5, 6), ["Reshape", "Reshape", "MatMul"]),
+        ("abc,c->ab", (2, 3, 4), (4,), ["Reshape", "MatMul", "Reshape"]),
+        ("abc,cde->abd", (2, 3, 4), (4, 5, 6), ["Einsum"]),  # sums over e as well
+        ("ab,cd->abcd", (2, 3), (4, 5), ["Einsum"]),  # no product
+        ("aab,bc->ac", (2, 2, 3), (3, 4), ["Einsum"]),  # a diagonal
+    ],
+)
+def test_products_of_matrices_are_matmul(equation, left, right, operators):
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=left).astype(np.float32), rng.normal(size=right).astype(np.float32)
+    expected = np.einsum(equation, x, y)
+    graph = helper.make_graph(
+        [helper.make_node("Einsum", ["x", "y"], ["z"], equation=equation)],
+        "g",
+        [of_floats("x", *left), of_floats("y", *right)],
+        [of_floats("z", *expected.shape)],
+    )
+    onnx_graph.use_matmul(graph, onnx_graph.shapes(graph))
+    assert [node.op_type for node in graph.node] == operators
+    got = open_session(checked(graph)).run(None, {"x": x, "y": y})[0]
+    np.testing.assert_allclose(got, expected, atol=1e-5)
+
+
+def test_what_depends_on_constants_alone_is_stored_unless_it_is_larger(loop):
+    loop.node.append(helper.make_node("Expand", ["lonely", "size"], ["large"]))
+    loop.initializer.append(stored("size", np.int64([onnx_graph.REPEATED_BYTES])))
+    loop.node.append(helper.make_node("Neg", ["idle3"], ["idle4"]))
+    onnx_graph.fold_constants(loop)
+    assert [node.op_type for node in loop.node] == ["Loop", "Expand"]
+    values = {tensor.name: numpy_helper.to_array(tensor).tolist() for tensor in loop.initializer}
+    assert values["outer"] == [4, 4] and values["idle3"] == [-7] and values["idle4"] == [7]
+    (body,) = onnx_graph.bodies(loop.node[0])
+    assert [node.op_type for node in body.node] == ["Add", "Identity"]  # what it adds in each turn is known: 5
+    assert {tensor.name: numpy_helper.to_array(tensor).tolist() for tensor in body.initializer}["step"] == [5, 5]
+    np.testing.assert_array_equal(open_session(checked(loop)).run(None, {"start": np.float32([1, 2])})[0], [16, 17])
+
+
+def test_expands_are_left_to_element_wise_nodes():
+    """Not where the Expand makes the shape of the result, and not for other readers."""
+    graph = helper.make_graph(
+        [
+            helper.make_node("Expand", ["row", "shape"], ["rows"]),
+            helper.make_node("Add", ["x", "rows"], ["sum"]),
+            helper.make_node("Mul", ["rows", "rows"], ["square"]),
+            helper.make_node("MatMul", ["rows", "x"], ["product"]),
+        ],
+        "g",
+        [of_floats("x", 3, 3), of_floats("row", 1, 3)],
+        [of_floats("sum", 3, 3), of_floats("square", 3, 3), of_floats("product", 3, 3)],
+        [stored("shape", np.int64([3, 3]))],
+        value_info=[of_floats("rows", 3, 3)],
+    )
+    feed = {"x": np.eye(3, dtype=np.float32), "row": np.float32([[1, 2, 3]])}
+    expected = open_session(checked(graph)).run(None, feed)
+    onnx_graph.drop_expands(graph, onnx_graph.shapes(graph))
+    assert [list(node.input) for node in graph.node[1:]] == [["x", "row"], ["row", "rows"], ["rows", "x"]]
+    for got, before in zip(open_session(checked(graph)).run(None, feed), expected, strict=True):
+        np.testing.assert_array_equal(got, before)
+
+
+def test_the_maximum_of_a_number_and_zero_is_relu():
+    nodes = [
+        helper.make_node("Max", ["x", "zero"], ["a"]),
+        helper.make_node("Max", ["zero", "a"], ["b"]),
+        helper.make_node("Max", ["b", "one"], ["c"]),
+    ]
+    constants = [stored("zero", np.float32(0)), stored("one", np.float32(1))]
+    graph = helper.make_graph(nodes, "g", [of_floats("x", 2)], [of_floats("c", 2)], constants)
+    onnx_graph.use_relu(graph)
+    assert [(node.op_type, list(node.input)) for node in graph.node] == [
+        ("Relu", ["x"]),
+        ("Relu", ["a"]),
+        ("Max", ["b", "one"]),
+    ]
+
+
+@pytest.mark.parametrize("read_twice", [False, True])
+def test_vectors_that_are_added_to_convolutions_are_their_biases(read_twice):
+    rng = np.random.default_rng(0)
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["y"]),
+        helper.make_node("Transpose", ["y"], ["last"], perm=[0, 2, 3, 1]),
+        helper.make_node("Add", ["vector", "last"], ["sum"]),
+        helper.make_node("Neg", ["last" if read_twice else "sum"], ["z"]),
+    ]
+    shape = (1, 4, 5, 3)
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [of_floats("x", 1, 2, 4, 5)],
+        [of_floats("sum", *shape), of_floats("z", *shape)],
+        [
+            stored("w", rng.normal(size=(3, 2, 1, 1)).astype(np.float32)),
+            stored("vector", rng.normal(size=(1, 1, 1, 3)).astype(np.float32)),
+        ],
+    )
+    feed = {"x": rng.normal(size=(1, 2, 4, 5)).astype(np.float32)}
+    expected = open_session(checked(graph)).run(None, feed)
+    onnx_graph.add_biases(graph)
+    assert len(graph.node[0].input) == (2 if read_twice else 3) and len(graph.node) == (4 if read_twice else 3)
+    for got, before in zip(open_session(checked(graph)).run(None, feed), expected, strict=True):
+        np.testing.assert_allclose(got, before, atol=1e-6)
