@@ -3,9 +3,9 @@
     python -m dima_jax.export --checkpoint=runs/base --out=student.onnx [--config=configs/base.py]
 
 Standard operators only, opset 18, for plain onnxruntime; normalization is inside, and what one must know to feed the
-model is in its metadata. `Policy.from_onnx` plans with the file. Of a checkpoint, only the student is read. Prints the
-largest differences over several frames, each fed with the previous BEV of its own runtime, and the file's size; exit
-status 1 if the waypoints differ by more than 1e-4 m.
+model is in its metadata. A runtime without GridSample needs --sampling=gather. `Policy.from_onnx` plans with the file.
+Of a checkpoint, only the student is read. Prints the largest differences over several frames, each fed with the
+previous BEV of its own runtime, and the file's size; exit status 1 if the waypoints differ by more than 1e-4 m.
 """
 
 import sys
@@ -28,7 +28,7 @@ def main() -> None:
 
     student = JaxStudent.load(run, CONFIG.value, STEP.value)
     cli.log_to(run, "export", is_needed=False)
-    file = onnx_export.export_student(student, OUT.value, BATCH_SIZE.value)
+    file = onnx_export.export_student(student, OUT.value, BATCH_SIZE.value, SAMPLING.value)
     size, count = file.stat().st_size / 2**20, weights.count(student.params)
     print(f"{file}: {size:.1f} MiB, {count:,} numbers, opset {onnx_export.OPSET}, standard operators only")
     frames = fake_frames.drive(student.info.image_shape, FRAMES, BATCH_SIZE.value, cameras=len(student.info.cameras))
@@ -48,5 +48,11 @@ if __name__ == "__main__":  # flags belong to the command: several commands may 
     OUT = flags.DEFINE_string("out", "student.onnx", "The file to write.")
     BATCH_SIZE = flags.DEFINE_integer(
         "batch_size", 1, "Batch size of the exported model, which is fixed.", lower_bound=1
+    )
+    SAMPLING = flags.DEFINE_enum(
+        "sampling",
+        "grid_sample",
+        ["grid_sample", "gather"],
+        "How deformable attention samples; gather: for runtimes without GridSample.",
     )
     cli.run(main)

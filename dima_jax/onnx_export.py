@@ -3,6 +3,7 @@
 Inputs, outputs and metadata by name: `interface.py`. Tidied by `onnx_graph.py` before it is written.
 """
 
+import contextlib
 import json
 import logging
 from pathlib import Path
@@ -11,18 +12,21 @@ import jax
 import jax.extend.core
 import numpy as np
 
-from dima_jax import __version__, commit, jax_student, onnx_graph, output_files, sharding
+from dima_jax import __version__, commit, jax_student, onnx_graph, onnx_lowering, output_files, sharding
 from dima_jax.errors import UserError
 from dima_jax.interface import METADATA_PREFIX, Outputs
 from dima_jax.jax_student import JaxStudent
 from dima_jax.onnx_student import OnnxStudent
+from dima_jax.student import grid_sampling
 from dima_jax.types import Frame
 
 OPSET = 18
 
 
-def export_student(student: JaxStudent, out: str | Path, batch_size: int = 1) -> Path:
+def export_student(student: JaxStudent, out: str | Path, batch_size: int = 1, sampling: str = "grid_sample") -> Path:
     """Writes the ONNX file after checking the graph: onnx.checker, standard domain, opset. Returns its path.
+
+    sampling: how deformable attention samples, "grid_sample" or, for runtimes without that operator, "gather".
 
     Raises UserError if the result is not plain ONNX or cannot be written; `out` is then as it was.
     """
@@ -40,8 +44,10 @@ def export_student(student: JaxStudent, out: str | Path, batch_size: int = 1) ->
     def outputs(*inputs) -> Outputs:
         return jax_student.run(module, student.config, *inputs)[0]
 
-    with sharding.tracing_for("onnx"):
+    form = grid_sampling.traced() if sampling == "grid_sample" else contextlib.nullcontext()
+    with sharding.tracing_for("onnx"), form:
         traced = jax.make_jaxpr(outputs)(*specs.values())  # primitives only: jax2onnx patches jnp and nnx
+    onnx_lowering.register()
     model = to_onnx(
         jax.extend.core.jaxpr_as_fun(traced),
         list(specs.values()),

@@ -19,6 +19,7 @@ from dima_jax import (
     jax_student,
     onnx_export,
     onnx_graph,
+    onnx_student,
     weights,
 )
 from dima_jax.errors import UserError
@@ -29,11 +30,12 @@ from tests.mini import mini_config
 
 PAGE = Path(__file__).parents[1] / "docs" / "export.md"
 OPERATORS = """
-    Abs Add And ArgMax ArgMin Atan Cast Concat ConstantOfShape Conv Cos CumSum Div Einsum Equal Exp Expand Floor Gather
-    GatherND Gemm Greater GreaterOrEqual Identity If Less LessOrEqual Log Loop MatMul Max Min Mul Neg Not Or Pad Range
-    ReduceL2 ReduceMax ReduceMin ReduceSum ReduceSumSquare Reshape Round Shape Sigmoid Sin Slice Split Sqrt Squeeze Sub
-    Tile Transpose Unsqueeze Where
+    Abs Add And ArgMax ArgMin Atan Cast Concat ConstantOfShape Conv Cos CumSum Div Equal Exp Expand Floor Gather GatherND
+    Gemm Greater GreaterOrEqual Identity If Less LessOrEqual Log MatMul Max Min Mul Neg Not Or Pad Range ReduceL2
+    ReduceMax ReduceMin ReduceSum ReduceSumSquare Relu Reshape Round Shape Sigmoid Sin Slice Split Sqrt Squeeze Sub Tile
+    Transpose Unsqueeze Where
 """
+SAMPLING = {"grid_sample": {"GridSample"}, "gather": {"Loop"}}  # with the operators that each form has for itself
 REAL = ("lidar2img", "can_bus", "prev_bev")  # inputs of real numbers that may have any value
 
 
@@ -48,8 +50,15 @@ def student(config):
 
 
 @pytest.fixture(scope="module")
-def file(student, tmp_path_factory):
-    return onnx_export.export_student(student, tmp_path_factory.mktemp("export") / "student.onnx", batch_size=2)
+def files(student, tmp_path_factory):
+    """{sampling: exported file}, batch size 2."""
+    folder = tmp_path_factory.mktemp("export")
+    return {form: onnx_export.export_student(student, folder / f"{form}.onnx", 2, form) for form in SAMPLING}
+
+
+@pytest.fixture(scope="module")
+def file(files):
+    return files["grid_sample"]
 
 
 def a_frame(config):
@@ -69,8 +78,18 @@ def a_feed(config) -> dict[str, np.ndarray]:
     )
 
 
-def test_equals_jax_over_frames(config, student, file):
-    worst = onnx_export.compare(student, file, fake_frames.drive(config.data.image_shape, 3, batch_size=2))
+@pytest.mark.parametrize("sampling", SAMPLING)
+@pytest.mark.parametrize("level", ["ORT_ENABLE_ALL", "ORT_DISABLE_ALL"])
+def test_equals_jax_over_frames(config, student, files, monkeypatch, sampling, level):
+    """With what onnxruntime makes of the graph, and with the graph as it stands."""
+
+    def open_at_level(file, threads):
+        options = onnxruntime.SessionOptions()
+        options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, level)
+        return onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+
+    monkeypatch.setattr(onnx_student, "open_session", open_at_level)
+    worst = onnx_export.compare(student, files[sampling], fake_frames.drive(config.data.image_shape, 3, batch_size=2))
     assert set(worst) == set(interface.Outputs._fields)
     assert worst["waypoints"] <= export.TOLERANCE == 1e-4
     assert max(worst.values()) <= 1e-3
@@ -90,8 +109,9 @@ def test_nan_is_a_difference(student, monkeypatch):
     assert np.isnan(worst["waypoints"]) and worst["waypoints_all"] < np.inf
 
 
-def test_a_default_session_prints_nothing(file, capfd):
-    onnxruntime.InferenceSession(file)
+@pytest.mark.parametrize("sampling", SAMPLING)
+def test_a_default_session_prints_nothing(files, capfd, sampling):
+    onnxruntime.InferenceSession(files[sampling])
     assert capfd.readouterr() == ("", "")
 
 
@@ -190,12 +210,18 @@ def test_outputs_follow_the_inputs(config, file):
         assert np.abs(changed - everything)[1].max() > 1e-6, name
 
 
-def test_is_plain_onnx_with_the_documented_interface(config, file):
-    model = onnx.load(file)
+@pytest.mark.parametrize("sampling", SAMPLING)
+def test_is_plain_onnx_with_the_documented_interface(config, files, sampling):
+    model = onnx.load(files[sampling])
     assert {entry.domain: entry.version for entry in model.opset_import} == {"": onnx_export.OPSET}
     nodes = list(onnx_graph.all_nodes(model.graph))
     assert {node.domain for node in nodes} == {""}
-    assert {node.op_type for node in nodes} <= set(OPERATORS.split())
+    operators = {node.op_type for node in nodes}
+    assert SAMPLING[sampling] <= operators <= SAMPLING[sampling] | set(OPERATORS.split())
+    stored = {tensor.name for tensor in model.graph.initializer}
+    convs = [node for node in nodes if node.op_type == "Conv"]
+    assert len(convs) == 1 + 2 * 3 + 2 + 2  # stem, blocks, shortcuts, pyramid: 1x1 ones too
+    assert all(len(node.input) == 3 and stored.issuperset(node.input[1:]) for node in convs)
     shapes = {
         value.name: tuple(d.dim_value for d in value.type.tensor_type.shape.dim)
         for value in (*model.graph.input, *model.graph.output)

@@ -18,6 +18,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
+from dima_jax.student import grid_sampling
 from dima_jax.student.layers import Rngs, dropout, linear, xavier, zeros
 
 LevelShapes = tuple[tuple[int, int], ...]  # (rows, columns) of each level
@@ -77,10 +78,11 @@ def sampling_locations(
     references: Float[Array, "*lead Q z 2"], offsets: Float[Array, "*lead Q h L p 2"], shapes: LevelShapes
 ) -> Float[Array, "*lead Q h L p 2"]:
     """Reference points (x, y) in [0, 1] plus offsets in cells of their level; point p has reference point p % z."""
-    sizes = jnp.asarray([(columns, rows) for rows, columns in shapes], jnp.float32)
+    sizes = np.asarray([(columns, rows) for rows, columns in shapes], np.float32)
+    sizes = np.broadcast_to(sizes[:, None], offsets.shape[-4:])  # ONNX runtimes are slow at operands of short rows
     repeats = offsets.shape[-2] // references.shape[-2]
     repeated = jnp.concatenate([references] * repeats, axis=-2)
-    return repeated[..., None, None, :, :] + offsets / sizes[:, None, :]
+    return repeated[..., None, None, :, :] + offsets / sizes
 
 
 def sample_levels(
@@ -90,6 +92,8 @@ def sample_levels(
     weights: Float[Array, "B Q h L p"],
 ) -> Float[Array, "B Q D"]:
     """Weighted sum of bilinear samples; locations are (x, y) in [0, 1] of each level."""
+    if grid_sampling.is_traced():
+        return grid_sampling.sample_levels(value, shapes, locations, weights)
     camera = jnp.zeros(locations.shape[:2], jnp.int32)
     return sample_one_camera(camera, value[:, None], shapes, locations, weights)
 
@@ -107,6 +111,8 @@ def sample_cameras(
     Pass k visits the k-th such camera of every query. Passes in which no query has a camera left are skipped at run
     time, so the cost follows the number of visible pairs (in practice two passes), not N.
     """
+    if grid_sampling.is_traced():
+        return grid_sampling.sample_cameras(value, shapes, references, visible, offsets, weights)
     order = jnp.cumsum(visible.astype(jnp.int32), axis=1)  # 1 at the first camera that sees a query, 2 at its second
 
     def visit(nth):

@@ -1,0 +1,74 @@
+"""Our own primitives as ONNX: one standard node each, which computes what JAX computes."""
+
+import jax
+import jax.extend.core
+import jax.numpy as jnp
+import numpy as np
+import onnx
+import pytest
+from jax2onnx import to_onnx
+
+from dima_jax import onnx_export, onnx_graph, onnx_lowering
+from dima_jax.onnx_student import open_session
+from dima_jax.student import grid_sampling
+from dima_jax.student.deformable_attention import sample_cameras
+from dima_jax.student.grid_sampling import grid_sample
+
+
+def test_grid_sample():
+    rng = np.random.default_rng(0)
+    images = rng.normal(size=(2, 3, 5, 7)).astype(np.float32)
+    grid = rng.uniform(-1.5, 1.5, (2, 4, 6, 2)).astype(np.float32)
+    specs = [jax.ShapeDtypeStruct(x.shape, x.dtype) for x in (images, grid)]
+    onnx_lowering.register()
+    onnx_lowering.register()
+    model = to_onnx(grid_sample, specs, model_name="test", opset=onnx_export.OPSET)
+    onnx.checker.check_model(model, full_check=True)
+    (node,) = model.graph.node
+    attributes = {each.name: onnx.helper.get_attribute_value(each) for each in node.attribute}
+    assert node.op_type == "GridSample"
+    assert attributes == {"mode": b"bilinear", "padding_mode": b"zeros", "align_corners": 0}
+    session = open_session(model.SerializeToString())
+    got = session.run(None, dict(zip([x.name for x in session.get_inputs()], (images, grid), strict=True)))[0]
+    np.testing.assert_allclose(got, grid_sample(jnp.asarray(images), jnp.asarray(grid)), atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def cameras():
+    """(model, a function of `visible` to (its result, JAX's)) of `sample_cameras` with two levels and four cameras."""
+    rng, shapes = np.random.default_rng(0), ((5, 7), (3, 4))
+    value = rng.normal(size=(2, 4, 47, 2, 3)).astype(np.float32)
+    references = rng.uniform(-0.2, 1.2, (2, 4, 9, 4, 2)).astype(np.float32)
+    offsets = rng.normal(size=(2, 9, 2, 2, 8, 2)).astype(np.float32)
+    weights = rng.random((2, 9, 2, 2, 8)).astype(np.float32)
+
+    def sample(value, references, visible, offsets, weights):
+        return sample_cameras(value, shapes, references, visible, offsets, weights)
+
+    specs = [jax.ShapeDtypeStruct(x.shape, x.dtype) for x in (value, references, np.ones((2, 4, 9), bool))]
+    specs += [jax.ShapeDtypeStruct(x.shape, x.dtype) for x in (offsets, weights)]
+    with grid_sampling.traced():
+        traced = jax.make_jaxpr(lambda *arrays: sample(*arrays))(*specs)
+    onnx_lowering.register()
+    model = to_onnx(jax.extend.core.jaxpr_as_fun(traced), specs, model_name="test", opset=onnx_export.OPSET)
+    onnx_graph.tidy(model.graph)
+    onnx.checker.check_model(model, full_check=True)
+    session = open_session(model.SerializeToString())
+    names, gathers = [x.name for x in session.get_inputs()], jax.jit(sample)
+
+    def both(visible):
+        arrays = (value, references, visible, offsets, weights)
+        return session.run(None, dict(zip(names, arrays, strict=True)))[0], gathers(*arrays)
+
+    return model, both
+
+
+@pytest.mark.parametrize(
+    "share", [0.0, 0.2, 1.0]
+)  # of the queries that a camera sees: passes that are skipped, all four
+def test_the_cameras_of_two_levels(cameras, share):
+    model, both = cameras
+    nodes = [node.op_type for node in onnx_graph.all_nodes(model.graph)]
+    assert nodes.count("GridSample") == 2 * 4 and nodes.count("If") == 3 and "Loop" not in nodes
+    got, expected = both(np.random.default_rng(1).random((2, 4, 9)) < share)
+    np.testing.assert_allclose(got, expected, atol=3e-5)
