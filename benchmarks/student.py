@@ -5,9 +5,10 @@
 Each figure comes from a process of its own, held to its cores before JAX starts: seconds per frame (batch 1, with a
 previous BEV) or per step, and that process's largest resident memory, compilation included. JSON on stdout.
 The processes get `measure.ALLOCATOR`, as `make demo` does: huge pages, and freed memory is kept. Without, XLA's large
-temporaries are mapped and cleared again in every run.
+temporaries are mapped and cleared again in every run. The part onnx_gather is the file of `export --sampling=gather`.
 """
 
+import functools
 import json
 import os
 import subprocess
@@ -23,7 +24,7 @@ from dima_jax.output_files import json_text
 
 CONFIG = cli.define_config("configs/vad_tiny.py")
 RUNS = flags.DEFINE_integer("runs", 5, "Timed runs.", lower_bound=1)
-PARTS = flags.DEFINE_list("parts", ["forward", "onnx", "train"], "What is measured.")
+PARTS = flags.DEFINE_list("parts", ["forward", "onnx", "train"], "What is measured; also: onnx_gather.")
 THREADS = flags.DEFINE_list("threads", ["1", "2"], "Numbers of cores.")
 ALONE = flags.DEFINE_string("alone", None, "Internal: the one part this process measures.")
 
@@ -75,12 +76,12 @@ def forward(config) -> dict:
     return measure.seconds(lambda: jax.block_until_ready(compiled(params, *inputs)), RUNS.value)
 
 
-def onnx(config) -> dict:
+def onnx(config, sampling: str = "grid_sample") -> dict:
     from dima_jax import interface, onnx_export, onnx_student
 
     student, inputs = student_and_frame(config)
     with tempfile.TemporaryDirectory() as folder:
-        file = onnx_export.export_student(student, Path(folder) / "student.onnx")
+        file = onnx_export.export_student(student, Path(folder) / "student.onnx", sampling=sampling)
         session = onnx_student.open_session(str(file), int(THREADS.value[0]))
     feed = dict(zip(interface.INPUTS, inputs, strict=True))
     session.run(None, feed)
@@ -111,7 +112,12 @@ def train(config) -> dict:
     return measure.seconds(run, RUNS.value)
 
 
-MEASURES = {"forward": forward, "onnx": onnx, "train": train}
+MEASURES = {
+    "forward": forward,
+    "onnx": onnx,
+    "onnx_gather": functools.partial(onnx, sampling="gather"),
+    "train": train,
+}
 
 if __name__ == "__main__":
     cli.run(main)
