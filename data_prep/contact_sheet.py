@@ -112,7 +112,7 @@ def _facts(one: Chosen, frame: dict) -> list[str]:
         f"key frame {frame['frame_index'] + 1} of {frame['scene_length']}",
         *[tag.replace("_", " ") for tag in one.split.scenes[one.scene].tags],
         *[f"command: {name}" for number, name in enumerate(COMMANDS) if number == frame["ego"]["command"]],
-        f"{speed:.1f} m/s by the CAN bus",
+        f"{speed:.1f} m/s by the CAN bus or, without one, by poses",
         f"{len(frame['agents']['boxes'])} boxes",
     ]
 
@@ -178,9 +178,9 @@ def numbers(splits: list[Split]) -> list[Numbers]:
     for tag in (tag for split in splits for scene in split.scenes.values() for tag in scene.tags):
         kinds[tag.replace("_", " ")] = kinds.get(tag.replace("_", " "), 0) + 1
     ego = [
-        distributions.spread("Speed by the CAN bus", "m/s", can, (0.0, fastest)),
+        distributions.spread("Speed as the student is told it (CAN bus, else poses)", "m/s", can, (0.0, fastest)),
         distributions.spread("Speed by the ego poses", "m/s", poses, (0.0, fastest)),
-        distributions.spread("CAN bus minus ego poses", "m/s", can - poses),
+        distributions.spread("What it is told minus ego poses", "m/s", can - poses),
         distributions.occurrences("Commands, key frames", _counts(commands, COMMANDS)),
         distributions.occurrences("Scenes by tag or place", dict(sorted(kinds.items(), key=lambda one: -one[1]))),
     ]

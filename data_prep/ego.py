@@ -58,6 +58,7 @@ def can_bus(messages: list[dict] | None, pose: dict, timestamp: int) -> np.ndarr
     return values
 
 
+SPEED = 7  # of the 9 numbers of `status`
 MOTION = slice(10, 16)  # of the 18 numbers: rotation rate and velocity
 
 

@@ -86,17 +86,24 @@ class KeyFrames:
     def _can_bus(self, i: int) -> np.ndarray:
         pose, timestamp = self.poses[i], self.samples[i]["timestamp"]
         values = ego.can_bus(self.messages, pose, timestamp)
-        if i and self.lacks_can_bus:
-            seconds = (timestamp - self.samples[i - 1]["timestamp"]) * 1e-6
-            values[ego.MOTION] = ego.motion(matrix(self.poses[i - 1]), matrix(pose), seconds)
+        if self.lacks_can_bus:
+            values[ego.MOTION] = self._motion(i)
         return values
+
+    def _motion(self, i: int) -> np.ndarray:
+        """`ego.motion` of key frame i; 0 in the first one."""
+        if i == 0:
+            return np.zeros(6)
+        seconds = (self.samples[i]["timestamp"] - self.samples[i - 1]["timestamp"]) * 1e-6
+        return ego.motion(matrix(self.poses[i - 1]), matrix(self.poses[i]), seconds)
 
     def _ego(self, i: int) -> dict:
         trip, timestamp = ego.path(self.lidar2global, i), self.samples[i]["timestamp"]
         left_hand = self.location.startswith("singapore")
-        return trip | {
-            "status": ego.status(self.poses, i, self.messages, self.steering, timestamp, trip, left_hand),
-        }
+        status = ego.status(self.poses, i, self.messages, self.steering, timestamp, trip, left_hand)
+        if self.lacks_can_bus:
+            status[ego.SPEED] = self._motion(i)[3]  # forward; what nuScenes' excluded scenes have knows the next step
+        return trip | {"status": status}
 
     def _calibration(self, i: int) -> dict:
         """Names, sizes, file names, times, intrinsics, and camera-to-LiDAR transforms through the ego poses of both instants."""

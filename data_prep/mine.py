@@ -11,6 +11,8 @@ file of data_prep.truth, or the records of data_prep.build. A map, and lights wh
 a root and a truth file that was made with --dataroot have one. `dima_jax.score --subsets` scores the lists one by one.
 """
 
+from pathlib import Path
+
 import absl.logging
 from absl import flags
 
@@ -26,6 +28,8 @@ def main() -> None:
     from dima_jax import output_files
 
     output_files.check_place(_OUT.value)
+    if _TRUTH.value and Path(_OUT.value).resolve() == Path(_TRUTH.value).resolve():
+        raise UserError(f"--out={_OUT.value} is the truth file, which would be written over; give another --out")
     found = _truth()
     from data_prep.mining import lists  # shapely
 

@@ -23,5 +23,9 @@ def make(data: str, split: str, dataroot: str | None, version: str) -> tuple[dic
         if maps.are_there(root.path):
             arrays |= truth_maps.add(arrays, root)
             arrays |= truth_tables.lights(arrays, root)
+        else:
+            print(
+                f"{root.path / 'maps' / 'expansion'}: no map, so the truth has no curbs, areas and lights; unpack it there"
+            )
         header["source"] |= {"root": version}
     return arrays, header

@@ -79,7 +79,7 @@ def validate(folder: str, decode_share: float = 0.0, seed: int = 0) -> Checked:
     decode_share: of the images, which are chosen by the seed, is decoded as a whole. Raises UserError for a folder without
     dataset_info.json.
     """
-    report, splits = Report(folder, lister=f"{LISTER} --data={folder}"), []
+    report, splits = Report(folder, lister=f"{LISTER} --data={folder} --decode_share={decode_share} --seed={seed}"), []
     for name in records.shard_lengths(Path(folder)):
         try:
             split = Split(name, records.Records(folder, name))
@@ -116,9 +116,8 @@ def _check(split: Split, decode_share: float, seed: int) -> None:
             scene.asked.append(i)
         split.readings.add(frame)
         previous = frame
-    if previous is not None and previous["frame_index"] != previous["scene_length"] - 1:
-        detail = f"ends at frame {previous['frame_index']} of {previous['scene_length']}"
-        split.problems.append(Problem(rules.ORDER, previous["scene"]["name"], "", detail))
+    if previous is not None and (ended := order.unfinished(previous)):
+        split.problems.append(Problem(rules.ORDER, previous["scene"]["name"], "", ended))
     for name, scene in split.scenes.items():
         split.problems += [Problem(rule, name, "", detail) for rule, detail in scene.problems()]
     split.problems += split.readings.problems()

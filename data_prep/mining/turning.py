@@ -51,10 +51,11 @@ def _turns(tracks: Tracks, runs: list[tuple[int, int]]) -> Bool[np.ndarray, " T"
 
 def _runs(tracks: Tracks, yaw: Float[np.ndarray, " T"], angle: float, meters: float) -> list[tuple[int, int]]:
     """The shortest runs [start, end) over which yaw grows by `angle` within `meters`: none is a part of another."""
-    starts: dict[int, int] = {}  # by end: of several starts the last one, so that waiting before a turn is left out
-    for start in range(len(tracks)):
+    runs: list[tuple[int, int]] = []
+    for start in reversed(range(len(tracks))):  # of several starts with one end the last, so that waiting is left out
         is_near = tracks.traveled[start:] - tracks.traveled[start] <= meters
         turned = np.flatnonzero((yaw[start:] - yaw[start] >= angle) & is_near)
-        if len(turned):
-            starts[start + int(turned[0]) + 1] = start
-    return [(start, end) for end, start in starts.items()]
+        end = start + int(turned[0]) + 1 if len(turned) else len(tracks) + 1
+        if len(turned) and all(end < other for _, other in runs):
+            runs.append((start, end))
+    return runs[::-1]

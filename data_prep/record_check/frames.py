@@ -24,8 +24,10 @@ def problems(frame: dict) -> Found:
     yield from _map(frame["map"])
     if not np.isfinite(frame["can_bus"]).all():
         yield rules.CAN, "the CAN bus is not finite"
-    if not np.isfinite(frame["ego"]["future_offsets"]).all():
+    if not all(np.isfinite(frame["ego"][name]).all() for name in ("future_offsets", "history_offsets")):
         yield rules.PATH, "the recorded path is not finite"
+    if not np.isfinite(frame["ego"]["status"]).all():
+        yield rules.CAN, "the ego's status is not finite"
     if not 0 <= frame["ego"]["command"] < len(COMMANDS):
         yield rules.PATH, f"the command is {frame['ego']['command']}, not one of {len(COMMANDS)}"
 
@@ -75,6 +77,8 @@ def _agents(agents: dict) -> Found:
     mask = agents["future_mask"]
     if (mask[:, 1:] & ~mask[:, :-1]).any() or agents["future_offsets"][~mask].any():
         yield rules.FUTURE, "an agent's future goes on after it ended"
+    if not all(np.isfinite(agents[name]).all() for name in ("future_offsets", "future_yaw")):
+        yield rules.FUTURE, "an agent's future is not finite"
 
 
 def _map(lines: dict) -> Found:

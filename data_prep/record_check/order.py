@@ -19,6 +19,8 @@ def problems(frame: dict, previous: dict | None, place: tuple[str, int]) -> Iter
     if (frame["scene"]["name"], frame["frame_index"]) != place:
         yield rules.ORDER, "is not the frame the sidecar says"
     if frame["frame_index"] == 0 or previous is None:
+        if previous is not None and (ended := unfinished(previous)):
+            yield rules.ORDER, f"the scene before it {ended}"
         return
     if previous["scene"]["token"] != frame["scene"]["token"] or previous["frame_index"] + 1 != frame["frame_index"]:
         yield rules.ORDER, f"frame {frame['frame_index']} does not follow frame {frame['frame_index'] - 1} of its scene"
@@ -33,6 +35,13 @@ def problems(frame: dict, previous: dict | None, place: tuple[str, int]) -> Iter
     recorded = previous["ego"]["future_offsets"][0]
     if np.abs(before[:3, :3].T @ step - [*recorded, 0])[:2].max() > SAME_PLACE:
         yield rules.ORDER, "lies elsewhere than the recorded path of the frame before says"
+
+
+def unfinished(last: dict) -> str | None:
+    """How a scene ends whose last key frame this is, if it lacks some."""
+    if last["frame_index"] == last["scene_length"] - 1:
+        return None
+    return f"ends at frame {last['frame_index']} of {last['scene_length']}"
 
 
 def _lidar2global(frame: dict) -> np.ndarray:

@@ -61,10 +61,12 @@ def are_rigid(poses: Float[np.ndarray, "n 4 4"]) -> Bool[np.ndarray, " n"]:
 def rig(frame: dict) -> Rig:
     """Of a key frame. An image that is no JPEG file has size 0; a camera whose pose is not rigid sees nothing (NaN)."""
     cameras = frame["cameras"]
-    sizes = np.array([(jpeg.shape(data) or (0, 0))[::-1] for data in cameras["images"]], np.float64)
+    sizes = np.array([(jpeg.shape(data) or (0, 0))[::-1] for data in cameras["images"]], np.float64).reshape(-1, 2)
     angles = 2 * np.arctan2(sizes[:, 0] / 2, cameras["intrinsics"][:, 0, 0])
     rigid = are_rigid(cameras["sensor2lidar"])[:, None, None]
-    matrices = transforms.lidar2img(cameras["intrinsics"], np.where(rigid, cameras["sensor2lidar"], np.eye(4)), 1.0)
+    matrices = transforms.lidar2img(
+        cameras["intrinsics"], np.where(rigid, cameras["sensor2lidar"], np.eye(4)), np.ones(len(rigid))
+    )
     matrices = np.where(rigid, matrices, np.nan)
     return Rig(camera_names(frame), matrices, sizes, min(float(angles.sum()) / (2 * np.pi), 1.0))
 

@@ -38,7 +38,7 @@ def test_the_page_has_its_pictures_and_drawings(made):
     assert len(re.findall(r'class="box (?:vehicle|small|thing)', text)) > 20 and text.count('class="line divider"') > 10
     assert 'class="plan' not in text and text.count('class="recorded"') == 4
     assert not re.findall(r"(?:https?:)?//[\w.]+\.\w+|url\(|@import", text)
-    assert "CAN bus minus ego poses" in text and "points of map lines in an image" in text
+    assert "What it is told minus ego poses" in text and "points of map lines in an image" in text
     assert "What is the status of &lt;c1,CAM_FRONT,812.0,500.5&gt;?" in text and text.count(">c1</text>") == 1
 
 

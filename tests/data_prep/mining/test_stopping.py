@@ -32,7 +32,7 @@ def test_tagged_from_three_seconds_before_it_starts_until_it_drives():
 @pytest.mark.parametrize("at", [6.0, 6.13, 6.25, 6.38, 6.5])
 def test_standing_is_told_within_a_step(at):
     """Below 0.2 m/s for `standing` and 0.15 s of braking and starting, wherever the key frames are."""
-    for standing, found in ((0.9, False), (1.7, True)):
+    for standing, found in ((1.1, False), (1.5, True)):
         scene = tracks(steps_of(stop(at, standing)))
         assert stopping.stop_and_resume(scene).any() == found, standing
 

@@ -36,6 +36,11 @@ def test_the_wait_before_a_turn_is_no_part_of_it():
     assert frames(turning.turn_left(scene)) == list(range(14, 21))
 
 
+def test_steering_away_before_a_turn_is_no_part_of_it():
+    scene = tracks([5.0] * 16, [0.0, 5.0, -5.0, 20.0, 20.0, 20.0, 5.0, *[0.0] * 9])
+    assert frames(turning.turn_left(scene)) == [3, 4, 5, 6]
+
+
 @pytest.mark.parametrize(("sign", "degrees", "around"), [(1, 26.0, True), (-1, 26.0, True), (1, 24.0, False)])
 def test_a_u_turn_is_not_two_turns(sign, degrees, around):
     scene = tracks([5.0] * 18, sign * np.array([*STRAIGHT, *[degrees] * 6, *STRAIGHT]))

@@ -49,6 +49,10 @@ def lengthen_future(frame):
         (swap_rows, rules.INTRINSICS, "do not fit"),
         (put("ego", at="command", value=3), rules.PATH, "the command is 3, not one of 3"),
         (put("ego", "future_offsets", at=(0, 0), value=np.nan), rules.PATH, "the recorded path is not finite"),
+        (put("ego", "history_offsets", at=(0, 0), value=np.nan), rules.PATH, "the recorded path is not finite"),
+        (put("ego", "status", at=7, value=np.nan), rules.CAN, "the ego's status is not finite"),
+        (put("agents", "future_offsets", at=(0, 0), value=np.nan), rules.FUTURE, "an agent's future is not finite"),
+        (put("agents", "future_yaw", at=(0, 0), value=np.nan), rules.FUTURE, "an agent's future is not finite"),
         (put("can_bus", at=8, value=np.inf), rules.CAN, "not finite"),
     ],
 )

@@ -35,6 +35,15 @@ def test_what_is_wrong_is_named(pair, key, place, change, rule, detail):
     assert found[0][0] == rule and detail in found[0][1]
 
 
+def test_a_scene_that_ends_too_early_is_named_by_the_next(pair):
+    previous, frame = pair
+    frame["frame_index"], frame["scene"] = 0, frame["scene"] | {"name": "scene-0062"}
+    ((rule, detail),) = order.problems(frame, previous, ("scene-0062", 0))
+    assert rule == rules.ORDER and detail == f"the scene before it ends at frame 8 of {previous['scene_length']}"
+    previous["frame_index"] = previous["scene_length"] - 1
+    assert list(order.problems(frame, previous, ("scene-0062", 0))) == []
+
+
 def test_a_path_that_leads_elsewhere_is_named(pair):
     previous, frame = pair
     previous["ego"]["future_offsets"][0] += 0.1
