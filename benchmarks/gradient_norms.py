@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from dima_jax import weights
+from dima_jax.errors import UserError
 from dima_jax.losses import dima_loss
 from dima_jax.sharded_model import ShardedModel
 from dima_jax.train_step import loss_terms
@@ -16,9 +17,11 @@ def make_gradient_norms(model: ShardedModel) -> Callable:
     """jitted (params, batch, key) -> {term: (its mean, the norm of that mean's gradient by the current frame's BEV)}.
 
     Each term is traced back from the BEV on alone: one forward pass, and one backward pass a term that does not reach the
-    image encoder.
+    image encoder. UserError in vector mode.
     """
     config = model.config
+    if config.vector.enabled:
+        raise UserError("config.vector.enabled=True: a vector student has no BEV encoder; give a config of images")
 
     def means_of(params, batch, key, offset):
         """The terms' means, with `offset` (zeros) added to every BEV; frames before and after give no gradient."""

@@ -2,7 +2,7 @@
 
     python -m dima_jax.train --config=configs/vector.py --workdir=runs/vector
 
-Hardware: 2 CPU cores. Sizes, teacher and losses of `demo.py`; no perception, so no images, no frames but the current one,
+Hardware: 2 CPU cores. Sizes, teacher and losses of `demo.py`; no perception, so no images are read, no frames but the current one,
 and none of the future BEVs of D9 (`loss.future`). What it can and cannot test: docs/evidence.md#vector-mode.
 """
 
@@ -16,6 +16,7 @@ def get_config():
     config.loss.plan_imitation = 10.0  # the plan is what is studied; agents' motions would lead otherwise
     # agent_class, agent_box, map_class and map_points match what is told with its targets; they have no gradient.
     config.loss.map_direction = 0.0
+    config.data.cameras = ()  # no image is decoded
     config.data.history = 0
     config.data.future = 0
     config.data.color = 0.0

@@ -25,13 +25,16 @@ def main() -> None:
     part, parts = share_of(SHARE.value)
     run = early_checks.chosen_run(CHECKPOINT.value)
     folder = run_folder.step_folder(run, STEP.value)
-    early_checks.check_run(folder, CONFIG.value, READS, SPLIT.value)
-    cli.use_cores()
+    early_checks.check_run(folder, CONFIG.value, READS, SPLIT.value, default_split="train_split")
 
     from dima_jax import checkpoints, teaching_drive
 
     saved, _, meta = checkpoints.load_student(run, STEP.value)
     config = CONFIG.value or saved
+    if not saved.teacher.enabled:
+        raise UserError(
+            f"--checkpoint={run} was trained without a teacher; give a joint run (configs/demo.py, configs/base.py)"
+        )
     checkpoints.check_model(meta["config"], config, str(run), (*checkpoints.STUDENT_KEYS, "teacher"))
     split = SPLIT.value or config.data.train_split
     teaching_drive.write(checkpoints.step_folder(run, STEP.value), config, split, OUT.value, part=part, parts=parts)

@@ -47,10 +47,9 @@ def check_model(saved: Mapping, config: ConfigDict, where: str, keys: Sequence[s
     """UserError naming the first of the keys, or keys of these groups, in which the saved config differs."""
     for key, was, now in changes(saved, config):
         if _is_below(key, keys):
-            hint = f", or {ALLOW}" if keys is RUN_KEYS else ""
+            hint = f", or another --workdir, or {ALLOW}" if keys is RUN_KEYS else ""
             raise UserError(
-                f"{where} was made with another config: {key} was {was!r}, is {now!r}; "
-                f"use the config of that run, or another --workdir{hint}"
+                f"{where} was made with another config: {key} was {was!r}, is {now!r}; use the config of that run{hint}"
             )
 
 

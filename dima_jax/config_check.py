@@ -122,6 +122,12 @@ RELATIONS = (
         lambda v: v["data.flip"] == 0 or _is_mirror_image(v),
     ),
     Relation(
+        "data.cameras",
+        ("vector.enabled",),
+        "one or more names, but in vector mode, which reads no images",
+        lambda v: len(v["data.cameras"]) > 0 or v["vector.enabled"],
+    ),
+    Relation(
         "data.flip",
         ("data.cameras",),
         "0 unless data.cameras has both of every left and right",
@@ -132,6 +138,12 @@ RELATIONS = (
         ("teacher.enabled",),
         "empty beside a teacher; set teacher.enabled=False",
         lambda v: not (v["distill.cache"] and v["teacher.enabled"]),
+    ),
+    Relation(
+        "distill.cache",
+        ("loss.distill",),
+        "empty with loss.distill=0, which compares with nobody",
+        lambda v: not v["distill.cache"] or v["loss.distill"] > 0,
     ),
     Relation(
         "distill.form",
@@ -192,6 +204,7 @@ FOLDERS = {  # key: what to do where its folder is absent
     "train.init_from": "train that stage first, or set --config.train.init_from= to start without",
     "train.backbone": "`python -m dima_jax.convert resnet` makes it from torchvision's resnet50 .pth, or set "
     "--config.train.backbone= to start from random weights",
+    "distill.cache": "`python -m dima_jax.cache_teacher` writes it",
     "teacher.weights": "`python -m dima_jax.convert llama` makes it",
     "teacher.tokenizer": "`python -m dima_jax.convert llama` writes it beside its weights",
 }
@@ -250,7 +263,13 @@ def check_folders(config: ConfigDict, *keys: str) -> None:
 def training_folders(config: ConfigDict, is_fresh: bool) -> tuple[str, ...]:
     """The keys of FOLDERS that training reads. is_fresh: the run has no checkpoint to go on from."""
     start = ("train.init_from" if config.train.init_from else "train.backbone",) if is_fresh else ()
-    return ("data.path", "teacher.tokenizer", *(("teacher.weights",) if config.teacher.enabled else ()), *start)
+    return (
+        "data.path",
+        "distill.cache",
+        "teacher.tokenizer",
+        *(("teacher.weights",) if config.teacher.enabled else ()),
+        *start,
+    )
 
 
 def flat(config: ConfigDict, prefix: str = "") -> dict[str, Any]:

@@ -94,8 +94,11 @@ def _is_partition(value) -> bool:
 
 
 def _is_names(value) -> bool:
-    is_list = isinstance(value, tuple | list) and len(value) > 0
-    return is_list and all(isinstance(name, str) and name for name in value) and len(set(value)) == len(value)
+    return (
+        isinstance(value, tuple | list)
+        and all(isinstance(name, str) and name for name in value)
+        and len(set(value)) == len(value)
+    )
 
 
 def _is_parts(value) -> bool:
@@ -181,7 +184,7 @@ KINDS: dict[str, Kind] = {
     "data.history": INDEX,
     "data.random_start": FLAG,
     "data.future": INDEX,
-    "data.cameras": Kind("one or more names in parentheses, each once", _is_names),
+    "data.cameras": Kind("names in parentheses, each once", _is_names),
     "data.image_scale": POSITIVE,
     "data.image_shape": SHAPE,
     "data.valid_shape": SHAPE,

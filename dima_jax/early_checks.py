@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from dima_jax import config_check, run_folder
+from dima_jax import config_changes, config_check, run_folder
 from dima_jax.data.records import Records
 from dima_jax.errors import UserError
 
@@ -24,21 +24,31 @@ def chosen_run(checkpoint: str | None) -> Path:
 
 
 def saved_config(run: Path) -> ConfigDict | None:
-    """The config of a step's folder or of a run's latest step; None where that cannot be read."""
+    """The config of a step's folder or of a run's latest step, with keys that are new since; None where that cannot be read.
+
+    UserError for a config of another version.
+    """
     folder = run if (run / "meta").is_dir() else next(iter(run_folder.steps(run)), run)
     try:
-        return ConfigDict(json.loads((folder / "meta" / "metadata").read_text())["config"])
-    except (OSError, ValueError, KeyError, TypeError):
+        saved = json.loads((folder / "meta" / "metadata").read_text())["config"]
+        return ConfigDict(config_changes.with_new_keys(saved, str(folder)))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
 def check_run(
-    run: Path, given: ConfigDict | None, parts: Iterable[str], split: str | None = None, sample: str | None = None
+    run: Path,
+    given: ConfigDict | None,
+    parts: Iterable[str],
+    split: str | None = None,
+    sample: str | None = None,
+    *,
+    default_split: str = "val_split",
 ) -> None:
     """UserError for a damaged config, absent records, and a split or sample that they do not hold.
 
     given: the config of the command line, if any. parts: what the command reads of it (`config_check.check`). split: by
-    default the config's val split.
+    default the one that the config's key `default_split` names.
     """
     config = given or saved_config(run)
     if config is None:
@@ -46,7 +56,7 @@ def check_run(
     if given is None:
         config_check.check(config, parts)
     config_check.check_folders(config, "data.path")
-    records = Records(config.data.path, split or config.data.val_split)
+    records = Records(config.data.path, split or config.data[default_split])
     if sample is not None:
         find_sample(records, sample)
 

@@ -1,6 +1,6 @@
 """What a trained teacher says of every key frame of a split, kept in files: distillation then needs no LLM in memory.
 
-    DIR/source.json     what the numbers hang on: checkpoint, step, config, records, split, widths
+    DIR/source.json     what the numbers hang on: hashes of weights, config and records, the seed, the split
     DIR/<scene>.npz     of the scene's key frames in order: tokens [n], ego_feature [n, D2], ego_offsets [n, R, F, 2]
 
 A scene's file appears when it is whole, and holds the hash of its content (`scoring.npz_file`); a command that was stopped
@@ -46,7 +46,8 @@ class TeacherCache:
         """
         source = json.loads(output_files.json_text(source))
         if not self._source.exists():
-            if self.folder.exists() and any(path.suffix != ".part" for path in self.folder.iterdir()):
+            others = self.folder.iterdir() if self.folder.exists() else ()
+            if any(path.suffix != ".part" and path != self._source for path in others):
                 raise UserError(f"{self.folder} is no teacher's cache, and not empty; give another --out")
             output_files.write_json(self._source, source)
             return

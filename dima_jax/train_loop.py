@@ -216,15 +216,16 @@ def save(manager, state: TrainState, frozen: weights.Params, position: int, conf
 
 
 def report(writer: EventFile, bar: Progress, step: int, log: dict) -> None:
-    """Writes every number of a step for TensorBoard; the bar shows the loss, its four largest terms and the plans' L2."""
+    """Writes every number of a step for TensorBoard; the bar shows the loss, its four largest terms and the plans' L2 where
+    a step is known.
+    """
     for name, value in log.items():
         writer.add_scalar(name, float(value), step)
     terms = {name.removeprefix("loss/"): float(value) for name, value in log.items() if name.startswith("loss/")}
     largest = sorted((name for name in terms if name != "total"), key=lambda name: -abs(terms[name]))[:4]
     shown = [f"{name}={terms[name]:.3g}" for name in ["total", *largest]]
-    shown += [
-        f"{name}={float(log[f'plan/{name}']):.2f} m" for name in ("l2_student", "l2_teacher") if f"plan/{name}" in log
-    ]
+    plans = {name: float(log.get(f"plan/{name}", np.nan)) for name in ("l2_student", "l2_teacher")}
+    shown += [f"{name}={value:.2f} m" for name, value in plans.items() if np.isfinite(value)]
     bar.advance(0, " ".join(shown))
 
 
@@ -232,7 +233,7 @@ def check_finite(step: int, log: dict) -> None:
     """UserError that names the loss terms that are not finite."""
     if np.isfinite(float(log["loss/total"])):
         return
-    bad = [name for name, value in log.items() if not np.isfinite(float(value))]
+    bad = [name for name, value in log.items() if not np.isfinite(float(value)) and not name.startswith("plan/")]
     raise UserError(
         f"step {step}: {', '.join(sorted(bad))} not finite; lower optim.learning_rate, or look at that term's input"
     )

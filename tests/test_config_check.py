@@ -180,7 +180,12 @@ def test_absent_folders_are_named_with_the_remedy(tmp_path):
     with pytest.raises(UserError, match=r"teacher\.weights=.*absent: no such folder; .*convert llama"):
         config_check.check_folders(config, "data.path", "teacher.weights")
     config.teacher.enabled, config.train.init_from = False, ""
-    assert config_check.training_folders(config, is_fresh=True) == ("data.path", "teacher.tokenizer", "train.backbone")
+    assert config_check.training_folders(config, is_fresh=True) == (
+        "data.path",
+        "distill.cache",
+        "teacher.tokenizer",
+        "train.backbone",
+    )
 
 
 @pytest.mark.parametrize(

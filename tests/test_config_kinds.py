@@ -33,7 +33,7 @@ WRONG = {  # of base's kind by type, and yet not allowed
     "distill.start_step": (-1,),
     "distill.ramp_steps": (-1,),
     "data.path": ("", " "),
-    "data.cameras": ((), ("front", "front"), ("",), (0,)),
+    "data.cameras": (("front", "front"), ("",), (0,)),
     "data.color_order": ("grb", "RGB", ""),
     "data.mean": ((1.0, 2.0), (1.0, 2.0, math.nan)),
     "data.std": ((0.0, 1.0, 1.0),),
@@ -54,7 +54,7 @@ WRONG = {  # of base's kind by type, and yet not allowed
 RIGHT = {
     "seed": (0, 2**32 - 1),
     "teacher.tokens": ((), ("map", "ego")),
-    "data.cameras": (("rear",), ["left", "right"]),
+    "data.cameras": ((), ("rear",), ["left", "right"]),
     "data.zoom": ((0.9, 1.2), [1, 1]),
     "optim.groups": ((), [["a/.*", 0], [".*", 1.5]]),
     "mesh.rules": (((".*", ()), ("a", [None, "model"])),),

@@ -42,6 +42,15 @@ def test_the_latest_config_is_read_without_jax(run):
     early_checks.check_run(run, None, READS)  # `checkpoints` says what is wrong with it
 
 
+def test_a_run_from_before_a_key_is_read_with_todays_value(run, capsys):
+    file = run / "checkpoints" / "10" / "meta" / "metadata"
+    saved = json.loads(file.read_text())
+    del saved["config"]["data"]["cameras"], saved["config"]["distill"]
+    file.write_text(json.dumps(saved))
+    early_checks.check_run(run, None, (*READS, "distill"))
+    assert "data.cameras=" in capsys.readouterr().out
+
+
 def test_split_sample_and_config_are_checked(run, config):
     sample = Records(config.data.path, "val").samples[3]
     early_checks.check_run(run, None, READS, sample=sample)

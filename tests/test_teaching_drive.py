@@ -39,7 +39,7 @@ def test_two_commands_share_the_scenes(joint_run, tmp_path):
     assert len(TeacherCache(tmp_path).load(records, joint_run.config.student).ego_feature) == len(records)
 
 
-def test_needs_a_teacher(student_run, tmp_path):
+def test_needs_a_run_with_a_teacher(student_run, tmp_path):
     with pytest.raises(UserError, match="holds a student alone"):
         teaching_drive.write(student_run.folder, student_run.config, "val", tmp_path / "taught")
     assert not (tmp_path / "taught").exists()

@@ -63,6 +63,8 @@ def prepare(
     images: Sequence[np.ndarray], scale: float, valid_shape, shape, color_order: str
 ) -> tuple[np.ndarray, list[float]]:
     """The images of the cameras, [H, W, 3] BGR each, as [N, *shape, 3], and their `fitting_scales`, whose errors it raises."""
+    if not images:
+        return np.zeros((0, *shape, 3), np.uint8), []
     scales = fitting_scales([image.shape[:2] for image in images], scale, valid_shape, shape)
     scaled = [resize_pad(image, own, shape, color_order) for image, own in zip(images, scales, strict=True)]
     return np.stack(scaled), scales
@@ -72,7 +74,8 @@ def lidar2img(intrinsics: np.ndarray, sensor2lidar: np.ndarray, scales: Sequence
     """[N, 3, 3] and [N, 4, 4] to [N, 4, 4]: LiDAR frame to pixels of the images scaled by `scales` [N]."""
     matrix = np.tile(np.eye(4), (len(intrinsics), 1, 1))
     matrix[:, :3, :3] = intrinsics
-    return np.array([np.diag([scale, scale, 1.0, 1.0]) for scale in scales]) @ matrix @ np.linalg.inv(sensor2lidar)
+    sizes = np.array([np.diag([scale, scale, 1.0, 1.0]) for scale in scales]).reshape(-1, 4, 4)
+    return sizes @ matrix @ np.linalg.inv(sensor2lidar)
 
 
 def photometric(image: np.ndarray, rng, color_order: str) -> np.ndarray:

@@ -10,7 +10,6 @@ BEV (cells of `bev_grid`) and map. Positions (x, y) are normalized to [0, 1] by 
 Decision: docs/decisions.md#d2. Source of the Q-Former: Li et al., BLIP-2 (arXiv 2301.12597), section 3.1.
 """
 
-import math
 from collections.abc import Sequence
 
 import jax
@@ -18,19 +17,11 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
+from dima_jax.can_bus_scale import CAN_BUS_SCALE, scaled
 from dima_jax.constants import COMMANDS
 from dima_jax.scan_layers import scan_layers, stack_layers
 from dima_jax.types import SceneTokens
 
-CAN_BUS_SCALE = (  # typical sizes of the CAN bus numbers (docs/vad.md#can-bus)
-    *(5.0, 5.0, 5.0),  # way since the previous frame, meters
-    *(1.0, 1.0, 1.0, 1.0),  # orientation
-    *(10.0, 10.0, 10.0),  # acceleration with gravity, m/s^2
-    *(0.5, 0.5, 0.5),  # rotation rate, rad/s
-    *(10.0, 10.0, 10.0),  # velocity, m/s
-    *(math.pi, 10.0),  # yaw, radians; its change, degrees
-)
-CAN_BUS_LIMIT = 4.0  # of a number so scaled: the change of yaw is not wrapped
 FREQUENCIES = 8  # of the position code; half wavelengths from 1 down to 1/128 of the scene, each half of the one before
 
 
@@ -131,7 +122,7 @@ class QFormer(nnx.Module):
 
 
 class EgoStatus(nnx.Module):
-    """CAN bus and command to one vector: two Linears with ReLU between, of numbers divided by CAN_BUS_SCALE."""
+    """CAN bus and command to one vector: two Linears with ReLU between, of numbers that `can_bus_scale` scales."""
 
     def __init__(self, width: int, *, rngs: nnx.Rngs):
         self.hidden = nnx.Linear(len(CAN_BUS_SCALE) + len(COMMANDS), width, rngs=rngs)
@@ -139,8 +130,7 @@ class EgoStatus(nnx.Module):
 
     def __call__(self, can_bus: Float[Array, "B 18"], command: Float[Array, "B 3"]) -> Float[Array, "B D"]:
         """can_bus, command: as in `types.Frame`."""
-        scaled = jnp.clip(can_bus / jnp.asarray(CAN_BUS_SCALE), -CAN_BUS_LIMIT, CAN_BUS_LIMIT)
-        return self.out(jax.nn.relu(self.hidden(jnp.concatenate([scaled, command], axis=-1))))
+        return self.out(jax.nn.relu(self.hidden(jnp.concatenate([scaled(can_bus), command], axis=-1))))
 
 
 class SceneAdapter(nnx.Module):

@@ -27,6 +27,7 @@ from jaxtyping import Array, Float
 from ml_collections import ConfigDict
 
 from dima_jax import geometry
+from dima_jax.can_bus_scale import CAN_BUS_SCALE, scaled
 from dima_jax.constants import AGENT_CLASSES, MAP_CLASSES
 from dima_jax.losses.auxiliary import bev_targets
 from dima_jax.student.agent_head import MotionHead
@@ -47,8 +48,6 @@ from dima_jax.vector.noise import Noise, observe
 
 SURE = 5.0  # logit of the class of an agent or a line that is told; of every other class and slot, -SURE
 SPEED_SCALE = 0.1  # of the velocity in an agent's features: 10 m/s is 1
-# What each CAN bus number is divided by (`interface.CAN_BUS`): m, quaternion, m/s^2, rad/s, m/s, rad, degrees.
-CAN_BUS_SCALES = (*[5.0] * 3, *[1.0] * 4, *[5.0] * 3, *[0.5] * 3, *[10.0] * 3, 3.0, 20.0)
 
 
 class VectorStudent(nnx.Module):
@@ -93,7 +92,7 @@ class VectorStudent(nnx.Module):
         self.no_line = embedding(1, width, rngs)
         self.bev = linear(len(AGENT_CLASSES) + len(MAP_CLASSES), width, rngs)
         self.bev_norm = layer_norm(width, rngs)
-        self.ego_status = Mlp((len(CAN_BUS_SCALES), width, width), rngs)
+        self.ego_status = Mlp((len(CAN_BUS_SCALE), width, width), rngs)
         self.planner = Planner(num_commands=num_commands, num_future=num_future, **shared)
 
     def __call__(self, batch: Batch, *, history: int, key: jax.Array, is_training: bool = False) -> StudentOutput:
@@ -105,17 +104,23 @@ class VectorStudent(nnx.Module):
         key_noise, key_dropout = jax.random.split(key)
         keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key_noise, batch.index)
         told = observe(batch.agents, batch.map, keys, self.noise, self.pc_range, velocity=self.velocity)
-        return self.decode(*told, batch.can_bus[:, history], key=key_dropout if is_training else None)
+        return self.decode(*told, batch.can_bus[:, history], batch.command, key=key_dropout if is_training else None)
 
     def decode(
-        self, agents: AgentTargets, lines: MapTargets, can_bus: Float[Array, "B 18"], *, key: jax.Array | None
+        self,
+        agents: AgentTargets,
+        lines: MapTargets,
+        can_bus: Float[Array, "B 18"],
+        command: Float[Array, "B 3"],
+        *,
+        key: jax.Array | None,
     ) -> StudentOutput:
-        """What is told (`observe`) to agents, map and plan. key: of the dropout; None for none."""
+        """What is told (`observe`) to agents, map and plan. command: for the teacher. key: of the dropout; None for none."""
         keys_agents, keys_map, keys_plan = split_dropout_keys(make_dropout_keys(key), 3)
         map_output = self.read_lines(lines)
         states, positions = self.read_agents(agents)
         motion = self.motion_head.predict_motion(states, positions, map_output, keys_agents, keys_map)
-        status = self.ego_status(can_bus / jnp.array(CAN_BUS_SCALES))[:, None]
+        status = self.ego_status(scaled(can_bus))[:, None]
         tokens = SceneTokens(
             bev=self.bev_norm(self.bev(self.raster(agents, lines)) + status),
             ego=self.planner.ego_query[...] + status,
@@ -123,6 +128,8 @@ class VectorStudent(nnx.Module):
             agent_positions=positions,
             map=map_output.tokens,
             map_positions=map_output.positions,
+            can_bus=can_bus,
+            command=command,
         )
         offsets, feature = self.planner(tokens, keys_plan)
         return StudentOutput(

@@ -83,6 +83,17 @@ def test_a_window_brings_what_the_cached_teacher_said_of_its_frame(config, tmp_p
         )
 
 
+def test_vector_mode_decodes_no_image(config, monkeypatch):
+    monkeypatch.setattr("dima_jax.data.transforms.decode", None)
+    config.vector.enabled, config.teacher.enabled, config.data.cameras = True, False, ()
+    (batch,) = take(config, 0, 1)
+    jax.tree.map(
+        lambda w, g: np.testing.assert_equal((g.shape, g.dtype), (w.shape, w.dtype)), loader.spec(config), batch
+    )
+    assert batch.images.shape[2] == 0 and batch.agents.mask.any()
+    assert loader.example(config).images.size == 0
+
+
 def test_history_from_a_random_start_is_the_frame_before_or_none(config):
     config.data.random_start = True
     order = loader.TrainWindows(config)

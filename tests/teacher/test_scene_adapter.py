@@ -7,7 +7,8 @@ import pytest
 from flax import nnx
 
 from dima_jax import weights
-from dima_jax.teacher.scene_adapter import CAN_BUS_SCALE, EgoStatus, SceneAdapter, bev_cells, cell_centers
+from dima_jax.can_bus_scale import CAN_BUS_SCALE
+from dima_jax.teacher.scene_adapter import EgoStatus, SceneAdapter, bev_cells, cell_centers
 from dima_jax.teacher.surrogate_heads import draw_mask
 
 

@@ -66,6 +66,11 @@ def test_no_future_reaches_the_student(run, batch, output):
     same(run(batch.replace(agents=agents, **later)), output)
 
 
+def test_the_teacher_is_told_the_ego_status_and_the_command(batch, output):
+    np.testing.assert_array_equal(output.tokens.can_bus, batch.can_bus[:, 0])
+    np.testing.assert_array_equal(output.tokens.command, batch.command)
+
+
 def test_velocities_reach_it_where_the_config_says_so(batch):
     graph, params = mini.student(mini.vector_config(velocity=True))
     run = jax.jit(lambda batch: weights.bind(graph, params)(batch, history=0, key=KEY).ego_offsets)
