@@ -172,6 +172,7 @@ def test_absent_folders_are_named_with_the_remedy(tmp_path):
     config.data.path, config.teacher.weights = str(tmp_path), str(tmp_path / "absent")
     assert config_check.training_folders(config, is_fresh=False) == (
         "data.path",
+        "distill.cache",
         "teacher.tokenizer",
         "teacher.weights",
     )
