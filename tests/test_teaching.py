@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 
 from dima_jax import checkpoints, optimizer, teaching, train_loop, train_step
+from dima_jax.data import fake_batch
 from dima_jax.dima import SHARED_HEAD
 from dima_jax.errors import UserError
 from dima_jax.types import Term
 from tests import tiny_trainer
 from tests.mini import mini_config
+
+BATCH = fake_batch.example(mini_config())  # the loss here reads none of it
 
 HEAD = teaching.HEAD
 
@@ -63,7 +66,7 @@ class Step:
         """[(weights, log)] after every step."""
         found = []
         for _ in range(steps):
-            state, log = self.step(state, {}, None, jax.random.key(0))
+            state, log = self.step(state, {}, BATCH, jax.random.key(0))
             found.append((jax.device_get(state.params), log))
         return found, state
 
