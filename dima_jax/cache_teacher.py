@@ -5,7 +5,7 @@
 
 The student of the run drives each scene from its first frame, as in evaluation; the teacher reads its scene tokens, and
 its ego feature and its own plan are kept (`teacher_cache.py`). A command that was stopped goes on with the scenes that are
-left. With JAX_COORDINATOR_ADDRESS unset, several commands may share the scenes: --share=0/2 and --share=1/2. The teacher's
+left. Several commands may share the scenes: --share=0/2 and --share=1/2. The teacher's
 answers to all questions of a split: `python -m dima_jax.ask --split=train --out=FILE`.
 """
 

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import FancyBboxPatch, Patch, Polygon
 
+from dima_jax.camera_lines import EDGES, NEAR, project, to_camera
 from dima_jax.constants import AGENT_CLASSES, EGO_CENTER_AHEAD, EGO_LENGTH, EGO_WIDTH, LIDAR_HEIGHT, MAP_CLASSES
 from dima_jax.detections import Agents, Lines
 
@@ -36,10 +37,6 @@ PLAN_COLORS = ("#12b76a", "#e8590c", "#1098ad", "#d6336c")  # of the first, seco
 RECORDED_COLOR = "#57606a"
 PAPER, ROAD, INK = "#ffffff", "#f6f8fa", "#24292f"
 SHOWN_SCORE = 0.3  # predictions below are not drawn
-NEAR = 0.3  # meters of depth at which lines are cut
-EDGES = np.array(
-    [(i, (i + 1) % 4) for i in range(4)] + [(i + 4, (i + 1) % 4 + 4) for i in range(4)] + [(i, i + 4) for i in range(4)]
-)
 
 
 def draw_scene(
@@ -135,7 +132,7 @@ def _draw_boxes(axes: Axes, boxes, matrix, *, colors, linewidth, alpha):
         front, center = corners[:2].mean(0), corners[:4].mean(0)
         wires = np.concatenate([corners[EDGES], [[center, front]]])
         color = colors if isinstance(colors, str) else colors[i]
-        drawn = LineCollection(_project(wires, matrix), colors=color, linewidths=linewidth, alpha=alpha)
+        drawn = LineCollection(project(wires, np.asarray(matrix)), colors=color, linewidths=linewidth, alpha=alpha)
         axes.add_collection(drawn)
 
 
@@ -147,7 +144,7 @@ def _draw_ribbon(axes: Axes, waypoints, matrix, color, *, width, alpha):
     side = np.stack([ahead[:, 1], -ahead[:, 0]], -1) / np.maximum(length, 1e-6) * width / 2
     left, right = _on_ground(path - side), _on_ground(path + side)
     quads = np.stack([left[:-1], right[:-1], right[1:], left[1:]], axis=1)  # [n, 4, 3]
-    camera = _to_camera(quads, matrix)
+    camera = to_camera(quads, np.asarray(matrix))
     visible = (camera[..., 2] > NEAR).all(-1)
     pixels = camera[visible, :, :2] / camera[visible, :, 2:3]
     fade = np.linspace(alpha, alpha / 3, len(quads))[visible]
@@ -164,25 +161,8 @@ def _box_corners(box):
     return np.array([(*xy, z) for z in (low, high) for xy in floor])
 
 
-def _to_camera(points, matrix):
-    """LiDAR points [..., 3] to (u * depth, v * depth, depth)."""
-    return points @ np.asarray(matrix)[:3, :3].T + np.asarray(matrix)[:3, 3]
-
-
-def _project(segments, matrix):
-    """Segments [n, 2, 3] to pixels [m, 2, 2], cut where they pass behind the camera."""
-    camera = _to_camera(segments, matrix)
-    camera = camera[(camera[..., 2] > NEAR).any(1)]
-    depth = camera[..., 2]
-    share = (NEAR - depth[:, 0]) / np.where(depth[:, 0] == depth[:, 1], 1.0, depth[:, 1] - depth[:, 0])
-    cut = camera[:, 0] + share[:, None] * (camera[:, 1] - camera[:, 0])
-    behind = depth <= NEAR
-    camera = np.where(behind[..., None], cut[:, None], camera)
-    return camera[..., :2] / camera[..., 2:3]
-
-
 def _segments(points, matrix):
-    return _project(np.stack([points[:-1], points[1:]], axis=1), matrix)
+    return project(np.stack([points[:-1], points[1:]], axis=1), np.asarray(matrix))
 
 
 def _from_ego(waypoints):

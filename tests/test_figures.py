@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from dima_jax import figures
+from dima_jax import camera_lines, figures
 from dima_jax.detections import Agents, Lines
 
 PC_RANGE = (-15.0, -30.0, -2.0, 15.0, 30.0, 2.0)
@@ -56,10 +56,10 @@ def test_box_corners_face_the_heading():
 
 def test_segments_are_cut_at_the_camera():
     through = np.array([[[0.0, 10, 0], [0.0, -10, 0]], [[0.0, -1, 0], [0.0, -2, 0]]])
-    (pixels,) = figures._project(through, FRONT)
+    (pixels,) = camera_lines.project(through, FRONT)
     np.testing.assert_allclose(pixels, [[80, 60], [80, 60]], atol=1e-6)  # straight ahead is the image center
     side = np.array([[[1.0, 2, 0], [1.0, -2, 0]]])
-    assert figures._project(side, FRONT)[0, 1, 0] == pytest.approx(80 + 100 / figures.NEAR)
+    assert camera_lines.project(side, FRONT)[0, 1, 0] == pytest.approx(80 + 100 / camera_lines.NEAR)
 
 
 def test_predictions_and_plan_are_drawn(tmp_path):

@@ -6,18 +6,13 @@ import numpy as np
 from jaxtyping import Float, Int
 from markupsafe import Markup
 
+from dima_jax.camera_lines import EDGES, project
 from dima_jax.categories import CLASS_OF_CATEGORY
 from dima_jax.constants import MAP_CLASSES
 from dima_jax.html_report import svg
 from dima_jax.html_report.bev import SMALL
 
-NEAR = 0.3  # meters of depth at which lines are cut
 FARTHEST = 60.0  # meters of what is drawn
-# Corners that an edge connects, of the floor (0 to 3, from the front left around) and the roof; the stroke on the floor
-# points ahead.
-EDGES = np.array(
-    [(i, (i + 1) % 4) for i in range(4)] + [(i + 4, (i + 1) % 4 + 4) for i in range(4)] + [(i, i + 4) for i in range(4)]
-)
 
 
 class Scene(NamedTuple):
@@ -82,14 +77,7 @@ def _class(category: str) -> str:
 
 def _path(segments: Float[np.ndarray, "n 2 3"], matrix: Float[np.ndarray, "4 4"], size: tuple[int, int]) -> str:
     """Segments as a path of lines, cut where they pass behind the camera; without those beside the image."""
-    found = segments @ matrix[:3, :3].T + matrix[:3, 3]
-    found = found[(found[..., 2] > NEAR).any(axis=1)]
-    depth = found[..., 2]
-    behind = depth <= NEAR
-    rise = np.where(depth[:, 0] == depth[:, 1], 1.0, depth[:, 1] - depth[:, 0])
-    cut = found[:, 0] + ((NEAR - depth[:, 0]) / rise)[:, None] * (found[:, 1] - found[:, 0])
-    found = np.where(behind[..., None], cut[:, None], found)
-    pixels = found[..., :2] / found[..., 2:3]
+    pixels = project(segments, matrix)
     low, high = pixels.min(axis=1), pixels.max(axis=1)
     shown = pixels[(high > 0).all(axis=1) & (low < np.array(size)).all(axis=1)]
     return "".join(f"M{a:.1f},{b:.1f}L{c:.1f},{d:.1f}" for (a, b), (c, d) in shown.tolist())
