@@ -31,7 +31,7 @@ demo: venv
 	@echo "The joint stage compiles and trains beside the evaluation that is printed next; its progress: runs/demo.log"
 	$(BIN)/python -m dima_jax.train --config=configs/demo.py --workdir=runs/demo > runs/demo.log 2>&1 & joint=$$!; \
 	trap "kill $$joint 2> /dev/null" EXIT INT TERM; \
-	$(BIN)/python -m dima_jax.evaluate --checkpoint=runs/shipped --blank_images --other_images \
+	nice -n 5 $(BIN)/python -m dima_jax.evaluate --checkpoint=runs/shipped --blank_images --other_images \
 		--audit --audit_scenes=10 --figures=4 --report=runs/shipped/report || exit; \
 	echo "Waiting for the joint stage: runs/demo.log"; \
 	wait $$joint || { cat runs/demo.log; exit 1; }

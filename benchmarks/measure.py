@@ -16,13 +16,22 @@ ALLOCATOR = (
 
 
 def seconds(function: Callable[[], object], runs: int) -> dict:
-    """Median, least and most seconds of `runs` calls; the caller warms up and blocks on results."""
-    times = []
+    """Median, least and most seconds of `runs` calls, and the cores that they kept busy on average; the caller warms up and
+    blocks on results.
+    """
+    times, cpu = [], time.process_time()
     for _ in range(runs):
         start = time.perf_counter()
         function()
         times.append(time.perf_counter() - start)
-    return {"median_s": statistics.median(times), "min_s": min(times), "max_s": max(times), "runs": runs}
+    cores = (time.process_time() - cpu) / sum(times)
+    return {
+        "median_s": statistics.median(times),
+        "min_s": min(times),
+        "max_s": max(times),
+        "runs": runs,
+        "cores_used": cores,
+    }
 
 
 def peak_memory_gib() -> float:
