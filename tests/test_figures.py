@@ -2,9 +2,8 @@
 
 import cv2
 import numpy as np
-import pytest
 
-from dima_jax import camera_lines, figures
+from dima_jax import figures
 from dima_jax.detections import Agents, Lines
 
 PC_RANGE = (-15.0, -30.0, -2.0, 15.0, 30.0, 2.0)
@@ -52,14 +51,6 @@ def test_box_corners_face_the_heading():
     corners = figures._box_corners(np.array([1.0, 10, 0, 2, 4, 1.5, ahead, 0, 0]))
     np.testing.assert_allclose(corners[0], (2, 12, -0.75), atol=1e-6)  # front right, floor
     np.testing.assert_allclose(corners[6], (0, 8, 0.75), atol=1e-6)  # rear left, roof
-
-
-def test_segments_are_cut_at_the_camera():
-    through = np.array([[[0.0, 10, 0], [0.0, -10, 0]], [[0.0, -1, 0], [0.0, -2, 0]]])
-    (pixels,) = camera_lines.project(through, FRONT)
-    np.testing.assert_allclose(pixels, [[80, 60], [80, 60]], atol=1e-6)  # straight ahead is the image center
-    side = np.array([[[1.0, 2, 0], [1.0, -2, 0]]])
-    assert camera_lines.project(side, FRONT)[0, 1, 0] == pytest.approx(80 + 100 / camera_lines.NEAR)
 
 
 def test_predictions_and_plan_are_drawn(tmp_path):

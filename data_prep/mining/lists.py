@@ -16,6 +16,11 @@ SOURCE = ("split", "source", "token_hash", "content_hash")  # of a truth's heade
 def mine(truth: Truth) -> dict:
     """The content of the file of token lists (docs/mining.md). UserError as `tracks.of_truth`."""
     scenes = tracks.of_truth(truth)
+    short = [
+        str(truth.scene_names[truth.scene[frames[0]]])
+        for frames in truth.scene_frames()
+        if tracks.is_too_short(truth, frames)
+    ]
     found = [
         {tag: rule(scene) for tag, rule in rules.RULES.items()}
         for scene in progress.each(scenes, len(scenes), "scene", name="rules")
@@ -31,9 +36,10 @@ def mine(truth: Truth) -> dict:
         "has_lights": truth.has("lights"),
         "frames": len(truth.tokens),
         "scenes": len(scenes),
+        "too_short": short,
         "thresholds": rules.thresholds(),
         "counts": {tag: _counts(one) for tag, one in masks.items()},
-        "agreement": _agreement(truth, masks),
+        "agreement": _agreement(truth, [scene.scene for scene in scenes], masks),
         "tokens": {
             tag: [
                 token
@@ -50,10 +56,11 @@ def _counts(masks: list[Bool[np.ndarray, " T"]]) -> dict[str, int]:
     return {"frames": sum(int(mask.sum()) for mask in masks), "scenes": sum(bool(mask.any()) for mask in masks)}
 
 
-def _agreement(truth: Truth, masks: dict[str, list[Bool[np.ndarray, " T"]]]) -> dict[str, dict]:
+def _agreement(truth: Truth, scenes: list[str], masks: dict[str, list[Bool[np.ndarray, " T"]]]) -> dict[str, dict]:
     """{tag: agreement of its rule with the scenes that have this tag}, of the tags that any scene has."""
     names = truth.tag_names.tolist() if truth.has("tags") else []
-    has = truth.tags[np.unique(truth.scene)] if names else None
+    number = {name: i for i, name in enumerate(truth.scene_names.tolist())}
+    has = truth.tags[[number[scene] for scene in scenes]] if names else None
     return {
         tag: agreement([mask.any() for mask in one], has[:, names.index(tag)])
         for tag, one in masks.items()
@@ -89,4 +96,9 @@ def print_table(content: dict, console: Console | None = None) -> None:
             one = told[tag]
             cells += [f"{one['both'] + one['missed']:,}", f"{one['precision']:.2f}", f"{one['recall']:.2f}"]
         table.add_row(tag, *cells)
-    (console or Console()).print(table)
+    console = console or Console()
+    console.print(table)
+    if short := content["too_short"]:
+        console.print(
+            f"not looked at: {len(short)} scenes of fewer than {tracks.MIN_FRAMES} key frames ({', '.join(short[:3])})"
+        )

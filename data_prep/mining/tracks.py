@@ -144,20 +144,24 @@ def _changes(steps, time):
 
 
 def of_truth(truth: Truth) -> list[Tracks]:
-    """The tracks of every scene. UserError for a truth without poses or instances, or with parts of scenes."""
+    """The tracks of every scene of at least MIN_FRAMES key frames. UserError for a truth without poses or instances, or
+    with parts of scenes.
+    """
     if lacking := [group for group in NEEDED if not truth.has(group)]:
         raise UserError(f"the truth lacks {', '.join(lacking)}: tracks need poses and instances; docs/scores/truth.md")
     places = grounds(truth)
-    return [_scene(truth, frames, places) for frames in truth.scene_frames()]
+    return [_scene(truth, frames, places) for frames in truth.scene_frames() if not is_too_short(truth, frames)]
+
+
+def is_too_short(truth: Truth, frames: Int[np.ndarray, " T"]) -> bool:
+    """Whether the scene of these frames is over before a change of speed is known: no rule can find anything in it."""
+    return bool(truth.scene_length[frames[0]] < MIN_FRAMES)
 
 
 def _scene(truth: Truth, frames, places) -> Tracks:
     name = str(truth.scene_names[truth.scene[frames[0]]])
-    if len(frames) != truth.scene_length[frames[0]] or len(frames) < MIN_FRAMES:
-        whole = truth.scene_length[frames[0]]
-        raise UserError(
-            f"{name}: {len(frames)} of {whole} key frames are there; give whole scenes of {MIN_FRAMES} or more"
-        )
+    if len(frames) != (whole := truth.scene_length[frames[0]]):
+        raise UserError(f"{name}: {len(frames)} of {whole} key frames are there; give whole scenes")
     pose = truth.ego2global[frames]
     yaw = np.unwrap(np.arctan2(pose[:, 1, 0], pose[:, 0, 0]))
     lidar = (pose @ truth.lidar2ego[frames])[:, :2, 3]

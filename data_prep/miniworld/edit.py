@@ -44,10 +44,14 @@ def main() -> None:
 
 
 def chosen(root: Path, split: str, most: int | None):
-    """(settings, jobs) of a split of a written mini world, or of its first `most` scenes. UserError if there is none."""
+    """(settings, jobs) of a split of a written mini world, or of its first `most` scenes. UserError if there is none, or
+    for another vehicle than the one with nuScenes' cameras.
+    """
     from data_prep.miniworld import writer
 
     wanted = writer.written(root)
+    if wanted.rig != "six":
+        raise UserError(f"{root} is of --rig={wanted.rig}; cars are painted into the images of --rig=six alone")
     jobs = [job for job in writer.plan(wanted) if job.split == split]
     if not jobs:
         raise UserError(f"{root} has no scene of split {split!r}; give --split=train or val")

@@ -64,3 +64,17 @@ def test_the_table_shows_agreement_where_there_are_tags(truth):
     console = Console(width=100, record=True, file=io.StringIO())
     lists.print_table(content | {"agreement": {}}, console)
     assert "recall" not in console.export_text()
+
+
+def test_a_scene_of_two_key_frames_is_left_out_by_name(truth):
+    kept = np.r_[0:8, 8:10, 16:24]
+    cut = truth.select(kept)
+    lengths = {"scene_length": np.where(cut.scene == 1, 2, cut.scene_length)}
+    content = lists.mine(Truth(cut.header, **cut.arrays() | lengths))
+    name = str(truth.scene_names[1])
+    assert (content["scenes"], content["too_short"]) == (2, [name])
+    agreed = content["agreement"]["targeted"]
+    assert agreed["both"] + agreed["missed"] == 1  # of scenes 0 and 2; scene 1 has the tag too
+    page = io.StringIO()
+    lists.print_table(content, Console(file=page, width=200))
+    assert f"not looked at: 1 scenes of fewer than 3 key frames ({name})" in page.getvalue()

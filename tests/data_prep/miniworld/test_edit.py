@@ -49,6 +49,15 @@ def test_no_mini_world(tmp_path, content):
         edit.chosen(tmp_path, "val", None)
 
 
+def test_another_vehicle(tmp_path):
+    (tmp_path / writer.VERSION).mkdir()
+    (tmp_path / writer.VERSION / "miniworld.json").write_text(
+        json.dumps(writer.settings(1, 1, 0, (64, 36), rig_name="four")._asdict())
+    )
+    with pytest.raises(UserError, match="is of --rig=four; cars are painted into the images of --rig=six alone"):
+        edit.chosen(tmp_path, "val", None)
+
+
 @pytest.mark.parametrize("missing", ["dataroot", "out"])
 def test_a_flag_that_is_needed(tmp_path, missing):
     given = [f"--{name}={tmp_path / name}" for name in {"dataroot", "out"} - {missing}]
