@@ -90,6 +90,19 @@ def constrain_batch(x: jax.Array, *rest: str | None) -> jax.Array:
     return jax.lax.with_sharding_constraint(x, PartitionSpec(("data", "fsdp"), *rest))
 
 
+def on_own_samples(function: Callable) -> Callable:
+    """The function of arrays whose first axis is the batch, run by every device of `on_mesh` on its own samples.
+
+    For loops that end with the data: over a batch that is split they would wait for each other at every turn. Other axes
+    of the mesh are left to the compiler.
+    """
+    mesh = jax.sharding.get_abstract_mesh()
+    if mesh.empty:
+        return function
+    split = PartitionSpec(("data", "fsdp"))
+    return jax.shard_map(function, in_specs=split, out_specs=split, axis_names={"data", "fsdp"}, check_vma=False)
+
+
 def place_batch(mesh: Mesh, batch):
     """Host arrays (this process's share of the batch) to one global array per leaf."""
     sharding = batch_sharding(mesh)

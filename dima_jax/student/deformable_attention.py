@@ -18,8 +18,10 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
+from dima_jax import sharding
 from dima_jax.student import grid_sampling
 from dima_jax.student.layers import Rngs, dropout, linear, xavier, zeros
+from dima_jax.student.tile_sampling import sample_tables
 
 LevelShapes = tuple[tuple[int, int], ...]  # (rows, columns) of each level
 
@@ -94,8 +96,20 @@ def sample_levels(
     """Weighted sum of bilinear samples; locations are (x, y) in [0, 1] of each level."""
     if grid_sampling.is_traced():
         return grid_sampling.sample_levels(value, shapes, locations, weights)
+    if sharding.platform() == "tpu":
+        return _sample_tables_of_levels(value, shapes, locations, weights)
     camera = jnp.zeros(locations.shape[:2], jnp.int32)
     return sample_one_camera(camera, value[:, None], shapes, locations, weights)
+
+
+def _sample_tables_of_levels(value, shapes, locations, weights):
+    """`sample_levels` as one camera that sees every query, all of whose locations are offsets from a corner."""
+    batch, queries = locations.shape[:2]
+    sizes = np.asarray([(columns, rows) for rows, columns in shapes], np.float32)
+    corner = jnp.zeros((batch, 1, queries, 1, 2))
+    visible = jnp.ones((batch, 1, queries), bool)
+    sample = sharding.on_own_samples(lambda value, *arrays: sample_tables(value, shapes, *arrays))
+    return sample(value[:, None], corner, visible, locations * sizes[:, None], weights)
 
 
 def sample_cameras(
@@ -113,6 +127,9 @@ def sample_cameras(
     """
     if grid_sampling.is_traced():
         return grid_sampling.sample_cameras(value, shapes, references, visible, offsets, weights)
+    if sharding.platform() == "tpu":
+        sample = sharding.on_own_samples(lambda value, *arrays: sample_tables(value, shapes, *arrays))
+        return sample(value, references, visible, offsets, weights)
     order = jnp.cumsum(visible.astype(jnp.int32), axis=1)  # 1 at the first camera that sees a query, 2 at its second
 
     def visit(nth):

@@ -5,7 +5,20 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from dima_jax import sharding
 from dima_jax.student import deformable_attention as deformable
+from dima_jax.student import tile_sampling
+
+
+@pytest.fixture(autouse=True, params=["rows", "products", "patches"])
+def form(request, monkeypatch):
+    """Every test with every way to sample: rows of a table, and the two of TPUs."""
+    if request.param == "rows":
+        yield
+        return
+    monkeypatch.setattr(tile_sampling, "DENSE_CELLS", {"products": 1000, "patches": 0}[request.param])
+    with sharding.tracing_for("tpu"):
+        yield
 
 
 def sample_at(image, x, y, weight=1.0):

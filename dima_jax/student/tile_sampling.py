@@ -1,0 +1,257 @@
+"""Deformable attention's sampling for TPUs: in tiles of queries that sample one table, whose rows fill all lanes.
+
+A TPU reads rows of 128 numbers. `deformable_attention` gathers the four cells around a sample as four rows of one head's
+channels, often 32: a quarter of the lanes, from a table that holds every camera and so lies in HBM. Here
+
+* a table holds one camera (or BEV), and of it only as many heads as fit into `TABLE_BYTES`, so that it can stay in the
+  memory beside the arithmetic (VMEM);
+* a row of it is the 2x2 patch around a sample: one gather instead of four (`patch_table`);
+* levels of at most `DENSE_CELLS` cells are not gathered at all: the shares of all cells are a matrix, and the samples are
+  a product with it (`dense_sampling.py`);
+* only pairs of a camera and a query that it sees are visited, in tiles of `TILE` queries, forward and backward. A loop
+  over the tiles of a camera ends with its pairs, so nothing bounds their number and nothing is visited in vain.
+
+Queries lie along the last axis, the lanes, of most arrays. On a mesh every device works on its own samples. The results
+are those of `deformable_attention` up to the order of additions.
+
+Axis letters here: N cameras, c cells of all levels together, h heads, d channels of a head, L levels, p points, z
+reference points of a query, G tables, T queries of a tile, K rows of numbers of a query.
+"""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from dima_jax.student import patch_table
+from dima_jax.student.dense_sampling import dense_sum
+
+LevelShapes = tuple[tuple[int, int], ...]  # (rows, columns) of each level
+TILE = 1024  # queries of a tile
+DENSE_CELLS = 320  # a level of so many cells or fewer is a product of matrices
+TABLE_BYTES = 48 * 2**20  # of one table: VMEM holds it beside a tile's numbers
+
+
+class Layout(NamedTuple):
+    """What is known before anything runs. groups: groups of heads, each with tables of its own; heads: of a group."""
+
+    shapes: LevelShapes
+    groups: int
+    heads: int
+    points: int
+    tile: int
+
+    @property
+    def dense(self) -> list[int]:
+        """Levels that are products of matrices."""
+        return [i for i, (rows, columns) in enumerate(self.shapes) if rows * columns <= DENSE_CELLS]
+
+    @property
+    def gathered(self) -> list[int]:
+        """Levels whose patches are gathered."""
+        return [i for i in range(len(self.shapes)) if i not in self.dense]
+
+
+class Tile(NamedTuple):
+    """The numbers of a tile's queries. x, y: in cells, 0 at the middle of a level's first cell."""
+
+    x: Float[Array, "h L p T"]
+    y: Float[Array, "h L p T"]
+    weights: Float[Array, "h L p T"]
+
+
+def layout(shapes: LevelShapes, heads: int, points: int, channels: int, item_bytes: int, queries: int) -> Layout:
+    """Groups of heads as large as `TABLE_BYTES` allows."""
+    cells = sum(patch_table.num_patches(*shape) for shape in shapes if shape[0] * shape[1] > DENSE_CELLS)
+    row_bytes = -(-4 * channels // 128) * 128 * item_bytes
+    fitting = [size for size in range(1, heads + 1) if heads % size == 0 and cells * size * row_bytes <= TABLE_BYTES]
+    size = max(fitting, default=1)
+    return Layout(tuple(shapes), heads // size, size, points, min(TILE, -(-queries // 128) * 128))
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(1,))
+def sample_tables(
+    value: Float[Array, "B N c h d"],
+    shapes: LevelShapes,
+    references: Float[Array, "B N Q z 2"],
+    visible: Bool[Array, "B N Q"],
+    offsets: Float[Array, "B Q h L p 2"],
+    weights: Float[Array, "B Q h L p"],
+) -> Float[Array, "B Q D"]:
+    """As `deformable_attention.sample_cameras`. No gradient flows into the references."""
+    return _forward(value, shapes, references, visible, offsets, weights)[0]
+
+
+class _Work(NamedTuple):
+    """The tables in order, each with the pairs that it serves; every leaf is one scanned axis of G = B * N * groups.
+
+    table: value by cell. references: x of all reference points, then y. queries: those that see it, padded with Q. count:
+    how many. numbers: which of the [B * groups] lists of the queries' numbers is its own.
+    """
+
+    table: Float[Array, "G c h d"]
+    references: Float[Array, "G Q 2z"]
+    queries: Int[Array, "G padded"]
+    count: Int[Array, " G"]
+    numbers: Int[np.ndarray, " G"]
+
+
+def _prepare(value, shapes, references, visible, offsets, weights):
+    """(layout, work, numbers [B * groups, Q, K] of every query: x and y offsets in cells, weights)."""
+    batch, cameras, _, heads, channels = value.shape
+    queries, points = offsets.shape[1], offsets.shape[4]
+    plan = layout(shapes, heads, points, channels, value.dtype.itemsize, queries)
+    groups = plan.groups
+    table = value.reshape(*value.shape[:3], groups, plan.heads, channels)
+    table = jnp.moveaxis(table, 3, 2).reshape(-1, value.shape[2], plan.heads, channels)
+    flat = jnp.swapaxes(references, -1, -2).reshape(batch * cameras, queries, -1)
+    listed, count = list_queries(visible.reshape(batch * cameras, queries), plan.tile)
+    every = partial(jnp.repeat, repeats=groups, axis=0)
+    sample, group = np.arange(batch * cameras * groups) // (cameras * groups), np.arange(len(table)) % groups
+    work = _Work(table, every(flat), every(listed), every(count), sample * groups + group)
+    parts = [jnp.moveaxis(offsets, -1, 2), weights[:, :, None]]  # [B, Q, 3, h, L, p]
+    numbers = jnp.concatenate(parts, axis=2).reshape(batch, queries, 3, groups, plan.heads, -1)
+    numbers = jnp.moveaxis(numbers, 3, 1).reshape(batch * groups, queries, -1)
+    return plan, work, numbers
+
+
+def list_queries(visible: Bool[Array, "G Q"], tile: int) -> tuple[Int[Array, "G padded"], Int[Array, " G"]]:
+    """(the queries that each camera sees in order, padded with Q to whole tiles; how many they are)."""
+    queries = visible.shape[1]
+    length = -(-queries // tile) * tile
+    place = jnp.where(visible, jnp.cumsum(visible, axis=1, dtype=jnp.int32) - 1, length)
+    number = jnp.broadcast_to(np.arange(queries, dtype=np.int32), visible.shape)
+    blank = jnp.full((len(visible), length), queries, jnp.int32)
+    listed = jax.vmap(lambda row, place, number: row.at[place].set(number, mode="drop"))(blank, place, number)
+    return listed, visible.sum(axis=1, dtype=jnp.int32)
+
+
+def _tile(plan: Layout, work: _Work, numbers: Float[Array, "groups Q K"], t) -> tuple[Int[Array, " T"], Tile]:
+    """(queries of tile t of a table, padded with Q; their numbers). Padding has weight 0."""
+    query = jax.lax.dynamic_slice_in_dim(work.queries, t * plan.tile, plan.tile)
+    own = jax.lax.dynamic_index_in_dim(numbers, work.numbers, keepdims=False)
+    rows = own.at[query].get(mode="fill", fill_value=0).T.reshape(3, plan.heads, -1, plan.points, plan.tile)
+    points = work.references.at[query].get(mode="fill", fill_value=0).T.reshape(2, -1, plan.tile)
+    points = jnp.concatenate([points] * (plan.points // points.shape[1]), axis=1)
+    sizes = np.asarray(plan.shapes, np.float32)
+    x = points[0] * sizes[:, 1, None, None] + rows[0] - 0.5
+    y = points[1] * sizes[:, 0, None, None] + rows[1] - 0.5
+    return query, Tile(x, y, rows[2])
+
+
+def _sum_of_samples(plan: Layout, table, patches, tile: Tile) -> Float[Array, "h d T"]:
+    """The weighted sums of a tile: products over small levels, patches of the others."""
+    total = 0.0
+    if dense := plan.dense:
+        shapes = [plan.shapes[i] for i in dense]
+        total = dense_sum(_levels(plan, table, dense), shapes, *(x[:, np.array(dense)] for x in tile))
+    if gathered := plan.gathered:
+        shapes = [plan.shapes[i] for i in gathered]
+        total += patch_table.patch_sum(patches, shapes, *(x[:, np.array(gathered)] for x in tile))
+    return total
+
+
+def _levels(plan: Layout, table: Float[Array, "c h d"], levels: list[int]) -> Float[Array, "cells h d"]:
+    """The cells of these levels, one level after the other."""
+    starts = np.cumsum([0, *(rows * columns for rows, columns in plan.shapes)])
+    return jnp.concatenate([table[starts[i] : starts[i + 1]] for i in levels])
+
+
+def _patches(plan: Layout, table: Float[Array, "c h d"]) -> Float[Array, "rows wide"] | None:
+    if not plan.gathered:
+        return None
+    return patch_table.pack(_levels(plan, table, plan.gathered), [plan.shapes[i] for i in plan.gathered])
+
+
+def _forward(value, shapes, references, visible, offsets, weights):
+    plan, all_work, numbers = _prepare(value, shapes, references, visible, offsets, weights)
+    channels = value.shape[-1]
+
+    def add_table(total, work: _Work):
+        patches = _patches(plan, work.table)
+
+        def add_tile(t, total):
+            query, tile = _tile(plan, work, numbers, t)
+            out = _sum_of_samples(plan, work.table, patches, tile).reshape(-1, plan.tile).T
+            return total.at[work.numbers, query].add(out, mode="drop", unique_indices=True)
+
+        return jax.lax.fori_loop(0, -(-work.count // plan.tile), add_tile, total), None
+
+    total = jnp.zeros((len(numbers), offsets.shape[1], plan.heads * channels))
+    total, _ = jax.lax.scan(add_table, total, all_work)
+    batch = len(value)
+    total = jnp.moveaxis(total.reshape(batch, plan.groups, *total.shape[1:]), 1, 2)
+    return total.reshape(batch, offsets.shape[1], -1), (value, references, visible, offsets, weights)
+
+
+def _backward(shapes, saved, gradient):
+    value, references, visible, offsets, weights = saved
+    plan, all_work, numbers = _prepare(value, shapes, references, visible, offsets, weights)
+    batch, queries, channels = len(value), offsets.shape[1], value.shape[-1]
+    gradient = gradient.reshape(batch, queries, plan.groups, -1)
+    gradient = jnp.moveaxis(gradient, 2, 1).reshape(len(numbers), queries, -1)
+
+    def add_table(to_numbers, work: _Work):
+        patches, unpack = jax.vjp(partial(_patches, plan), work.table)
+
+        def add_tile(t, carry):
+            to_table, to_patches, to_numbers = carry
+            query, tile = _tile(plan, work, numbers, t)
+            own = jax.lax.dynamic_index_in_dim(gradient, work.numbers, keepdims=False)
+            rows = own.at[query].get(mode="fill", fill_value=0).T.reshape(plan.heads, channels, plan.tile)
+            to_tile = []
+            if dense := plan.dense:
+                to_table, to_dense = _dense_gradients(plan, to_table, work.table, tile, rows)
+                to_tile.append((dense, to_dense))
+            if gathered := plan.gathered:
+                which, shapes = np.array(gathered), [plan.shapes[i] for i in gathered]
+                to_patches, to_gathered = patch_table.patch_sum_gradients(
+                    to_patches, patches, shapes, *(x[:, which] for x in tile), rows
+                )
+                to_tile.append((gathered, to_gathered))
+            to_rows = _joined(plan, to_tile).reshape(-1, plan.tile).T
+            return (
+                to_table,
+                to_patches,
+                to_numbers.at[work.numbers, query].add(to_rows, mode="drop", unique_indices=True),
+            )
+
+        start = (jnp.zeros(work.table.shape), jax.tree.map(lambda x: jnp.zeros(x.shape), patches), to_numbers)
+        to_table, to_patches, to_numbers = jax.lax.fori_loop(0, -(-work.count // plan.tile), add_tile, start)
+        if patches is not None:
+            to_table += unpack(to_patches.astype(patches.dtype))[0]
+        return to_numbers, to_table.astype(value.dtype)
+
+    to_numbers, to_tables = jax.lax.scan(add_table, jnp.zeros(numbers.shape), all_work)
+    to_tables = to_tables.reshape(*value.shape[:2], plan.groups, value.shape[2], plan.heads, channels)
+    to_value = jnp.moveaxis(to_tables, 2, 3).reshape(value.shape)
+    to_numbers = to_numbers.reshape(batch, plan.groups, queries, 3, plan.heads, *offsets.shape[3:5])
+    to_numbers = jnp.moveaxis(to_numbers, (1, 3), (2, -1)).reshape(*offsets.shape[:-1], 3)
+    to_offsets, to_weights = to_numbers[..., :2], to_numbers[..., 2]
+    return to_value, None, None, to_offsets, to_weights
+
+
+def _dense_gradients(plan: Layout, to_table, table, tile: Tile, gradient: Float[Array, "h d T"]):
+    """(`to_table` plus the gradient of the table, those of x, y and weights of the dense levels)."""
+    which = np.array(plan.dense)
+
+    def total(table, *numbers):
+        return dense_sum(_levels(plan, table, plan.dense), [plan.shapes[i] for i in plan.dense], *numbers)
+
+    _, pullback = jax.vjp(total, table, *(x[:, which] for x in tile))
+    of_table, *of_numbers = pullback(gradient)
+    return to_table + of_table, of_numbers
+
+
+def _joined(plan: Layout, parts: list[tuple[list[int], list[Float[Array, "h _ p T"]]]]) -> Float[Array, "3 h L p T"]:
+    """The gradients of x, y and weights of some levels each, in the order of the levels."""
+    order = np.argsort([level for levels, _ in parts for level in levels])
+    return jnp.stack(
+        [jnp.concatenate(of, axis=1)[:, order] for of in zip(*(numbers for _, numbers in parts), strict=True)]
+    )
+
+
+sample_tables.defvjp(_forward, _backward)

@@ -1,0 +1,70 @@
+"""Sampling in tiles of one table against the passes over all queries: values and every gradient."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dima_jax import sharding
+from dima_jax.student import tile_sampling
+from dima_jax.student.deformable_attention import sample_cameras
+
+BATCH, CAMERAS, QUERIES, HEADS, CHANNELS, POINTS, ANCHORS = 2, 3, 37, 4, 3, 8, 4
+SMALL, LARGE = ((5, 7), (3, 4)), ((18, 20), (5, 7), (21, 17))  # cells: below and above DENSE_CELLS
+
+
+def inputs(shapes, visible_share):
+    rng = np.random.default_rng(0)
+    cells = sum(rows * columns for rows, columns in shapes)
+    value = rng.normal(size=(BATCH, CAMERAS, cells, HEADS, CHANNELS)).astype(np.float32)
+    references = rng.uniform(-0.2, 1.2, (BATCH, CAMERAS, QUERIES, ANCHORS, 2)).astype(np.float32)
+    visible = rng.random((BATCH, CAMERAS, QUERIES)) < visible_share
+    offsets = rng.normal(size=(BATCH, QUERIES, HEADS, len(shapes), POINTS, 2)).astype(np.float32)
+    weights = rng.random((BATCH, QUERIES, HEADS, len(shapes), POINTS)).astype(np.float32)
+    return value, references, visible, offsets, weights
+
+
+def results(sample, shapes, visible_share):
+    value, references, visible, offsets, weights = inputs(shapes, visible_share)
+    gradient = np.random.default_rng(1).normal(size=(BATCH, QUERIES, HEADS * CHANNELS)).astype(np.float32)
+
+    def total(value, offsets, weights):
+        out = sample(value, shapes, jnp.asarray(references), jnp.asarray(visible), offsets, weights)
+        return (out * gradient).sum(), out
+
+    gradients = jax.jit(jax.value_and_grad(total, argnums=(0, 1, 2), has_aux=True))
+    (_, out), found = gradients(value, offsets, weights)
+    return out, *found
+
+
+@pytest.mark.parametrize(
+    ("shapes", "visible_share", "table_bytes"),
+    [(SMALL, 0.3, 1), (LARGE, 0.0, 1), (LARGE, 0.3, 10**9), (LARGE[:1], 1.0, 500_000)],
+)
+def test_equals_the_passes_over_all_queries(monkeypatch, shapes, visible_share, table_bytes):
+    monkeypatch.setattr(tile_sampling, "TILE", 16)
+    monkeypatch.setattr(tile_sampling, "TABLE_BYTES", table_bytes)
+    expected = results(sample_cameras, shapes, visible_share)
+    for got, wanted in zip(results(tile_sampling.sample_tables, shapes, visible_share), expected, strict=True):
+        np.testing.assert_allclose(got, wanted, atol=3e-5)
+
+
+def test_every_device_of_a_mesh_samples_its_own_part_of_the_batch():
+    value, references, visible, offsets, weights = map(jnp.asarray, inputs(SMALL, 0.3))
+    expected = sample_cameras(value, SMALL, references, visible, offsets, weights)
+    mesh = sharding.make_mesh(1, 2, 1)
+    with sharding.tracing_for("tpu"):
+        run = jax.jit(sharding.on_mesh(lambda *x: sample_cameras(x[0], SMALL, *x[1:]), mesh))
+        placed = jax.device_put((value, references, visible, offsets, weights), sharding.batch_sharding(mesh))
+        compiled = run.lower(*placed).compile()
+    np.testing.assert_allclose(compiled(*placed), expected, atol=1e-5)
+    assert not any(name in compiled.as_text() for name in ("all-reduce", "all-gather", "collective-permute"))
+
+
+def test_a_table_holds_as_many_heads_as_fit():
+    base = ((92, 160), (46, 80), (23, 40), (12, 20))
+    plan = tile_sampling.layout(base, heads=8, points=8, channels=32, item_bytes=4, queries=40_000)
+    assert (plan.groups, plan.heads, plan.gathered, plan.dense) == (2, 4, [0, 1, 2], [3])
+    assert tile_sampling.layout(base, 8, 8, 32, 2, 40_000).groups == 1
+    tiny = tile_sampling.layout(base[3:], 8, 8, 32, 4, 300)
+    assert (tiny.groups, tiny.gathered, tiny.tile) == (1, [], 384)
