@@ -7,6 +7,7 @@ forward and backward, so the cost follows the number of pairs: 1.2 per query in 
 up to the order of additions.
 """
 
+import math
 from functools import partial
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from dima_jax import expected_turns
 from dima_jax.student.deformable_attention import (
     LevelShapes,
     sampling_locations,
@@ -23,6 +25,7 @@ from dima_jax.student.deformable_attention import (
 )
 
 TILES = 4  # the queries are this many tiles
+EXPECTED_TILES = math.ceil(TILES * expected_turns.PAIRS_PER_QUERY)  # of pairs
 
 
 class Pairs(NamedTuple):
@@ -105,7 +108,8 @@ def _forward(value, shapes, references, visible, offsets, weights):
         return _add_rows(total, tile.query, sample(tables, tile.first_row, tile.locations, tile.weights))
 
     total = jnp.zeros((batch, visible.shape[2], heads, channels))
-    total = jax.lax.fori_loop(0, pairs.tiles, add, total)
+    with expected_turns.named(EXPECTED_TILES):
+        total = jax.lax.fori_loop(0, pairs.tiles, add, total)
     saved = (value, references, visible, offsets, weights)
     return total.reshape(*total.shape[:2], -1), saved
 
@@ -131,7 +135,8 @@ def _backward(shapes, saved, gradient):
         return to_tables, to_offsets, _add_rows(to_weights, tile.query, of_weights)
 
     start = (jnp.zeros_like(tables), jnp.zeros_like(offsets), jnp.zeros_like(weights))
-    to_tables, to_offsets, to_weights = jax.lax.fori_loop(0, pairs.tiles, add, start)
+    with expected_turns.named(EXPECTED_TILES):
+        to_tables, to_offsets, to_weights = jax.lax.fori_loop(0, pairs.tiles, add, start)
     return to_tables.reshape(value.shape), None, None, to_offsets, to_weights
 
 

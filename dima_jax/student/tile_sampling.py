@@ -18,6 +18,7 @@ Axis letters here: N cameras, c cells of all levels together, h heads, d channel
 reference points of a query, G tables, T queries of a tile, K rows of numbers of a query.
 """
 
+import math
 from functools import partial
 from typing import NamedTuple
 
@@ -26,6 +27,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from dima_jax import expected_turns
 from dima_jax.student import patch_table
 from dima_jax.student.dense_sampling import dense_sum
 
@@ -129,6 +131,17 @@ def list_queries(visible: Bool[Array, "G Q"], tile: int) -> tuple[Int[Array, "G 
     return listed, visible.sum(axis=1, dtype=jnp.int32)
 
 
+def expected_tiles(plan: Layout, visible: Bool[Array, "B N Q"]) -> int:
+    """Of a table, where every camera sees as much as in nuScenes; a BEV, which stands for one camera, is seen whole."""
+    _, cameras, queries = visible.shape
+    return math.ceil(queries * (expected_turns.PAIRS_PER_QUERY / cameras if cameras > 1 else 1.0) / plan.tile)
+
+
+def num_tiles(plan: Layout, count: Int[Array, ""]) -> Int[Array, ""]:
+    """That hold so many queries."""
+    return -(-count // plan.tile)
+
+
 def _tile(plan: Layout, work: _Work, numbers: Float[Array, "groups Q K"], t) -> tuple[Int[Array, " T"], Tile]:
     """(queries of tile t of a table, padded with Q; their numbers). Padding has weight 0."""
     query = jax.lax.dynamic_slice_in_dim(work.queries, t * plan.tile, plan.tile)
@@ -168,7 +181,7 @@ def _patches(plan: Layout, table: Float[Array, "c h d"]) -> Float[Array, "rows w
 
 def _forward(value, shapes, references, visible, offsets, weights):
     plan, all_work, numbers = _prepare(value, shapes, references, visible, offsets, weights)
-    channels = value.shape[-1]
+    channels, expected = value.shape[-1], expected_tiles(plan, visible)
 
     def add_table(total, work: _Work):
         patches = _patches(plan, work.table)
@@ -178,7 +191,8 @@ def _forward(value, shapes, references, visible, offsets, weights):
             out = _sum_of_samples(plan, work.table, patches, tile).reshape(-1, plan.tile).T
             return total.at[work.numbers, query].add(out, mode="drop", unique_indices=True)
 
-        return jax.lax.fori_loop(0, -(-work.count // plan.tile), add_tile, total), None
+        with expected_turns.named(expected):
+            return jax.lax.fori_loop(0, num_tiles(plan, work.count), add_tile, total), None
 
     total = jnp.zeros((len(numbers), offsets.shape[1], plan.heads * channels))
     total, _ = jax.lax.scan(add_table, total, all_work)
@@ -191,6 +205,7 @@ def _backward(shapes, saved, gradient):
     value, references, visible, offsets, weights = saved
     plan, all_work, numbers = _prepare(value, shapes, references, visible, offsets, weights)
     batch, queries, channels = len(value), offsets.shape[1], value.shape[-1]
+    expected = expected_tiles(plan, visible)
     gradient = gradient.reshape(batch, queries, plan.groups, -1)
     gradient = jnp.moveaxis(gradient, 2, 1).reshape(len(numbers), queries, -1)
 
@@ -220,7 +235,8 @@ def _backward(shapes, saved, gradient):
             )
 
         start = (jnp.zeros(work.table.shape), jax.tree.map(lambda x: jnp.zeros(x.shape), patches), to_numbers)
-        to_table, to_patches, to_numbers = jax.lax.fori_loop(0, -(-work.count // plan.tile), add_tile, start)
+        with expected_turns.named(expected):
+            to_table, to_patches, to_numbers = jax.lax.fori_loop(0, num_tiles(plan, work.count), add_tile, start)
         if patches is not None:
             to_table += unpack(to_patches.astype(patches.dtype))[0]
         return to_numbers, to_table.astype(value.dtype)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from dima_jax import expected_turns
 from dima_jax.plan_run import hlo_cost, jaxpr_flops
 
 DEVICES, LAYERS, ROWS, WIDTH = 8, 5, 16, 64
@@ -62,6 +63,17 @@ def test_loops_that_end_on_data_are_reported(mesh):
     step = jax.jit(lambda x: jax.lax.while_loop(lambda x: x.sum() < 9.0, lambda x: x @ x, x))
     cost = hlo_cost.cost(step.lower(x).compile().as_text(), DEVICES)
     assert cost.unbounded_loops == 1 and cost.flops == 2 * ROWS**3
+
+
+def test_a_loop_that_ends_on_data_counts_as_often_as_the_model_expects(mesh):
+    x = abstract(mesh, (ROWS, ROWS))
+
+    def step(x):
+        with expected_turns.named(7):
+            return jax.lax.while_loop(lambda x: x.sum() < 9.0, lambda x: x @ x, x)
+
+    cost = hlo_cost.cost(jax.jit(step).lower(x).compile().as_text(), DEVICES)
+    assert cost.unbounded_loops == 0 and cost.flops == 7 * 2 * ROWS**3
 
 
 @pytest.mark.parametrize(("stride", "padding", "size"), [(1, "SAME", 3), (2, "SAME", 7), (1, "VALID", 3)])
