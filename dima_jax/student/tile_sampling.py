@@ -32,7 +32,7 @@ from dima_jax.student import patch_table
 from dima_jax.student.dense_sampling import dense_sum
 
 LevelShapes = tuple[tuple[int, int], ...]  # (rows, columns) of each level
-TILE = 1024  # queries of a tile
+TILE, DENSE_TILE = 1024, 512  # queries of a tile, the latter where every level is a product of matrices
 DENSE_CELLS = 320  # a level of so many cells or fewer is a product of matrices
 TABLE_BYTES = 48 * 2**20  # of one table: VMEM holds it beside a tile's numbers
 
@@ -71,7 +71,8 @@ def layout(shapes: LevelShapes, heads: int, points: int, channels: int, item_byt
     row_bytes = -(-4 * channels // 128) * 128 * item_bytes
     fitting = [size for size in range(1, heads + 1) if heads % size == 0 and cells * size * row_bytes <= TABLE_BYTES]
     size = max(fitting, default=1)
-    return Layout(tuple(shapes), heads // size, size, points, min(TILE, -(-queries // 128) * 128))
+    tile = min(TILE if cells else DENSE_TILE, -(-queries // 128) * 128)
+    return Layout(tuple(shapes), heads // size, size, points, tile)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(1,))
@@ -88,36 +89,47 @@ def sample_tables(
 
 
 class _Work(NamedTuple):
-    """The tables in order, each with the pairs that it serves; every leaf is one scanned axis of G = B * N * groups.
+    """The tables in order, one scanned axis of G = B * N * groups: their values, and whose they are.
 
-    table: value by cell. references: x of all reference points, then y. queries: those that see it, padded with Q. count:
-    how many. numbers: which of the [B * groups] lists of the queries' numbers is its own.
+    camera: of the B * N. sample: of the batch. group: of heads.
     """
 
     table: Float[Array, "G c h d"]
-    references: Float[Array, "G Q 2z"]
-    queries: Int[Array, "G padded"]
-    count: Int[Array, " G"]
-    numbers: Int[np.ndarray, " G"]
+    camera: Int[np.ndarray, " G"]
+    sample: Int[np.ndarray, " G"]
+    group: Int[np.ndarray, " G"]
 
 
-def _prepare(value, shapes, references, visible, offsets, weights):
-    """(layout, work, numbers [B * groups, Q, K] of every query: x and y offsets in cells, weights)."""
-    batch, cameras, _, heads, channels = value.shape
+class _Numbers(NamedTuple):
+    """What tiles are made of; C = B * N cameras. queries: those that a camera sees, padded with Q. count: how many."""
+
+    references: Float[Array, "C Q z2"]
+    queries: Int[Array, "C padded"]
+    count: Int[Array, " C"]
+    offsets: Float[Array, "B Q hLp2"]
+    weights: Float[Array, "B Q hLp"]
+
+
+def _prepare(value, shapes, references, visible, offsets, weights) -> tuple[Layout, _Work, _Numbers]:
+    batch, cameras, cells, heads, channels = value.shape
     queries, points = offsets.shape[1], offsets.shape[4]
     plan = layout(shapes, heads, points, channels, value.dtype.itemsize, queries)
-    groups = plan.groups
-    table = value.reshape(*value.shape[:3], groups, plan.heads, channels)
-    table = jnp.moveaxis(table, 3, 2).reshape(-1, value.shape[2], plan.heads, channels)
-    flat = jnp.swapaxes(references, -1, -2).reshape(batch * cameras, queries, -1)
-    listed, count = list_queries(visible.reshape(batch * cameras, queries), plan.tile)
-    every = partial(jnp.repeat, repeats=groups, axis=0)
-    sample, group = np.arange(batch * cameras * groups) // (cameras * groups), np.arange(len(table)) % groups
-    work = _Work(table, every(flat), every(listed), every(count), sample * groups + group)
-    parts = [jnp.moveaxis(offsets, -1, 2), weights[:, :, None]]  # [B, Q, 3, h, L, p]
-    numbers = jnp.concatenate(parts, axis=2).reshape(batch, queries, 3, groups, plan.heads, -1)
-    numbers = jnp.moveaxis(numbers, 3, 1).reshape(batch * groups, queries, -1)
-    return plan, work, numbers
+    table = value.reshape(batch, cameras, cells, plan.groups, plan.heads, channels)
+    table = jnp.moveaxis(table, 3, 2).reshape(-1, cells, plan.heads, channels)
+    numbers = np.arange(len(table), dtype=np.int32)
+    camera = numbers // plan.groups
+    listed, count = list_queries(visible.reshape(-1, queries), plan.tile)
+    return (
+        plan,
+        _Work(table, camera, camera // cameras, numbers % plan.groups),
+        _Numbers(
+            references.reshape(batch * cameras, queries, -1),
+            listed,
+            count,
+            offsets.reshape(batch, queries, -1),
+            weights.reshape(batch, queries, -1),
+        ),
+    )
 
 
 def list_queries(visible: Bool[Array, "G Q"], tile: int) -> tuple[Int[Array, "G padded"], Int[Array, " G"]]:
@@ -142,17 +154,36 @@ def num_tiles(plan: Layout, count: Int[Array, ""]) -> Int[Array, ""]:
     return -(-count // plan.tile)
 
 
-def _tile(plan: Layout, work: _Work, numbers: Float[Array, "groups Q K"], t) -> tuple[Int[Array, " T"], Tile]:
+def _rows(rows: Float[Array, "B Q K"], which, query: Int[Array, " T"]) -> Float[Array, "K T"]:
+    """Of the sample (or camera) `which`, those of some queries; zeros for padding."""
+    return rows.at[which, query].get(mode="fill", fill_value=0).T
+
+
+def _of_group(plan: Layout, work: _Work, rows: Float[Array, "hK T"]) -> Float[Array, "h K T"]:
+    """Rows by head, those of the table's heads alone."""
+    by_head = rows.reshape(plan.groups, plan.heads, -1, rows.shape[-1])
+    return jax.lax.dynamic_index_in_dim(by_head, work.group, keepdims=False)
+
+
+def _every_group(plan: Layout, work: _Work, own: Float[Array, "h K T"]) -> Float[Array, "hK T"]:
+    """The inverse: zeros for the heads of other tables."""
+    every = jnp.zeros((plan.groups, *own.shape))
+    return jax.lax.dynamic_update_index_in_dim(every, own, work.group, 0).reshape(-1, own.shape[-1])
+
+
+def _tile(plan: Layout, work: _Work, numbers: _Numbers, t) -> tuple[Int[Array, " T"], Tile]:
     """(queries of tile t of a table, padded with Q; their numbers). Padding has weight 0."""
-    query = jax.lax.dynamic_slice_in_dim(work.queries, t * plan.tile, plan.tile)
-    own = jax.lax.dynamic_index_in_dim(numbers, work.numbers, keepdims=False)
-    rows = own.at[query].get(mode="fill", fill_value=0).T.reshape(3, plan.heads, -1, plan.points, plan.tile)
-    points = work.references.at[query].get(mode="fill", fill_value=0).T.reshape(2, -1, plan.tile)
-    points = jnp.concatenate([points] * (plan.points // points.shape[1]), axis=1)
-    sizes = np.asarray(plan.shapes, np.float32)
-    x = points[0] * sizes[:, 1, None, None] + rows[0] - 0.5
-    y = points[1] * sizes[:, 0, None, None] + rows[1] - 0.5
-    return query, Tile(x, y, rows[2])
+    start = (work.camera, t * plan.tile)
+    query = jax.lax.dynamic_slice(numbers.queries, start, (1, plan.tile))[0]
+    by_level = (plan.heads, len(plan.shapes), plan.points)
+    offsets = _of_group(plan, work, _rows(numbers.offsets, work.sample, query)).reshape(*by_level, 2, -1)
+    weights = _of_group(plan, work, _rows(numbers.weights, work.sample, query)).reshape(*by_level, -1)
+    anchors = _rows(numbers.references, work.camera, query).reshape(-1, 2, plan.tile)
+    anchors = jnp.concatenate([anchors] * (plan.points // len(anchors)))
+    rows, columns = np.asarray(plan.shapes, np.float32).T[..., None, None]
+    x = anchors[:, 0] * columns + offsets[..., 0, :] - 0.5
+    y = anchors[:, 1] * rows + offsets[..., 1, :] - 0.5
+    return query, Tile(x, y, weights)
 
 
 def _sum_of_samples(plan: Layout, table, patches, tile: Tile) -> Float[Array, "h d T"]:
@@ -181,7 +212,8 @@ def _patches(plan: Layout, table: Float[Array, "c h d"]) -> Float[Array, "rows w
 
 def _forward(value, shapes, references, visible, offsets, weights):
     plan, all_work, numbers = _prepare(value, shapes, references, visible, offsets, weights)
-    channels, expected = value.shape[-1], expected_tiles(plan, visible)
+    batch, queries, channels = len(value), offsets.shape[1], value.shape[-1]
+    expected = expected_tiles(plan, visible)
 
     def add_table(total, work: _Work):
         patches = _patches(plan, work.table)
@@ -189,65 +221,61 @@ def _forward(value, shapes, references, visible, offsets, weights):
         def add_tile(t, total):
             query, tile = _tile(plan, work, numbers, t)
             out = _sum_of_samples(plan, work.table, patches, tile).reshape(-1, plan.tile).T
-            return total.at[work.numbers, query].add(out, mode="drop", unique_indices=True)
+            return total.at[work.sample, work.group, query].add(out, mode="drop", unique_indices=True)
 
         with expected_turns.named(expected):
-            return jax.lax.fori_loop(0, num_tiles(plan, work.count), add_tile, total), None
+            return jax.lax.fori_loop(0, num_tiles(plan, numbers.count[work.camera]), add_tile, total), None
 
-    total = jnp.zeros((len(numbers), offsets.shape[1], plan.heads * channels))
+    total = jnp.zeros((batch, plan.groups, queries, plan.heads * channels))
     total, _ = jax.lax.scan(add_table, total, all_work)
-    batch = len(value)
-    total = jnp.moveaxis(total.reshape(batch, plan.groups, *total.shape[1:]), 1, 2)
-    return total.reshape(batch, offsets.shape[1], -1), (value, references, visible, offsets, weights)
+    total = jnp.moveaxis(total, 1, 2).reshape(batch, queries, -1)
+    return total, (value, references, visible, offsets, weights)
 
 
 def _backward(shapes, saved, gradient):
     value, references, visible, offsets, weights = saved
     plan, all_work, numbers = _prepare(value, shapes, references, visible, offsets, weights)
-    batch, queries, channels = len(value), offsets.shape[1], value.shape[-1]
-    expected = expected_tiles(plan, visible)
-    gradient = gradient.reshape(batch, queries, plan.groups, -1)
-    gradient = jnp.moveaxis(gradient, 2, 1).reshape(len(numbers), queries, -1)
+    channels, expected = value.shape[-1], expected_tiles(plan, visible)
 
-    def add_table(to_numbers, work: _Work):
+    def add_table(carry, work: _Work):
         patches, unpack = jax.vjp(partial(_patches, plan), work.table)
 
         def add_tile(t, carry):
-            to_table, to_patches, to_numbers = carry
+            to_table, to_patches, (to_offsets, to_weights) = carry
             query, tile = _tile(plan, work, numbers, t)
-            own = jax.lax.dynamic_index_in_dim(gradient, work.numbers, keepdims=False)
-            rows = own.at[query].get(mode="fill", fill_value=0).T.reshape(plan.heads, channels, plan.tile)
-            to_tile = []
+            own = _of_group(plan, work, _rows(gradient, work.sample, query))
+            parts = []
             if dense := plan.dense:
-                to_table, to_dense = _dense_gradients(plan, to_table, work.table, tile, rows)
-                to_tile.append((dense, to_dense))
+                to_table, to_dense = _dense_gradients(plan, to_table, work.table, tile, own)
+                parts.append((dense, to_dense))
             if gathered := plan.gathered:
-                which, shapes = np.array(gathered), [plan.shapes[i] for i in gathered]
+                shapes = [plan.shapes[i] for i in gathered]
+                of_gathered = (x[:, np.array(gathered)] for x in tile)
                 to_patches, to_gathered = patch_table.patch_sum_gradients(
-                    to_patches, patches, shapes, *(x[:, which] for x in tile), rows
+                    to_patches, patches, shapes, *of_gathered, own
                 )
-                to_tile.append((gathered, to_gathered))
-            to_rows = _joined(plan, to_tile).reshape(-1, plan.tile).T
-            return (
-                to_table,
-                to_patches,
-                to_numbers.at[work.numbers, query].add(to_rows, mode="drop", unique_indices=True),
-            )
+                parts.append((gathered, to_gathered))
+            x, y, of_weights = _in_order(parts)
 
-        start = (jnp.zeros(work.table.shape), jax.tree.map(lambda x: jnp.zeros(x.shape), patches), to_numbers)
+            def add(total, of_tile):
+                rows = _every_group(plan, work, of_tile.reshape(plan.heads, -1, plan.tile)).T
+                return total.at[work.sample, query].add(rows, mode="drop", unique_indices=True)
+
+            return to_table, to_patches, (add(to_offsets, jnp.stack([x, y], axis=3)), add(to_weights, of_weights))
+
+        start = (jnp.zeros(work.table.shape), jax.tree.map(lambda x: jnp.zeros(x.shape), patches), carry)
         with expected_turns.named(expected):
-            to_table, to_patches, to_numbers = jax.lax.fori_loop(0, num_tiles(plan, work.count), add_tile, start)
+            tiles = num_tiles(plan, numbers.count[work.camera])
+            to_table, to_patches, carry = jax.lax.fori_loop(0, tiles, add_tile, start)
         if patches is not None:
             to_table += unpack(to_patches.astype(patches.dtype))[0]
-        return to_numbers, to_table.astype(value.dtype)
+        return carry, to_table.astype(value.dtype)
 
-    to_numbers, to_tables = jax.lax.scan(add_table, jnp.zeros(numbers.shape), all_work)
+    start = (jnp.zeros(numbers.offsets.shape), jnp.zeros(numbers.weights.shape))
+    (to_offsets, to_weights), to_tables = jax.lax.scan(add_table, start, all_work)
     to_tables = to_tables.reshape(*value.shape[:2], plan.groups, value.shape[2], plan.heads, channels)
     to_value = jnp.moveaxis(to_tables, 2, 3).reshape(value.shape)
-    to_numbers = to_numbers.reshape(batch, plan.groups, queries, 3, plan.heads, *offsets.shape[3:5])
-    to_numbers = jnp.moveaxis(to_numbers, (1, 3), (2, -1)).reshape(*offsets.shape[:-1], 3)
-    to_offsets, to_weights = to_numbers[..., :2], to_numbers[..., 2]
-    return to_value, None, None, to_offsets, to_weights
+    return to_value, None, None, to_offsets.reshape(offsets.shape), to_weights.reshape(weights.shape)
 
 
 def _dense_gradients(plan: Layout, to_table, table, tile: Tile, gradient: Float[Array, "h d T"]):
@@ -262,12 +290,10 @@ def _dense_gradients(plan: Layout, to_table, table, tile: Tile, gradient: Float[
     return to_table + of_table, of_numbers
 
 
-def _joined(plan: Layout, parts: list[tuple[list[int], list[Float[Array, "h _ p T"]]]]) -> Float[Array, "3 h L p T"]:
-    """The gradients of x, y and weights of some levels each, in the order of the levels."""
+def _in_order(parts: list[tuple[list[int], list[Float[Array, "h _ p T"]]]]) -> list[Float[Array, "h L p T"]]:
+    """The gradients of x, y and weights, given for some levels each, in the order of the levels."""
     order = np.argsort([level for levels, _ in parts for level in levels])
-    return jnp.stack(
-        [jnp.concatenate(of, axis=1)[:, order] for of in zip(*(numbers for _, numbers in parts), strict=True)]
-    )
+    return [jnp.concatenate(of, axis=1)[:, order] for of in zip(*(numbers for _, numbers in parts), strict=True)]
 
 
 sample_tables.defvjp(_forward, _backward)

@@ -43,6 +43,7 @@ def results(sample, shapes, visible_share):
 )
 def test_equals_the_passes_over_all_queries(monkeypatch, shapes, visible_share, table_bytes):
     monkeypatch.setattr(tile_sampling, "TILE", 16)
+    monkeypatch.setattr(tile_sampling, "DENSE_TILE", 16)
     monkeypatch.setattr(tile_sampling, "TABLE_BYTES", table_bytes)
     expected = results(sample_cameras, shapes, visible_share)
     for got, wanted in zip(results(tile_sampling.sample_tables, shapes, visible_share), expected, strict=True):
