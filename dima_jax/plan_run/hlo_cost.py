@@ -1,8 +1,9 @@
 """What a compiled program costs a device, read from its optimized HLO text: the sum of its instructions' prices.
 
 `cost_analysis()` counts the body of a loop once; here every computation counts as often as its callers run it. A loop's
-trip count is what the compiler states, else what its condition compares with; a loop whose length depends on data counts
-once and is reported. Of a conditional the costliest branch counts, and the cheapest for `least_seconds`.
+trip count is what the compiler states, else what its condition compares with, else what the model expects
+(`expected_turns`); any other loop whose length depends on data counts once and is reported. Of a conditional the
+costliest branch counts, and the cheapest for `least_seconds`.
 """
 
 import functools

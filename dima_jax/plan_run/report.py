@@ -54,7 +54,7 @@ def print_plan(plan: Plan, config: ConfigDict, kind: str, number: int, windows: 
     _print_parts(plan, spec)
     if plan.cost.unbounded_loops:
         _print(
-            "", f"{plan.cost.unbounded_loops} loops whose length depends on data (matching, visible pairs) count once"
+            "", f"{plan.cost.unbounded_loops} loops whose length depends on data (matching) count once"
         )
     if spec is None:
         _print("time", "unknown for a CPU")
