@@ -8,6 +8,7 @@ trained with them:
 * the status' yaw is read from a (w, x, y, z) quaternion as if it were (x, y, z, w).
 """
 
+import bisect
 import math
 
 import numpy as np
@@ -129,8 +130,6 @@ def _misread_yaw(rotation) -> float:
 
 
 def _nearest(messages: list[dict], timestamp: int) -> dict:
-    times = [message["utime"] for message in messages]
-    i = int(np.searchsorted(times, timestamp))
-    if i == len(times) or (i > 0 and timestamp - times[i - 1] < times[i] - timestamp):
-        i -= 1
-    return messages[i]
+    i = bisect.bisect_left(messages, timestamp, key=lambda message: message["utime"])
+    before, after = messages[max(i - 1, 0)], messages[min(i, len(messages) - 1)]
+    return before if timestamp - before["utime"] < after["utime"] - timestamp or i == len(messages) else after

@@ -6,11 +6,12 @@ Examples:
     python -m data_prep.miniworld --out=data/small --scenes=3 --val_scenes=1 --size=256x144 --workers=2
     python -m data_prep.miniworld --out=data/other --seed=1                  # other traffic, weather and drives
     python -m data_prep.miniworld --out=data/four --rig=four                 # another vehicle: see docs/own_data.md
+    python -m data_prep.miniworld --out=data/vectors --rig=no_cameras --scenes=300 --val_scenes=100     # docs/evidence.md
 
 The official devkit opens the result unmodified, as version `v1.0-miniworld`:
 
     OUT/v1.0-miniworld/*.json     the 13 tables, and splits.json with the splits "miniworld_train" and "miniworld_val"
-    OUT/samples/<CHANNEL>/        six cameras (JPEG) and LIDAR_TOP (float32 x, y, z, intensity, ring)
+    OUT/samples/<CHANNEL>/        six cameras (JPEG) and LIDAR_TOP (float32 x, y, z, intensity, ring); none with no_cameras
     OUT/maps/                     semantic prior mask; expansion/boston-seaport.json: the town, under a name of the devkit
     OUT/can_bus/                  CAN bus messages of every scene
     OUT/drivelm.json              questions and answers by rule, in the layout of DriveLM v1.1
@@ -56,7 +57,7 @@ def main() -> None:
     print(f"{wanted.scenes} train and {wanted.val_scenes} val scenes in {_OUT.value}, {size / 1e6:.1f} MB: {said}")
     print(
         f"next: python -m data_prep.build --dataroot={_OUT.value} --version={writer.VERSION} "
-        f"{'--drivelm=' + _OUT.value + '/drivelm.json ' if wanted.rig == 'six' else ''}--out=DIR"
+        f"{'--drivelm=' + _OUT.value + '/drivelm.json ' if (Path(_OUT.value) / 'drivelm.json').is_file() else ''}--out=DIR"
     )
 
 
@@ -73,8 +74,9 @@ if __name__ == "__main__":  # flags belong to the command: several commands may 
     _RIG = flags.DEFINE_enum(
         "rig",
         "six",
-        ["six", "four"],
-        "Cameras: nuScenes' six, with CAN bus and questions; or four of other names and sizes, without.",
+        ["six", "four", "no_cameras"],
+        "Cameras: nuScenes' six, with CAN bus and questions; four of other names and sizes, without; or none: nothing is "
+        "painted, and questions name objects by place.",
     )
     _SECONDS = flags.DEFINE_float(
         "seconds",

@@ -24,6 +24,7 @@ WHEEL_RADIUS, TRACK = 0.31, 1.5  # m
 FULL_BRAKE, FULL_THROTTLE = 8.0, 4.0  # m/s2 at the end of the pedal's travel
 ROUTE_STEP = 0.5  # m
 ROUTE_HEADING = math.radians(60)
+ROUTE_MARGIN = 60.0  # m around the drive: lanes farther away are none of its own
 
 
 def can_bus(states, start, town):
@@ -158,6 +159,11 @@ def _route(drive, town):
     length = np.hypot(*step.T)
     unit = step / length[:, None]
     x, y, yaw = (drive.curves[name] for name in ("x", "y", "yaw"))
+    low, high = (np.array([function(x), function(y)]) for function in (np.min, np.max))
+    is_near = (
+        (np.maximum(begin, begin + step) > low - ROUTE_MARGIN) & (np.minimum(begin, begin + step) < high + ROUTE_MARGIN)
+    ).all(1)
+    begin, length, unit = begin[is_near], length[is_near], unit[is_near]
     driven = np.concatenate([[0.0], np.cumsum(np.hypot(np.diff(x), np.diff(y)))])
     places = np.arange(0.0, driven[-1] + 1e-6, ROUTE_STEP)
     keep = np.concatenate([[True], np.diff(driven) > 0])

@@ -6,6 +6,9 @@ equal; each sample_data still has its own, as the schema requires. There are onl
 An agent is annotated while it is part of the states (within 80 m), from the first to the last key frame in which it is
 detectable (a LiDAR point on it, or a visible part), including the frames between. An agent that leaves and returns is
 another instance, so that an annotation's `next` is always in the next key frame.
+
+For a rig without cameras nothing is painted and no LiDAR file is written: rays to the agents' boxes tell how much of each
+is visible, and how many LiDAR points it would get.
 """
 
 from datetime import UTC, datetime
@@ -25,7 +28,7 @@ from data_prep.miniworld.map_expansion import LOCATION
 from data_prep.miniworld.nuscenes_tables import SCENE_TABLES, meters, quaternion, token, write_json
 from data_prep.miniworld.render import lidar, rig
 from data_prep.miniworld.render.painter import Painter
-from data_prep.miniworld.visibility import Boxes, count_points
+from data_prep.miniworld.visibility import Boxes, count_points, visible_fraction
 from data_prep.miniworld.world.state import KEYFRAME_RATE, STATE_RATE
 from data_prep.nuscenes_schema import LIDAR
 
@@ -62,7 +65,7 @@ class Recorder:
         outlines = [np.asarray(outline) for outline, _ in town.buildings]
         walls = [np.stack([outline, np.roll(outline, -1, axis=0)], 1) for outline in outlines]
         self.walls = np.concatenate([np.zeros((0, 2, 2)), *walls])
-        for channel in self.rig.sensors:
+        for channel in self.rig.sensors if self.rig.cameras else ():
             (self.root / "samples" / channel).mkdir(parents=True, exist_ok=True)
 
     def record(self, scene, name, number):
@@ -88,17 +91,18 @@ class _Recording:
 
     def run(self):
         seed, car = light_seed(self.recorder.seed, self.number), self.recorder.rig
-        self.painter = Painter(self.recorder.town, self.recorder.size, seed, car.cameras)
+        if car.cameras:
+            self.painter = Painter(self.recorder.town, self.recorder.size, seed, car.cameras)
         frames, questions, lights = [], {}, {}
         for k, state in enumerate(self.scene.states[:: STATE_RATE // KEYFRAME_RATE]):
-            frame = self._frame(k, state)
+            frame = self._frame(k, state) if car.cameras else self._frame_without_files(k, state)
             frames.append(frame)
             lights[self.samples[k]] = signals.shown(state, self.recorder.town)
-            if car.is_nuscenes and self.scene.states[-1].time - state.time >= DRIVELM_FUTURE - 1e-6:
+            if car.is_asked and self.scene.states[-1].time - state.time >= DRIVELM_FUTURE - 1e-6:
                 questions[self.samples[k]] = self._questions(k, state, frame.shares)
         self._annotations(frames)
         self._scene_rows()
-        messages = can_bus(self.scene.states, self.start, self.recorder.town) if car.is_nuscenes else {}
+        messages = can_bus(self.scene.states, self.start, self.recorder.town) if car.is_asked else {}
         for name, content in messages.items():
             write_json(self.recorder.root / "can_bus" / f"{self.name}_{name}.json", content)
         drivelm = {"scene_description": self.scene.description, "key_frames": questions}
@@ -119,6 +123,13 @@ class _Recording:
         to_world = rig.sensor_to_world(LIDAR, ego)
         world = points[:, :3].astype(np.float64) @ to_world[:3, :3].T + to_world[:3, 3]
         return _Observation(state.agents, count_points(Boxes(state.agents), world), self.painter.visibility(state))
+
+    def _frame_without_files(self, k, state):
+        """The `_Observation` of a vehicle without cameras; trees and poles hide nothing."""
+        self._sample_data(k, state, LIDAR)
+        eye, boxes = rig.sensor_to_world(LIDAR, state.ego)[:3, 3], Boxes(state.agents)
+        shares = visible_fraction(boxes, eye, self._walls_near(state.ego))
+        return _Observation(state.agents, lidar.expected_points(boxes, eye, shares), shares)
 
     def _walls_near(self, ego):
         walls = self.recorder.walls
@@ -166,7 +177,10 @@ class _Recording:
             row["filename"].split("/")[1]: row["filename"]
             for row in self.rows["sample_data"][-len(self.recorder.rig.sensors) :]
         }
-        return key_frame(facts, {channel: "../nuscenes/" + files[channel] for channel in self.recorder.rig.cameras})
+        cameras = self.recorder.rig.cameras
+        return key_frame(
+            facts, {channel: "../nuscenes/" + files[channel] for channel in cameras}, has_images=bool(cameras)
+        )
 
     def _annotations(self, frames):
         """Adds instances and annotations; an instance is a run of consecutive key frames."""

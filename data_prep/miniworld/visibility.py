@@ -13,7 +13,8 @@ EDGE = 1e-3  # m; tolerance for points on the surface of a box
 CORNER_SIGNS = np.array([[sx, sy, sz] for sx in (1, -1) for sy in (1, -1) for sz in (0, 1)], float)
 EDGES = np.array([(a, b) for a in range(8) for b in range(a) if (CORNER_SIGNS[a] != CORNER_SIGNS[b]).sum() == 1])
 # points of a box that are tested for occlusion: fractions of half length, half width, height
-PROBES = np.array([[sx, sy, sz] for sx in (-0.8, 0, 0.8) for sy in (-0.8, 0, 0.8) for sz in (0.25, 0.6, 0.95)], float)
+HEIGHTS = (0.25, 0.6, 0.95)
+PROBES = np.array([[sx, sy, sz] for sx in (-0.8, 0, 0.8) for sy in (-0.8, 0, 0.8) for sz in HEIGHTS], float)
 
 
 class Boxes:
@@ -62,25 +63,51 @@ def count_points(boxes, points):
     return counts
 
 
-def visible_fraction(boxes, origin, walls, blockers):
+def visible_fraction(boxes, origin, walls, blockers=None):
     """Fraction [A] of each box that is visible from `origin` [3], by rays to points spread over it.
 
     walls [W, 2, 2]: ground lines of buildings, taken as higher than any ray; blockers: `Boxes` on the ground that
-    occlude what is behind them.
+    occlude what is behind them; None: the boxes themselves, each all others.
     """
     if not len(boxes.height):
         return np.zeros(0)
     probes = boxes.points(PROBES)  # A P 3
-    hidden = _behind_walls(probes[..., :2].reshape(-1, 2), origin[:2], walls).reshape(probes.shape[:2])
-    start = blockers.to_local(np.asarray(origin, float)[None])[:, 0]  # O 3
-    step = blockers.to_local(probes.reshape(-1, 3)) - start[:, None]  # O (A P) 3
+    columns = probes[:, :: len(HEIGHTS), :2]  # points above each other are behind the same walls
+    hidden = np.repeat(_behind_walls(columns.reshape(-1, 2), origin[:2], walls), len(HEIGHTS)).reshape(probes.shape[:2])
+    may_hide = _may_hide(boxes if blockers is None else blockers, boxes, origin)
+    if blockers is None:
+        blockers = boxes
+        np.fill_diagonal(may_hide, False)
+    by, of = np.nonzero(may_hide)
+    start = blockers.to_local(np.asarray(origin, float)[None])[by]  # pairs 1 3
+    offset = (probes[of, :, :2] - blockers.center_xy[by, None]) @ blockers.axes[by].transpose(0, 2, 1)
+    step = np.concatenate([offset, probes[of, :, 2:]], -1) - start
     step = np.where(np.abs(step) < 1e-9, 1e-9, step)
-    low = np.stack([-blockers.half[:, 0], -blockers.half[:, 1], np.zeros(len(start))], -1)
+    low = np.stack([-blockers.half[:, 0], -blockers.half[:, 1], np.zeros(len(blockers.height))], -1)
     high = np.stack([blockers.half[:, 0], blockers.half[:, 1], blockers.height], -1)
-    first, second = (low - start)[:, None] / step, (high - start)[:, None] / step
+    first, second = (low[by, None] - start) / step, (high[by, None] - start) / step
     enter, leave = np.minimum(first, second).max(-1), np.maximum(first, second).min(-1)
-    blocked = ((enter < leave) & (leave > 0) & (enter < 1)).reshape(len(start), *probes.shape[:2])
-    return 1 - (hidden | blocked.any(0)).mean(-1)
+    np.logical_or.at(hidden, of, (enter < leave) & (leave > 0) & (enter < 1))
+    return 1 - hidden.mean(-1)
+
+
+def _may_hide(blockers, boxes, origin):
+    """Whether a box of `blockers` is not behind one of `boxes`, and overlaps it, by their round outlines: bool [O, A]."""
+
+    def outline(group):
+        offset, radius = group.center_xy - origin[:2], np.hypot(*group.half.T)
+        distance = np.hypot(*offset.T)
+        return (
+            distance,
+            radius,
+            np.arctan2(offset[:, 1], offset[:, 0]),
+            np.arcsin(np.minimum(radius / np.maximum(distance, radius), 1)),
+        )
+
+    (distance, radius, angle, width), (far, far_radius, far_angle, far_width) = outline(blockers), outline(boxes)
+    apart = np.abs((angle[:, None] - far_angle + np.pi) % (2 * np.pi) - np.pi)
+    is_nearer = (distance - radius)[:, None] < far + far_radius
+    return is_nearer & (apart <= width[:, None] + far_width)
 
 
 def _behind_walls(points, origin, walls):

@@ -44,7 +44,7 @@ class Job(NamedTuple):
 
 class Settings(NamedTuple):
     """Everything that determines the bytes of a data set. size: (width, height), pixels; code: hash of the source; rig: of
-    `rig.RIGS`.
+    `rig.RIGS`. Without cameras both splits have the situations of val, so that every one can be learned.
     """
 
     scenes: int
@@ -99,7 +99,7 @@ def _write(out, wanted, workers):
     try:
         fragments.mkdir(parents=True, exist_ok=True)
         write_json(fragments / "settings.json", wanted._asdict())
-        missing = [job for job in jobs if not _is_kept(out, job)]
+        missing = [job for job in jobs if not _is_kept(out, wanted, job)]
         _write_scenes(out, wanted, missing, workers, len(jobs))
         _join(out, wanted, jobs)
     except OSError as error:
@@ -138,12 +138,12 @@ def _fragment(out, job):
     return out / "unfinished" / f"{job.name}.json"
 
 
-def _is_kept(out, job):
+def _is_kept(out, wanted, job):
     """Whether an earlier run finished a scene and all its files still exist."""
     path = _fragment(out, job)
     if not path.is_file():
         return False
-    rows = json.loads(path.read_text())["tables"]["sample_data"]
+    rows = json.loads(path.read_text())["tables"]["sample_data"] if rig.RIGS[wanted.rig].cameras else ()
     return all((out / row["filename"]).is_file() for row in rows)
 
 
@@ -187,7 +187,8 @@ def _write_scene(out, wanted, job):
     """Simulates and records one scene; its rows are written as a fragment."""
     cv2.setNumThreads(1)
     recorder = scene_recorder.Recorder(out, load_town(), wanted.size, wanted.seed, wanted.rig)
-    scene = maneuvers.simulate(job.index, wanted.seed, job.split, wanted.seconds)
+    cycle = None if rig.RIGS[wanted.rig].cameras else maneuvers.CYCLES["val"]
+    scene = maneuvers.simulate(job.index, wanted.seed, job.split, wanted.seconds, cycle)
     rows = recorder.record(scene, job.name, job.number)
     write_json(_fragment(Path(out), job), rows)
     return job
@@ -222,7 +223,7 @@ def _join(out, wanted, jobs):
     splits = {f"miniworld_{split}": [job.name for job in jobs if job.split == split] for split in ("train", "val")}
     write_json(out / VERSION / "splits.json", splits)
     write_json(out / VERSION / TRAFFIC_LIGHTS, lights)
-    if car.is_nuscenes:
+    if car.is_asked:
         write_json(out / "drivelm.json", questions)
     write_json(out / VERSION / "miniworld.json", wanted._asdict())
     shutil.rmtree(out / "unfinished")

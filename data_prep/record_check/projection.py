@@ -112,7 +112,11 @@ def _words(direction: Float[np.ndarray, "3"]) -> str:
 
 
 def seen(frame: dict, rig: Rig) -> dict[str, Seen]:
-    """The boxes with LiDAR points in BOX_RANGE by their centers, and the map's vertices in MAP_RANGE on the ground plane."""
+    """The boxes with LiDAR points in BOX_RANGE by their centers, and the map's vertices in MAP_RANGE on the ground plane; {}
+    without cameras.
+    """
+    if not rig.names:
+        return {}
     agents = frame["agents"]
     hit = np.asarray(agents["num_lidar_pts"]) > 0
     flat = frame["map"]["vertices"].astype(np.float64)

@@ -61,12 +61,13 @@ class Object:
 
 @dataclass(frozen=True)
 class Light:
-    """A visible traffic light head. governs: whether the ego must obey it."""
+    """A visible traffic light head. place: (forward, left) in the ego frame, meters. governs: whether the ego must obey it."""
 
     id: str
     color: str  # red, yellow or green
     camera: str
     box: tuple[float, float, float, float]
+    place: tuple[float, float]
     governs: bool
 
 
@@ -114,7 +115,13 @@ def observe(states, now, views, town):
         _object(agent, future, later, path, views[agent.id]) for agent in future[0].agents if agent.id in views
     )
     lights = tuple(
-        Light(signal.id, color[signal.state], *views[signal.id], signal.id in governing)
+        Light(
+            signal.id,
+            color[signal.state],
+            *views[signal.id],
+            tuple(to_ego(here, (signal.x, signal.y)).tolist()),
+            signal.id in governing,
+        )
         for signal in future[0].signals
         if signal.id in views
     )

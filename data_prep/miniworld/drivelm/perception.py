@@ -21,8 +21,8 @@ PRESENCE = (("moving", "car"), ("parked", "car"), ("moving", "truck"), ("moving"
 SCENE_ITEMS = 4
 
 
-def perception(facts, named, light):
-    """The list of question and answer pairs."""
+def perception(facts, named, light, *, has_images=True):
+    """The list of question and answer pairs. has_images: False leaves out what only an image shows."""
     groups = _groups(facts.objects)
     rows = []
     for sector, nouns in groups.items():
@@ -35,13 +35,14 @@ def perception(facts, named, light):
     if len(named) > 1:
         question = "What is the relative positioning of the important objects in the current scene?"
         rows.append(pair(question, _relative(named)))
-    rows += _elements(facts.lights)
+    rows += _elements(facts.lights)[: None if has_images else 1]
     for tag, thing in named:
         if not thing.is_fixed:
             rows.append(pair(f"What is the observed status of object {tag}?", sentence(thing.status)))
             rows.append(pair(f"What is the moving status of object {tag}?", sentence(thing.motion)))
-        rows.append(pair(f"What is the visual description of {tag}?", sentence(thing.description)))
-    if light:
+        if has_images:
+            rows.append(pair(f"What is the visual description of {tag}?", sentence(thing.description)))
+    if light and has_images:
         rows.append(pair(f"What is the visual description of {light[0]}?", sentence(f"{light[1].color} light")))
     return rows
 

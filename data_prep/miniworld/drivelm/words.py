@@ -71,6 +71,13 @@ def tag(number, thing):
     return f"<c{number},{thing.camera},{(x1 + x2) / 2:.1f},{(y1 + y2) / 2:.1f}>"
 
 
+def by_place(number, thing):
+    """`cN (12 m ahead, 3 m left)`: where the thing's center is, seen from the ego's rear axle, for a car without cameras."""
+    ahead, left = (round(value) for value in thing.place)
+    along, across = "ahead" if ahead >= 0 else "behind", "left" if left >= 0 else "right"
+    return f"c{number} ({abs(ahead)} m {along}, {abs(left)} m {across})"
+
+
 def plural(word):
     return word + ("es" if word.endswith("s") else "s")
 

@@ -57,6 +57,26 @@ def scan(town: Town, state: WorldState, rng: np.random.Generator) -> np.ndarray:
     return _returns(reach, surface, angle, slope, rng)
 
 
+def expected_points(boxes, eye: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """About how many points of a sweep lie on each of some boxes, without the sweep: int [A].
+
+    The rays within a box's outline as seen from `eye` [3] (world), times its visible share [A]. boxes: `visibility.Boxes`.
+    0 beyond MAX_RANGE.
+    """
+    offset = boxes.center_xy - eye[:2]
+    distance = np.maximum(np.hypot(*offset.T), 1e-6)
+    along, across = (
+        (np.abs(np.einsum("akx,ax->ak", boxes.axes, axis)) * boxes.half).sum(1) / distance
+        for axis in (offset, offset[:, ::-1] * (-1, 1))
+    )
+    near, far = np.maximum(distance - along, INSET), distance + along
+    top = boxes.height - eye[2]
+    low, high = np.arctan2(-eye[2], near), np.maximum(np.arctan2(top, near), np.arctan2(top, far))
+    rings = ((low[:, None] <= ELEVATIONS) & (high[:, None] >= ELEVATIONS)).sum(1)
+    rays = 2 * np.arctan2(across, distance) / (2 * np.pi / AZIMUTHS)
+    return np.where(distance < MAX_RANGE, np.round((1 - LOST) * shares * rays * rings), 0).astype(int)
+
+
 def _returns(reach, surface, angle, slope, rng: np.random.Generator) -> np.ndarray:
     """Noisy points from horizontal distances `reach` and surfaces [AZIMUTHS, RINGS]; intensity decays with range."""
     stretch = np.sqrt(1.0 + slope**2)

@@ -1,5 +1,6 @@
 """The sensor rigs of the ego vehicle: cameras and a LiDAR. "six" has rounded values that resemble nuScenes' rigs; "four"
-has fewer cameras of other names, angles and sizes, no CAN bus and no questions, as a vehicle of one's own might.
+has fewer cameras of other names, angles and sizes, no CAN bus and no questions, as a vehicle of one's own might;
+"no_cameras" is for planners that are told what stands around them.
 
 Ego frame: x forward, y left, z up, origin on the ground below the rear axle. Camera frame: x right, y down, z forward.
 LiDAR frame: x right, y forward, z up. Every camera looks along the horizon (no pitch, no roll), so a ground point's
@@ -68,17 +69,18 @@ _FOUR = {
 
 
 class Rig(NamedTuple):
-    """sensors: {channel: Sensor}; is_nuscenes: with nuScenes' cameras, a CAN bus and questions on the images."""
+    """sensors: {channel: Sensor}; is_asked: with a CAN bus, and with questions."""
 
     sensors: dict[str, Sensor]
-    is_nuscenes: bool
+    is_asked: bool
 
     @property
     def cameras(self) -> tuple[str, ...]:
         return tuple(channel for channel, sensor in self.sensors.items() if sensor.intrinsic)
 
 
-RIGS = {"six": Rig(RIG, True), "four": Rig(_FOUR | {"LIDAR_TOP": RIG["LIDAR_TOP"]}, False)}
+_LIDAR = {"LIDAR_TOP": RIG["LIDAR_TOP"]}
+RIGS = {"six": Rig(RIG, True), "four": Rig(_FOUR | _LIDAR, False), "no_cameras": Rig(_LIDAR, True)}
 SENSORS = RIG | _FOUR
 
 

@@ -5,7 +5,7 @@ hard), simulated, and searched for a car whose drive shows the maneuver; that ca
 next attempt draws new traffic. The tags of a scene always come from `tag_detectors.py`, never from the intention.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -59,18 +59,20 @@ MAX_LATERAL = 5.5  # m/s2
 MAX_BRAKING = 6.5  # m/s2
 
 
-def wanted_tag(index: int, split: str) -> str:
-    """The tag scene `index` of a split must have, "" for an ordinary drive."""
-    return CYCLES[split][index % len(CYCLES[split])]
+def wanted_tag(index: int, split: str, cycle: Sequence[str] | None = None) -> str:
+    """The tag scene `index` of a split must have, "" for an ordinary drive. cycle: as in `simulate`."""
+    cycle = cycle or CYCLES[split]
+    return cycle[index % len(cycle)]
 
 
-def simulate(index: int, seed: int, split: str, seconds: float = 20.0) -> Scene:
+def simulate(index: int, seed: int, split: str, seconds: float = 20.0, cycle: Sequence[str] | None = None) -> Scene:
     """Scene `index` of `split` ("train" or "val"): the same for the same arguments, whatever was simulated before.
 
-    seed: of the whole data set. seconds: length of the scene. Raises `UserError` if no attempt shows the wanted
-    maneuver; a scene of few seconds may be too short for it.
+    seed: of the whole data set. seconds: length of the scene. cycle: the tag that each scene must have, in turn; None:
+    that of `CYCLES`. Raises `UserError` if no attempt shows the wanted maneuver; a scene of few seconds may be too short
+    for it.
     """
-    wanted = wanted_tag(index, split)
+    wanted = wanted_tag(index, split, cycle)
     if wanted == "three_point_turn" and seconds < three_point.MIN_SECONDS:
         raise UserError(
             f"scene {index} ({split}): a three_point_turn takes {three_point.MIN_SECONDS:g} s, not {seconds:g}"

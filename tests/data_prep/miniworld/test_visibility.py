@@ -54,3 +54,10 @@ def test_walls_and_boxes_in_front_occlude():
     half = Boxes([box(10.0, 1.5, width=3.0, height=3.5)])
     assert 0.3 < visible_fraction(target, eye, NO_WALLS, half)[0] < 0.7
     assert visible_fraction(Boxes([]), eye, wall, truck).shape == (0,)
+
+
+def test_boxes_occlude_each_other_and_not_themselves():
+    eye = np.array([0.0, 0.0, 1.5])
+    row = Boxes([box(20.0, 0.0), box(10.0, 0.0, width=3.0, height=3.5), box(-10.0, 0.0)])
+    assert visible_fraction(row, eye, NO_WALLS) == pytest.approx([0.0, 1.0, 1.0])
+    assert visible_fraction(row, eye, np.array([[[-5.0, -5.0], [-5.0, 5.0]]])) == pytest.approx([0.0, 1.0, 0.0])

@@ -96,6 +96,27 @@ def test_stopping_behind_a_standing_car():
     assert said["What is the status of the car that is to the front of the ego car?"] == "One car is stopped."
 
 
+def test_a_car_without_cameras_names_objects_by_place_and_asks_nothing_about_looks():
+    light = Signal("light", 20.0, -4.0, 0.0, "r")
+    town = SimpleNamespace(signals=(light,), stop_lines=((STOP_LINE, ("light",)),))
+    drive = states(ego, lambda t: [agent("lead", 12.4, 1.6, speed=3.0)], signals=[light])
+    seen = views(drive[0], np.ones(1), np.zeros((0, 2, 2)))
+    facts = observe(drive, 0, seen, town)
+    with_images, without = (key_frame(facts, {}, has_images=known) for known in (True, False))
+    assert list(without["key_object_infos"]) == ["c1 (12 m ahead, 2 m left)", "c2 (20 m ahead, 4 m right)"]
+    assert all("2d_bbox" not in info for info in without["key_object_infos"].values())
+    assert "2d_bbox" in next(iter(with_images["key_object_infos"].values()))
+    text = json.dumps(without)
+    assert "<c" not in text and "CAM_" not in text and "visual description" not in text and "bounding box" not in text
+    assert "a car to the front of the ego vehicle" in text and facts.objects[0].description not in text
+    counts = [sum(map(len, frame["QA"].values())) for frame in (with_images, without)]
+    assert counts[0] - counts[1] == 3  # two descriptions, one list of boxes
+    names = list(without["key_object_infos"])
+    for kind, pairs in without["QA"].items():
+        told = [pair["Q"] + pair["A"] for pair in pairs]
+        assert kind == "behavior" or any(names[0] in one for one in told)
+
+
 def test_someone_on_the_sidewalk_is_no_concern():
     person = lambda t: [agent("walker", 9.0, -5.0, "human.pedestrian.adult", speed=0.0)]  # noqa: E731
     facts, frame, _ = answers(states(ego, person))

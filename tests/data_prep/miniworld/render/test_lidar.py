@@ -1,9 +1,12 @@
 """The point cloud: surfaces, occlusion, frame, determinism."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from data_prep.miniworld.render import lidar, rig
+from data_prep.miniworld.visibility import Boxes, count_points
 from tests.data_prep.miniworld import straight_road
 
 
@@ -113,3 +116,20 @@ def test_empty_world():
     town = straight_road.town(houses=False)
     points = scan(town, straight_road.state(x=20.0))
     assert len(points) > 2000 and np.isfinite(points).all()
+
+
+@pytest.mark.parametrize("category", ["vehicle.car", "human.pedestrian.adult"])
+def test_expected_points_are_about_those_of_a_sweep(street, category):
+    expected, counted = [], []
+    for x, y, yaw in ((26.0, 48.0, 0.0), (32.0, 50.0, 0.7), (40.0, 46.0, 1.5), (12.0, 52.0, 2.2), (50.0, 48.0, 0.3)):
+        agent = replace(straight_road.agent(x, y, yaw=yaw), category=category)
+        state = straight_road.state(agent, x=20.0)
+        eye = rig.sensor_to_world("LIDAR_TOP", state.ego)[:3, 3]
+        boxes = Boxes(state.agents)
+        expected.append(lidar.expected_points(boxes, eye, np.ones(1))[0])
+        assert lidar.expected_points(boxes, eye, np.zeros(1))[0] == 0
+        counted.append(count_points(boxes, to_world(scan(street, state), state))[0])
+    assert min(counted) > 0
+    np.testing.assert_allclose(expected, counted, rtol=0.5, atol=6)
+    far = Boxes([straight_road.agent(20.0 + lidar.MAX_RANGE + 1.0, 48.0)])
+    assert lidar.expected_points(far, np.array([20.0, 48.0, 1.84]), np.ones(1)).tolist() == [0]

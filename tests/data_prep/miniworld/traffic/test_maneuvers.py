@@ -43,6 +43,15 @@ def test_each_scene_has_the_tag_it_was_made_for(scenes):
     assert {tag for scene in scenes.values() for tag in scene.tags} == set(TAGS)
 
 
+def test_another_cycle_of_tags(monkeypatch):
+    asked = []
+    monkeypatch.setattr(maneuvers, "_turn_around", lambda wanted, *_: asked.append(wanted))
+    with pytest.raises(UserError, match="no drive of 20 s shows 'three_point_turn'"):
+        maneuvers.simulate(10, SEED, "train", cycle=maneuvers.CYCLES["val"])
+    assert asked == ["three_point_turn"] * maneuvers.ATTEMPTS
+    assert set(maneuvers.CYCLES["val"]) - {""} == set(TAGS)
+
+
 def test_only_val_turns_in_three_points(scenes):
     assert "three_point_turn" not in maneuvers.CYCLES["train"]
     for (split, _), scene in scenes.items():
