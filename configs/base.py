@@ -123,6 +123,7 @@ def auxiliary() -> ConfigDict:
             bev=False,  # occupancy and map raster of every BEV cell
             agent_groups=0,  # further groups of queries for the agent decoder, each as large as its own
             map_groups=0,  # the same for the map decoder
+            facts=False,  # what the answers to questions say, without an LLM (data/facts.py); in vector mode too
         )
     )
 
@@ -165,6 +166,7 @@ def loss() -> ConfigDict:
             group_map_class=2.0,
             group_map_points=1.0,
             group_map_direction=0.005,
+            facts=1.0,
         )
     )
 
@@ -202,6 +204,7 @@ def data() -> ConfigDict:
             std=(58.395, 57.12, 57.375),
             photometric=True,  # VAD's photometric distortion in training
             grid_mask=0.7,  # probability of GridMask in training; 0 = off
+            hold_out_paths=(),  # tags whose frames train without a recorded path: "FILE.json:TAG" of data_prep.mine, or of scenes
             flip=0.0,  # probability that a training window is mirrored left-right, without a teacher (data/augment.py)
             zoom=(1.0, 1.0),  # range of a random scale of a training window's images, which are then cropped by chance
             color=0.0,  # strength of a fast color distortion in training, 1 = the ranges of `photometric`

@@ -33,7 +33,7 @@ RUN_KEYS = (
     "data.future",
 )
 ALLOW = "--allow_config_change"
-NOT_SEEN = ("path", "workers", "cache_gib", "batch_size")  # of `data`: no prediction hangs on them
+NOT_SEEN = ("path", "workers", "cache_gib", "batch_size", "hold_out_paths")  # of `data`: no prediction hangs on them
 
 
 def hash_of_inputs(config: ConfigDict, *groups: str) -> str:

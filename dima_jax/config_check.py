@@ -158,6 +158,12 @@ RELATIONS = (
         lambda v: not (v["distill.cache"] and v["data.flip"]),
     ),
     Relation(
+        "data.flip",
+        ("auxiliary.facts",),
+        "0 with auxiliary.facts, which say left and right",
+        lambda v: not (v["auxiliary.facts"] and v["data.flip"]),
+    ),
+    Relation(
         "train.init_teacher",
         ("train.init_from", "teacher.enabled"),
         "False without a run in train.init_from and a teacher",

@@ -27,6 +27,7 @@ AGENT_CLASSES = (
 NUM_VEHICLE_CLASSES = 5  # the first of AGENT_CLASSES: what VAD's planning constraints call a vehicle
 MAP_CLASSES = ("divider", "ped_crossing", "boundary")
 COMMANDS = ("right", "left", "straight")
+NUM_FACTS = 512  # that an auxiliary head may learn from questions (`data/facts.py`)
 QUESTION_KINDS = ("perception", "prediction", "planning", "behavior")  # DriveLM's, in the order of its question ids
 FORWARD_SPEED = 13  # index in the CAN bus numbers, m/s
 STEP_SECONDS = 0.5  # between key frames, and between waypoints

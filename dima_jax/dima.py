@@ -31,7 +31,7 @@ SHARED_HEAD = "student/planner/waypoints/last/"  # of the weights of the Linear 
 
 class DiMAOutput(NamedTuple):
     """Predictions for the current frame. Without a teacher, `teacher` and `future_bevs` are None; without auxiliary
-    heads, so is `auxiliary`. In vector mode, `future_bevs` and `auxiliary` are None.
+    heads, so is `auxiliary`. In vector mode, `future_bevs` is None.
 
     future_bevs: BEVs of the next two key frames, each in the LiDAR frame of its own time (targets of D9).
     """
@@ -60,7 +60,7 @@ class DiMA(nnx.Module):
         student_key, teacher_key = jax.random.split(key)
         if isinstance(self.student, VectorStudent):  # docs/evidence.md#vector-mode
             student = self.student(batch, history=history, key=student_key, is_training=is_training)
-            future_bevs = auxiliary = None
+            future_bevs, auxiliary = None, None if self.auxiliary is None else self.auxiliary([], student.tokens)
         else:
             student, future_bevs, auxiliary = self._see(batch, history, student_key, is_training)
         if self.teacher is None:
@@ -112,7 +112,7 @@ class DiMA(nnx.Module):
         )
         more_queries = self.auxiliary.more_queries()
         output = student.decode(bev, **options, key=key_rest, more_queries=more_queries, frame=frame)
-        return output, self.auxiliary(features, bev)
+        return output, self.auxiliary(features, output.tokens)
 
     def _encode_other_frames(self, batch: Batch, history: int):
         """What the BEV encoder reads of the frames before and after the current one.

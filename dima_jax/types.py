@@ -109,6 +109,14 @@ class TaughtEgo:
 
 
 @struct.dataclass
+class Facts:
+    """What questions say of the current frame (`data/facts.py`), f = NUM_FACTS. holds: False where it is not known."""
+
+    known: Bool[Array, "B f"]
+    holds: Bool[Array, "B f"]
+
+
+@struct.dataclass
 class Batch:
     """B windows of T = history + 1 + future key frames; the current frame is index `history` (config.data).
 
@@ -117,7 +125,7 @@ class Batch:
         begins later; after it, images are blank.
     frame_to_current: LiDAR frame of frame t -> LiDAR frame of the current frame.
     index: position of the window's current frame in the split (for logs and resume tests).
-    taught: with `distill.cache`.
+    taught: with `distill.cache`. facts: with `auxiliary.facts`.
     """
 
     images: UInt8[Array, "B T N H W 3"]
@@ -133,6 +141,7 @@ class Batch:
     edit_text: EditText
     index: Int[Array, " B"]
     taught: TaughtEgo | None = None
+    facts: Facts | None = None
 
 
 @struct.dataclass
@@ -179,11 +188,13 @@ class AuxiliaryOutput:
     """Logits of every cell by class, agents first, then map lines (`auxiliary.py`); None for a head that is off.
 
     image_logits, image_depths: by pyramid level; the depth is the natural logarithm of meters along the optical axis.
+    fact_logits: of each fact (`data/facts.py`).
     """
 
     image_logits: list[Float[Array, "B N _ _ 13"]] | None
     image_depths: list[Float[Array, "B N _ _"]] | None
     bev_logits: Float[Array, "B YX 13"] | None
+    fact_logits: Float[Array, "B f"] | None = None
 
 
 @struct.dataclass

@@ -7,6 +7,7 @@ import pytest
 from flax import nnx
 
 from dima_jax import auxiliary, weights
+from dima_jax.constants import NUM_FACTS
 from dima_jax.student import student as student_lib
 from dima_jax.types import QueryGroups
 from tests.mini import mini_config
@@ -45,12 +46,33 @@ def test_build_follows_the_config(student_and_bev):
     config.auxiliary.update(image=True, agent_groups=2)
     heads = auxiliary.build_auxiliary(config, nnx.Rngs(0))
     features = [jnp.ones((2, 6, 3, 5, config.student.width))]
-    output = heads(features, bev)
+    output = heads(features, student.decode(bev).tokens)
     assert output.image_logits[0].shape == (2, 6, 3, 5, auxiliary.NUM_CLASSES)
     assert output.image_depths[0].shape == (2, 6, 3, 5)
-    assert output.bev_logits is None
+    assert output.bev_logits is None and output.fact_logits is None
     more = heads.more_queries()
     assert more.agents.shape == (2 * config.student.num_agents, 2 * config.student.width)
     assert more.map is None
     assert not {path for path in weights.split(heads)[1] if path.startswith("student")}
     assert student.decode(bev, more_queries=more).groups.map_logits is None
+
+
+def test_the_fact_head_reads_every_kind_of_scene_token(student_and_bev):
+    config, student, bev = student_and_bev
+    config = config.copy_and_resolve_references()
+    config.auxiliary.facts = True
+    graph, params = weights.split(auxiliary.build_auxiliary(config, nnx.Rngs(0)))
+    params["facts/weights"] = jax.random.normal(jax.random.key(2), params["facts/weights"].shape)
+    tokens = student.decode(bev).tokens
+
+    @jax.jit
+    def logits(tokens):
+        output = weights.bind(graph, params)([], tokens)
+        assert output.image_logits is output.bev_logits is None
+        return output.fact_logits
+
+    first = logits(tokens)
+    assert first.shape == (2, NUM_FACTS)
+    for name in ("bev", "ego", "agents", "agent_positions", "map", "map_positions"):
+        moved = tokens.replace(**{name: jax.random.uniform(jax.random.key(3), getattr(tokens, name).shape)})
+        assert np.abs(logits(moved) - first).max() > 1e-4, name

@@ -52,7 +52,7 @@ def confident(params, agents_on_the_ego=True):
 
 def terms_of(config):
     """The terms without auxiliary heads."""
-    names = set(config.loss.keys()) - {"distill_temperature"}
+    names = set(config.loss.keys()) - {"distill_temperature", "facts"}
     return {name for name in names if not name.startswith(("image_", "bev_", "group_"))}
 
 

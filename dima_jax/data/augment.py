@@ -35,7 +35,7 @@ BOX_SIGN = np.float32([-1, 1, 1, 1, 1, 1, -1, -1, 1])  # cx; yaw_box (heading ->
 CAN_BUS_SIGN = np.float32([1, -1, 1, 1, 1, 1, 1, 1, -1, 1, -1, 1, -1, 1, -1, 1, -1, -1])
 YAW = 16
 CHECKED = (
-    *("data.flip", "data.cameras", "data.zoom", "data.color", "teacher.enabled"),
+    *("data.flip", "data.cameras", "data.zoom", "data.color", "teacher.enabled", "auxiliary.facts"),
     *("student.pc_range", "student.rotate_center", "student.bev_shape"),
 )
 BRIGHTNESS, CONTRAST, SATURATION, HUE = 32.0, 0.5, 0.5, np.pi / 10  # largest change, as `transforms.photometric`

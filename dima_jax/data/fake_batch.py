@@ -8,10 +8,10 @@ import jax
 import numpy as np
 
 from dima_jax import geometry
-from dima_jax.constants import AGENT_CLASSES, MAP_CLASSES
+from dima_jax.constants import AGENT_CLASSES, MAP_CLASSES, NUM_FACTS
 from dima_jax.data.prompts import EDIT_TEXTS, edit_texts, tokenize, tokenizer_of
 from dima_jax.fake_frames import camera_rig
-from dima_jax.types import AgentTargets, Batch, EditText, EgoTargets, MapTargets, TaughtEgo, Text
+from dima_jax.types import AgentTargets, Batch, EditText, EgoTargets, Facts, MapTargets, TaughtEgo, Text
 
 NUM_ORDERS = 19  # O: vertex orders of a map line (VAD's v2 pattern; an open line has two)
 
@@ -57,6 +57,7 @@ def spec(config) -> Batch:
         taught=TaughtEgo(of(f32, b, 2 * student.width), of(f32, b, student.num_commands, f, 2))
         if config.distill.cache
         else None,
+        facts=Facts(of(flag, b, NUM_FACTS), of(flag, b, NUM_FACTS)) if config.auxiliary.facts else None,
     )
 
 
@@ -95,6 +96,7 @@ def example(config, seed: int = 0) -> Batch:
         taught=jax.tree.map(
             lambda x: _steps(rng, (*x.shape[:-1], x.shape[-1] // 2, 2)).reshape(x.shape), shapes.taught
         ),
+        facts=jax.tree.map(lambda x: rng.random(x.shape) < 0.5, shapes.facts),
     )
 
 

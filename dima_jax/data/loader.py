@@ -14,7 +14,7 @@ import jax
 import numpy as np
 from absl import logging
 
-from dima_jax.data import augment, questions, targets, transforms, windows
+from dima_jax.data import augment, facts, held_out, questions, targets, transforms, windows
 from dima_jax.data.ego_inputs import can_bus_input, command_input
 from dima_jax.data.fake_batch import example, spec
 from dima_jax.data.frames import Frames, KeyFrame
@@ -22,7 +22,7 @@ from dima_jax.data.prompts import edit_texts, tokenizer_of
 from dima_jax.data.records import Records
 from dima_jax.errors import UserError
 from dima_jax.teacher_cache import TeacherCache
-from dima_jax.types import AgentTargets, Batch, EditText, MapTargets, TaughtEgo, Text
+from dima_jax.types import AgentTargets, Batch, EditText, Facts, MapTargets, TaughtEgo, Text
 
 __all__ = ["TrainWindows", "example", "num_train_windows", "spec", "train_batches"]
 
@@ -30,8 +30,14 @@ _END = 2**62  # of the endless order
 
 
 def num_train_windows(config) -> int:
-    """Windows of an epoch: one for every key frame of the training split. Raises UserError without records."""
-    return len(Records(config.data.path, config.data.train_split))
+    """Windows of an epoch: one for every key frame of the training split. Raises UserError without records, or without
+    what `data.hold_out_paths` and `auxiliary.facts` need of them.
+    """
+    records = Records(config.data.path, config.data.train_split)
+    held_out.frames(records, config.data.hold_out_paths)
+    if config.auxiliary.facts:
+        facts.of_training(config)
+    return len(records)
 
 
 def train_batches(config, position: int = 0) -> Iterator[Batch]:
@@ -56,7 +62,8 @@ def train_batches(config, position: int = 0) -> Iterator[Batch]:
 class Derived(NamedTuple):
     """What a window takes of its current record alone, made once while the frame stays in memory: do not write to it.
 
-    agents_cut, map_cut: how many did not fit. questions: see `questions.candidates`.
+    agents_cut, map_cut: how many did not fit. questions: see `questions.candidates`. facts: None without
+    `auxiliary.facts`.
     """
 
     agents: AgentTargets
@@ -64,6 +71,7 @@ class Derived(NamedTuple):
     map: MapTargets
     map_cut: int
     questions: tuple[list[tuple[str, str]], ...]
+    facts: Facts | None
 
 
 class TrainWindows:
@@ -90,6 +98,8 @@ class TrainWindows:
             derive=self._derive,
         )
         self.taught = TeacherCache(config.distill.cache).load(records, student) if config.distill.cache else None
+        self.held_out = held_out.frames(records, data.hold_out_paths)
+        self.facts = facts.of_training(config) if config.auxiliary.facts else None
         self.tokenizer = tokenizer_of(config)
         self.edit_text = EditText(*edit_texts(self.tokenizer, data.max_text)[:3])
         self.cut: collections.Counter = collections.Counter()
@@ -122,11 +132,12 @@ class TrainWindows:
             command=command_input(ego["command"], data.command),
             agents=known.agents,
             map=known.map,
-            ego=targets.ego_targets(ego),
+            ego=targets.ego_targets(ego, is_held_out=bool(self.held_out[record])),
             text=Text(*text[:3]),
             edit_text=self.edit_text,
             index=np.int32(record),
             taught=None if self.taught is None else TaughtEgo(*(array[record] for array in self.taught)),
+            facts=known.facts,
         )
         return augment.augment(window_batch, data, self.pc_range, rng)
 
@@ -134,7 +145,8 @@ class TrainWindows:
         data = self.config
         agents, agents_cut = targets.agent_targets(record["agents"], "train", self.pc_range, data.max_agents)
         lines, map_cut = targets.map_targets(record["map"], self.pc_range, self.num_points, data.max_map)
-        return Derived(agents, agents_cut, lines, map_cut, questions.candidates(record))
+        said = self.facts and facts.targets(self.facts, facts.said(record, self.tokenizer, data.max_text))
+        return Derived(agents, agents_cut, lines, map_cut, questions.candidates(record), said)
 
     def _images(self, frames: list[KeyFrame], mask: np.ndarray, rng) -> np.ndarray:
         """[T, N, H, W, 3] uint8: past and present distorted camera by camera, the future as it is, black where absent."""

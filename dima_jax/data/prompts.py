@@ -181,6 +181,12 @@ def tokenize(tokenizer, question: str, answer: str, max_text: int) -> Tokens:
     return Tokens(tokens, mask, mask & (position >= len(begin) + shared), len(ids) - len(kept))
 
 
+def fits(tokenizer, question: str, answer: str, max_text: int) -> bool:
+    """Whether `tokenize` cuts nothing."""
+    whole = tokenizer.encode(f"{_prompt(tokenizer, question)} {answer}")
+    return len(_begin(tokenizer)) + len(whole) + 1 <= max_text
+
+
 def _begin(tokenizer) -> list[int]:
     return [] if tokenizer.bos is None else [tokenizer.bos]
 

@@ -126,10 +126,11 @@ def _at(line: np.ndarray, arc: np.ndarray, along: np.ndarray) -> np.ndarray:
     return np.stack([np.interp(along, arc, line[:, 0]), np.interp(along, arc, line[:, 1])], axis=-1)
 
 
-def ego_targets(ego: dict) -> EgoTargets:
-    """The recorded path, without batch axis."""
+def ego_targets(ego: dict, *, is_held_out: bool = False) -> EgoTargets:
+    """The recorded path, without batch axis. is_held_out: it is unknown (`held_out.py`)."""
+    offsets, mask = np.asarray(ego["future_offsets"], np.float32), np.asarray(ego["future_mask"], bool)
     return EgoTargets(
-        future_offsets=np.asarray(ego["future_offsets"], np.float32),
-        future_mask=np.asarray(ego["future_mask"], bool),
+        future_offsets=np.zeros_like(offsets) if is_held_out else offsets,
+        future_mask=np.zeros_like(mask) if is_held_out else mask,
         history_offsets=np.asarray(ego["history_offsets"], np.float32),
     )

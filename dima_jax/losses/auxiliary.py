@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from jaxtyping import Array, Bool, Float, Int
 
 from dima_jax import geometry
@@ -16,7 +17,7 @@ from dima_jax.constants import AGENT_CLASSES, LIDAR_HEIGHT, MAP_CLASSES
 from dima_jax.losses import agents, focal
 from dima_jax.losses import map as map_losses
 from dima_jax.losses.l1 import absolute
-from dima_jax.types import AgentTargets, AuxiliaryOutput, Batch, MapTargets, StudentOutput, Term
+from dima_jax.types import AgentTargets, AuxiliaryOutput, Batch, Facts, MapTargets, StudentOutput, Term
 
 NEAR = 0.5  # meters; a box or a line point less deep is in no image
 STEPS = 8  # points by which a segment of a map line is filled up
@@ -31,10 +32,11 @@ def auxiliary_terms(
     bev_shape: Sequence[int],
     pc_range: Sequence[float],
 ) -> dict[str, Term]:
-    """The terms image_class, image_depth and bev_class of the heads that are on.
+    """The terms image_class, image_depth, bev_class and facts of the heads that are on.
 
     Classes: focal loss divided by the number of positive (cell, class) pairs. Depth: L1 of log meters over cells in which
-    an agent is. image_shape: (rows, columns) of the padded images, pixels.
+    an agent is. Facts: cross-entropy, mean over those that are known. image_shape: (rows, columns) of the padded images,
+    pixels.
     """
     terms = {}
     if output.image_logits is not None:
@@ -52,7 +54,15 @@ def auxiliary_terms(
         )
     if output.bev_logits is not None:
         terms["bev_class"] = _class_term(output.bev_logits, bev_targets(batch.agents, batch.map, bev_shape, pc_range))
+    if output.fact_logits is not None:
+        terms["facts"] = fact_term(output.fact_logits, batch.facts)
     return terms
+
+
+def fact_term(logits: Float[Array, "B f"], facts: Facts) -> Term:
+    """Binary cross-entropy summed over the known facts; count = their number."""
+    losses = optax.losses.sigmoid_binary_cross_entropy(logits.astype(jnp.float32), facts.holds.astype(jnp.float32))
+    return Term(jnp.where(facts.known, losses, 0.0).sum(), facts.known.sum().astype(jnp.float32))
 
 
 def group_terms(

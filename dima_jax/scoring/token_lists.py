@@ -21,14 +21,15 @@ def masks(path: str | Path, truth: Truth) -> dict[str, Bool[np.ndarray, " N"]]:
 
     UserError for a file that is not one, and for one all of whose tokens are of other frames.
     """
-    lists = _read(path)
+    lists = read(path)
     found = {name: np.isin(truth.tokens, tokens) for name, tokens in lists.items()}
     if any(lists.values()) and not any(mask.any() for mask in found.values()):
         raise UserError(f"{path}: none of its tokens is in the truth; {REMEDY} from the same split")
     return found
 
 
-def _read(path: str | Path) -> dict[str, list[str]]:
+def read(path: str | Path) -> dict[str, list[str]]:
+    """{name: tokens} of a file. UserError for one that is absent, or no file of token lists."""
     try:
         content = json.loads(Path(path).read_text())
     except OSError as error:

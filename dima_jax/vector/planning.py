@@ -18,9 +18,9 @@ from jaxtyping import Array, Float
 from ml_collections import ConfigDict
 
 from dima_jax import geometry, weights
-from dima_jax.data import targets
+from dima_jax.data import facts, held_out, targets
 from dima_jax.data.ego_inputs import can_bus_input, command_input
-from dima_jax.data.prompts import EDIT_TEXTS
+from dima_jax.data.prompts import EDIT_TEXTS, tokenizer_of
 from dima_jax.data.records import Records
 from dima_jax.errors import UserError
 from dima_jax.types import Batch, EditText, Text
@@ -37,8 +37,27 @@ def plans(
     `index`: the same key and frame, the same noise. history: place of the current frame in the window.
     """
     output = weights.bind(graph, params)(batch, history=history, key=key)
-    commanded = jnp.einsum("brft,br->bft", output.ego_offsets, batch.command)
-    return geometry.offsets_to_waypoints(commanded)
+    return _commanded(output.ego_offsets, batch)
+
+
+def teacher_plans(
+    graph: nnx.GraphDef, params: Mapping, batch: Batch, key: jax.Array, *, history: int = 0
+) -> Float[Array, "B F 2"]:
+    """As `plans`, of the teacher: what is driven where an LLM itself drives, as in DriveVLM and Senna.
+
+    graph, params: of a whole model (`dima.DiMA`), its LLM included. The teacher reads the tokens of a student that was told
+    what `plans` tells it with the same key; the text is not read (D3). ValueError for a model without a teacher.
+    """
+    model = weights.bind(graph, params)
+    if model.teacher is None:
+        raise ValueError("this model has no teacher; build it with teacher.enabled=True")
+    _, offsets = model.teacher.plan(model.student(batch, history=history, key=key).tokens)
+    return _commanded(offsets, batch)
+
+
+def _commanded(ego_offsets: Float[Array, "B R F 2"], batch: Batch) -> Float[Array, "B F 2"]:
+    """Waypoints of each sample's command."""
+    return geometry.offsets_to_waypoints(jnp.einsum("brft,br->bft", ego_offsets, batch.command))
 
 
 def arrays(waypoints: Float[Array, "B F 2"]) -> dict[str, np.ndarray]:
@@ -50,14 +69,30 @@ def recorded_frames(config: ConfigDict, split: str) -> tuple[list[str], Batch]:
     """(sample tokens, windows of one frame) of all frames of a split in the order of its records, as numpy arrays.
 
     What plans and their losses read; there are no images (0 cameras) and no text. What the CAN bus says of the frame before
-    is 0 with `data.history=0`, as it is in training. UserError if the records are missing,
-    damaged or empty.
+    is 0 with `data.history=0`, as it is in training. The training split is as training reads it: without the paths of
+    `data.hold_out_paths`, and with the facts of `auxiliary.facts`. UserError if the records are missing, damaged or empty.
     """
     records = Records(config.data.path, split)
     if not len(records):
         raise UserError(f"split {split!r} of {config.data.path} has no frames")
     samples = [_window(config, records, split, i) for i in range(len(records))]
-    return list(records.samples), jax.tree.map(lambda *leaves: np.stack(leaves), *samples)
+    frames = jax.tree.map(lambda *leaves: np.stack(leaves), *samples)
+    return list(records.samples), _for_training(config, records, frames) if split == config.data.train_split else frames
+
+
+def _for_training(config: ConfigDict, records: Records, frames: Batch) -> Batch:
+    """As `loader.TrainWindows` has them."""
+    held = held_out.frames(records, config.data.hold_out_paths)
+    ego = frames.ego.replace(
+        future_offsets=np.where(held[:, None, None], np.float32(0), frames.ego.future_offsets),
+        future_mask=frames.ego.future_mask & ~held[:, None],
+    )
+    if not config.auxiliary.facts:
+        return frames.replace(ego=ego)
+    chosen, tokenizer = facts.of_training(config), tokenizer_of(config)
+    said = (facts.said(records.decode(i, facts.FIELDS), tokenizer, config.data.max_text) for i in range(len(records)))
+    known = jax.tree.map(lambda *leaves: np.stack(leaves), *[facts.targets(chosen, one) for one in said])
+    return frames.replace(ego=ego, facts=known)
 
 
 def _window(config: ConfigDict, records: Records, split: str, i: int) -> Batch:

@@ -1,17 +1,19 @@
 """Batches: their shapes, their order, and that one integer brings back exactly the next window."""
 
 import itertools
+import json
 import shutil
 
 import jax
 import numpy as np
 import pytest
 
-from dima_jax.data import augment, loader, sequences
+from dima_jax.data import augment, facts, loader, sequences
 from dima_jax.data.prompts import ByteTokenizer
 from dima_jax.data.records import Records, shard_name, walk
 from dima_jax.errors import UserError
 from dima_jax.scene_shards import scenes_of
+from dima_jax.scoring import token_lists
 from dima_jax.teacher_cache import Taught, TeacherCache
 
 
@@ -81,6 +83,39 @@ def test_a_window_brings_what_the_cached_teacher_said_of_its_frame(config, tmp_p
         np.testing.assert_array_equal(
             got.reshape(len(got), -1).T, np.broadcast_to(batch.index, (got[0].size, len(got)))
         )
+
+
+def test_facts_of_the_answers_are_in_the_batch(config):
+    config.auxiliary.facts = True
+    (batch,) = take(config, 0, 1)
+    want = loader.spec(config)
+    jax.tree.map(lambda w, g: np.testing.assert_equal((g.shape, g.dtype), (w.shape, w.dtype)), want, batch)
+    records, chosen = Records(config.data.path, "train"), facts.of_training(config)
+    for i, number in enumerate(batch.index):
+        said = facts.said(records.decode(int(number)), ByteTokenizer(), config.data.max_text)
+        np.testing.assert_array_equal(batch.facts.holds[i], facts.targets(chosen, said).holds)
+    assert batch.facts.holds.any() and (batch.facts.known | ~batch.facts.holds).all()
+    config.auxiliary.facts = False
+    same(batch.replace(facts=None), take(config, 0, 1)[0])
+
+
+def test_a_held_out_path_is_unknown_and_all_else_stays(config, tmp_path):
+    (known,) = take(config, 0, 1)
+    out = int(known.index[1])
+    tokens = {"some": [Records(config.data.path, "train").samples[out]]}
+    path = tmp_path / "tokens.json"
+    path.write_text(json.dumps({"format": token_lists.FORMAT, "version": token_lists.VERSION, "tokens": tokens}))
+    config.data.hold_out_paths = (f"{path}:some",)
+    (held,) = take(config, 0, 1)
+    is_out = held.index == out
+    assert known.ego.future_mask[is_out].any() and not held.ego.future_mask[is_out].any()
+    assert not held.ego.future_offsets[is_out].any()
+    np.testing.assert_array_equal(held.ego.future_mask[~is_out], known.ego.future_mask[~is_out])
+    same(held.replace(ego=known.ego), known)
+    np.testing.assert_array_equal(held.ego.history_offsets, known.ego.history_offsets)
+    config.data.val_split = "train"
+    frames = list(sequences.iterate_scenes(config, "train"))
+    np.testing.assert_array_equal(frames[out].ego.future_mask[0], known.ego.future_mask[1])
 
 
 def test_vector_mode_decodes_no_image(config, monkeypatch):

@@ -27,6 +27,14 @@ def test_cut_text_is_counted():
     np.testing.assert_array_equal(short.tokens, whole.tokens[:25])
 
 
+def test_what_fits_is_not_cut():
+    tokenizer = prompts.ByteTokenizer()
+    length = int(prompts.tokenize(tokenizer, "Who?", "You.", 100).mask.sum())
+    for room in (length, length - 1):
+        assert prompts.fits(tokenizer, "Who?", "You.", room) == (room == length)
+        assert (prompts.tokenize(tokenizer, "Who?", "You.", room).cut == 0) == (room == length)
+
+
 def test_edit_texts_are_ordered_by_action_and_consequence():
     questions = [question for question, _ in prompts.EDIT_TEXTS]
     assert questions[0] == questions[1] and "removed" in questions[0]

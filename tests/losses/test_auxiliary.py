@@ -7,7 +7,7 @@ import pytest
 from dima_jax.constants import AGENT_CLASSES, LIDAR_HEIGHT, MAP_CLASSES
 from dima_jax.data import fake_batch
 from dima_jax.losses import auxiliary
-from dima_jax.types import AgentTargets, AuxiliaryOutput, MapTargets
+from dima_jax.types import AgentTargets, AuxiliaryOutput, Facts, MapTargets
 from tests.mini import mini_config
 
 CAR, PEDESTRIAN = AGENT_CLASSES.index("car"), AGENT_CLASSES.index("pedestrian")
@@ -109,3 +109,11 @@ def test_heads_that_are_off_have_no_terms():
     none = AuxiliaryOutput(None, None, None)
     shapes = dict(history=1, image_shape=IMAGE, bev_shape=BEV, pc_range=PC_RANGE)
     assert auxiliary.auxiliary_terms(none, fake_batch.example(config), **shapes) == {}
+
+
+def test_facts_that_are_known_count_alone():
+    facts = Facts(known=jnp.array([[True, True, False]]), holds=jnp.array([[True, False, False]]))
+    right = auxiliary.fact_term(jnp.array([[20.0, -20.0, 20.0]]), facts)
+    unsure = auxiliary.fact_term(jnp.zeros((1, 3)), facts)
+    assert float(right.sum) == pytest.approx(0.0, abs=1e-6) and float(right.count) == 2.0
+    assert float(unsure.sum) == pytest.approx(2 * np.log(2.0), rel=1e-6)

@@ -1,15 +1,17 @@
 """Plans of recorded frames in vector mode: what scoring reads, for one seed or many."""
 
+import json
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dima_jax import weights
-from dima_jax.data import sequences
+from dima_jax import dima, weights
+from dima_jax.data import loader, sequences
 from dima_jax.errors import UserError
 from dima_jax.losses import dima_loss
-from dima_jax.scoring import predictions
+from dima_jax.scoring import predictions, token_lists
 from dima_jax.vector import planning
 from tests import tiny_root
 from tests.vector import mini
@@ -95,3 +97,40 @@ def test_two_seeds_at_once_are_two_runs(config):
         for both, one in zip(jax.tree.leaves(together), jax.tree.leaves(alone(params, keys[seed])), strict=True):
             np.testing.assert_allclose(both[seed], one, atol=2e-5, rtol=1e-3)
     assert np.abs(together[0][0] - together[0][1]).max() > 1e-2
+
+
+def test_training_reads_facts_and_no_path_that_is_held_out(config, tmp_path):
+    config = config.copy_and_resolve_references()
+    tokens, plain = planning.recorded_frames(config, "train")
+    path = tmp_path / "tokens.json"
+    content = {"format": token_lists.FORMAT, "version": token_lists.VERSION, "tokens": {"some": tokens[1:3]}}
+    path.write_text(json.dumps(content))
+    config.data.hold_out_paths, config.auxiliary.facts = (f"{path}:some",), True
+    _, frames = planning.recorded_frames(config, "train")
+    assert not frames.ego.future_mask[1:3].any() and not frames.ego.future_offsets[1:3].any()
+    np.testing.assert_array_equal(
+        np.delete(frames.ego.future_mask, [1, 2], 0), np.delete(plain.ego.future_mask, [1, 2], 0)
+    )
+    order = loader.TrainWindows(config)
+    for window in map(order.sample, range(len(tokens))):
+        for one, other in ((window.ego, frames.ego), (window.facts, frames.facts)):
+            for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
+                np.testing.assert_array_equal(a, b[window.index])
+    assert plain.facts is None is planning.recorded_frames(config, "val")[1].facts
+
+
+def test_the_teachers_own_plan_is_that_of_its_ego_head(config):
+    model = dima.build(config, seed=0)
+    graph, params = weights.split(model)
+    batch = mini.example(config)
+    found = jax.jit(lambda batch: planning.teacher_plans(graph, params, batch, KEY))(batch)
+    student = weights.bind(graph, params).student(batch, history=0, key=KEY)
+    output = jax.jit(lambda *inputs: model.teacher(*inputs, key=KEY, is_training=False))(
+        student.tokens, student, batch.text, batch.edit_text, batch.command, batch.ego
+    )
+    for i, command in enumerate(np.argmax(batch.command, axis=-1)):
+        np.testing.assert_allclose(found[i], output.ego_offsets[i, command].cumsum(0), atol=1e-4)
+    assert np.abs(found - planning.plans(*weights.split(model.student), batch, KEY)).max() > 1e-3
+    alone = weights.split(dima.DiMA(model.student, None))
+    with pytest.raises(ValueError, match="no teacher"):
+        planning.teacher_plans(*alone, batch, KEY)

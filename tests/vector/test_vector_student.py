@@ -226,3 +226,30 @@ def test_a_real_step_learns_without_images(sharded, batch):
     assert log["loss/total"] > 0.0 and "loss/future" not in log
     still = {path for path, value in state.params.items() if np.array_equal(value, before[path])}
     assert not [path for path in still if path.startswith("student/")]
+
+
+def test_facts_teach_the_scene_tokens_without_a_teacher(config):
+    config = config.copy_and_resolve_references()
+    config.teacher.enabled, config.auxiliary.facts = False, True
+    batch = mini.example(config)
+    model = ShardedModel(config)
+    trained, frozen = optimizer.split_frozen(model.init_params(), config.optim.groups)
+    head = {path: value for path, value in trained.items() if path.startswith("auxiliary/")}
+    assert set(trained) - set(head) == {path for path in trained if path.startswith("student/")}
+    trained |= {"auxiliary/facts/weights": 0.1 * jnp.ones_like(head["auxiliary/facts/weights"])}
+
+    @jax.jit
+    def compute(params):
+        def objective(params):
+            output = weights.bind(model.graph, params | frozen)(batch, history=0, key=KEY, is_training=True)
+            return dima_loss.total(train_step.loss_terms(output, batch, config), config.loss.to_dict())[1]["facts"]
+
+        return jax.value_and_grad(objective)(params)
+
+    loss, found = compute(trained)
+    assert 0.0 < loss < 10.0
+    for part in ("agent_state", "motion_head", "point_state", "bev", "ego_status", "planner/ego_query"):
+        assert any(np.abs(value).max() > 0.0 for path, value in found.items() if path.startswith(f"student/{part}")), (
+            part
+        )
+    assert not np.abs(found["student/planner/waypoints/last/kernel"]).any()
