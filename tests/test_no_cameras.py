@@ -7,10 +7,9 @@ import pytest
 
 from data_prep import builder, truth_records, validation
 from data_prep.mining import lists, sources
-from data_prep.miniworld import edit, scene_recorder, writer
+from data_prep.miniworld import scene_recorder, writer
 from dima_jax.data import loader
 from dima_jax.data.records import Records
-from dima_jax.errors import UserError
 from dima_jax.scoring import truth
 from tests.vector.mini import vector_config
 
@@ -64,8 +63,3 @@ def test_vector_mode_trains_on_it(records):
     sample = loader.TrainWindows(config).sample(0)
     assert sample.images.shape[1] == 0 and sample.agents.mask.any() and sample.facts.holds.any()
     assert not sample.ego.future_mask.any()
-
-
-def test_no_car_can_be_painted_into_it(root):
-    with pytest.raises(UserError, match="written with --rig=no_cameras; cars are painted"):
-        edit.chosen(root, "train", None)
