@@ -66,11 +66,12 @@ def arrays(waypoints: Float[Array, "B F 2"]) -> dict[str, np.ndarray]:
 
 
 def recorded_frames(config: ConfigDict, split: str) -> tuple[list[str], Batch]:
-    """(sample tokens, windows of one frame) of all frames of a split in the order of its records, as numpy arrays.
+    """(sample tokens, windows of one frame) of all frames of a split in the order of its records, as numpy arrays; of the
+    training split with the facts of `auxiliary.facts`, and without the paths of `data.hold_out_paths`.
 
     What plans and their losses read; there are no images (0 cameras) and no text. What the CAN bus says of the frame before
-    is 0 with `data.history=0`, as it is in training. The training split is as training reads it: without the paths of
-    `data.hold_out_paths`, and with the facts of `auxiliary.facts`. UserError if the records are missing, damaged or empty.
+    is 0 with `data.history=0`, as it is in training. UserError if the records are missing,
+    damaged or empty.
     """
     records = Records(config.data.path, split)
     if not len(records):
