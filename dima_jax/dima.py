@@ -23,7 +23,7 @@ from dima_jax.auxiliary import AuxiliaryHeads, build_auxiliary
 from dima_jax.student.student import Student, training_keys
 from dima_jax.teacher.build import build_teacher
 from dima_jax.teacher.teacher import Teacher
-from dima_jax.types import AuxiliaryOutput, Batch, Frame, StudentOutput, TeacherOutput
+from dima_jax.types import AuxiliaryOutput, Batch, Distortion, Frame, StudentOutput, TeacherOutput
 from dima_jax.vector.vector_student import VectorStudent
 
 SHARED_HEAD = "student/planner/waypoints/last/"  # of the weights of the Linear that makes both plans, if one does (D6)
@@ -91,7 +91,8 @@ class DiMA(nnx.Module):
         no_bev = (self.student.empty_bev(size), jnp.zeros(size, bool))
         (prev_bev, has_prev_bev), _ = self._scan_bev(before, no_bev, batch.frame_mask[:, :history])
         current = Frame(batch.images[:, history], batch.lidar2img[:, history], batch.can_bus[:, history], batch.command)
-        student, auxiliary = self._predict(current, prev_bev, has_prev_bev, is_training, key)
+        distortion = jax.tree.map(lambda x: x[:, history], batch.distortion)
+        student, auxiliary = self._predict(current, distortion, prev_bev, has_prev_bev, is_training, key)
         if self.teacher is None:
             return student, None, auxiliary
         now = (student.tokens.bev, jnp.ones(size, bool))
@@ -99,14 +100,20 @@ class DiMA(nnx.Module):
         return student, jnp.moveaxis(future_bevs, 0, 1), auxiliary
 
     def _predict(
-        self, frame: Frame, prev_bev: Float[Array, "B YX D"], has_prev_bev: Bool[Array, " B"], is_training: bool, key
+        self,
+        frame: Frame,
+        distortion: Distortion | None,
+        prev_bev: Float[Array, "B YX D"],
+        has_prev_bev: Bool[Array, " B"],
+        is_training: bool,
+        key,
     ) -> tuple[StudentOutput, AuxiliaryOutput | None]:
         """The student's output for the current frame, and what the auxiliary heads read off on the way to it."""
         student, options = self.student, dict(is_training=is_training)
         if self.auxiliary is None:
-            return student(frame, prev_bev, has_prev_bev, **options, key=key), None
+            return student(frame, prev_bev, has_prev_bev, **options, key=key, distortion=distortion), None
         key_images, key_encoder, key_rest = training_keys(is_training, key, 3)
-        features = student.image_features(frame.images, key=key_images)
+        features = student.image_features(frame.images, key=key_images, distortion=distortion)
         bev = student.encode_features(
             features, frame.lidar2img, frame.can_bus, prev_bev, has_prev_bev, **options, key=key_encoder
         )
@@ -127,9 +134,12 @@ class DiMA(nnx.Module):
         def others(x):
             return jnp.concatenate([x[:, :history], x[:, history + 1 : last]], axis=1)
 
-        images, lidar2img, can_bus = map(others, (batch.images, batch.lidar2img, batch.can_bus))
-        features = self.student.image_features(images.reshape(len(images), -1, *images.shape[3:]))
-        features = [x.reshape(*images.shape[:3], *x.shape[2:]) for x in features]
+        lidar2img, can_bus, *pixels = jax.tree.map(
+            others, (batch.lidar2img, batch.can_bus, batch.images, batch.distortion)
+        )
+        images, distortion = jax.tree.map(lambda x: x.reshape(len(x), -1, *x.shape[3:]), pixels)
+        features = self.student.image_features(images, distortion=distortion)
+        features = [x.reshape(*lidar2img.shape[:3], *x.shape[2:]) for x in features]
         steps = jax.tree.map(lambda x: jnp.moveaxis(x, 1, 0), (features, lidar2img, can_bus))
         before, after = (jax.tree.map(lambda x, part=part: x[part], steps) for part in np.s_[:history, history:])
         return before if history else None, after if last > history + 1 else None

@@ -117,6 +117,21 @@ class Facts:
 
 
 @struct.dataclass
+class Distortion:
+    """VAD's photometric distortion of every image of a window, by numbers drawn on the host (`data/distortion.py`).
+
+    amounts: added brightness (gray levels), contrast before the color steps, saturation, added hue (degrees from the
+        first channel towards the second), contrast after them. (0, 1, 1, 0, 1) is none.
+    channels: which channel becomes the first, the second and the third one.
+    mask: False: the image stays as it is.
+    """
+
+    amounts: Float[Array, "B T N 5"]
+    channels: Int[Array, "B T N 3"]
+    mask: Bool[Array, "B T N"]
+
+
+@struct.dataclass
 class Batch:
     """B windows of T = history + 1 + future key frames; the current frame is index `history` (config.data).
 
@@ -125,7 +140,8 @@ class Batch:
         begins later; after it, images are blank.
     frame_to_current: LiDAR frame of frame t -> LiDAR frame of the current frame.
     index: position of the window's current frame in the split (for logs and resume tests).
-    taught: with `distill.cache`. facts: with `auxiliary.facts`.
+    taught: with `distill.cache`. facts: with `auxiliary.facts`. distortion: with `data.photometric`; the student applies it
+        (`student/photometric.py`).
     """
 
     images: UInt8[Array, "B T N H W 3"]
@@ -142,6 +158,7 @@ class Batch:
     index: Int[Array, " B"]
     taught: TaughtEgo | None = None
     facts: Facts | None = None
+    distortion: Distortion | None = None
 
 
 @struct.dataclass

@@ -50,6 +50,27 @@ def test_a_shared_head_is_one_linear_of_the_student():
         np.testing.assert_array_equal(planner.plan(feature).reshape(-1), np.arange(36))
 
 
+def test_distortion_is_of_the_frames_that_it_names():
+    """Images of the current frame and of those before it; a frame that is masked is as without any distortion."""
+    config = mini_config()
+    config.teacher.enabled = False
+    config.data.update(history=1, future=0, batch_size=1, photometric=True)
+    batch = fake_batch.example(config)
+    graph, params = weights.split(dima.build(config, 0))
+    model = weights.bind(graph, params)
+    bev = jax.jit(lambda batch: model(batch, history=1, key=jax.random.key(0), is_training=False).student.tokens.bev)
+
+    def distorted(*frames):
+        mask = np.zeros_like(batch.distortion.mask)
+        mask[:, list(frames)] = True
+        return bev(batch.replace(distortion=batch.distortion.replace(mask=mask)))
+
+    plain = bev(batch.replace(distortion=None))
+    np.testing.assert_allclose(distorted(), plain, atol=1e-5)
+    for frames in ((0,), (1,)):
+        assert np.abs(distorted(*frames) - plain).max() > 1e-3
+
+
 def test_frames_that_the_window_does_not_have_are_passed_over():
     """A window whose drive begins one frame before the current one: as if it were the only one before."""
     config = mini_config()

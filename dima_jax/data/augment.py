@@ -4,11 +4,11 @@
   LiDAR frame, y -> -y in the ego's and the global frame. Each camera shows its mirror image and takes the place of its
   counterpart. Questions say left and right and cannot be mirrored, so there is no flip with a teacher.
 * `zoom` scales and crops all images by one draw, and their matrices with them (as BEVDet does, arXiv 2112.11790).
-* `recolor` changes brightness, contrast, saturation and hue by one matrix: for small images far faster than
-  `transforms.photometric`, which draws anew for each camera and works in HSV.
+* `recolor` changes brightness, contrast, saturation and hue of all images by one matrix, and rounds: where every core
+  trains, as on a laptop, cheaper than the distortion of `student/photometric.py`, which draws anew for each camera.
 
 Zoom and colors leave the frames after the current one as they are: these are targets of the teacher, to be seen as in
-evaluation (as with `photometric`). Pixel i covers [i, i + 1), as for `bev_geometry.project_pillars`.
+evaluation (as with `data.photometric`, which acts last). Pixel i covers [i, i + 1), as for `bev_geometry.project_pillars`.
 """
 
 from collections.abc import Sequence
@@ -38,7 +38,7 @@ CHECKED = (
     *("data.flip", "data.cameras", "data.zoom", "data.color", "teacher.enabled", "auxiliary.facts"),
     *("student.pc_range", "student.rotate_center", "student.bev_shape"),
 )
-BRIGHTNESS, CONTRAST, SATURATION, HUE = 32.0, 0.5, 0.5, np.pi / 10  # largest change, as `transforms.photometric`
+BRIGHTNESS, CONTRAST, SATURATION, HUE = 32.0, 0.5, 0.5, np.pi / 10  # largest change, as in `distortion.py`
 GRAY = np.full((3, 3), 1 / 3)
 ABOUT_GRAY = np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / np.sqrt(3)
 

@@ -9,9 +9,10 @@ import numpy as np
 
 from dima_jax import geometry
 from dima_jax.constants import AGENT_CLASSES, MAP_CLASSES, NUM_FACTS
+from dima_jax.data import distortion
 from dima_jax.data.prompts import EDIT_TEXTS, edit_texts, tokenize, tokenizer_of
 from dima_jax.fake_frames import camera_rig
-from dima_jax.types import AgentTargets, Batch, EditText, EgoTargets, Facts, MapTargets, TaughtEgo, Text
+from dima_jax.types import AgentTargets, Batch, Distortion, EditText, EgoTargets, Facts, MapTargets, TaughtEgo, Text
 
 NUM_ORDERS = 19  # O: vertex orders of a map line (VAD's v2 pattern; an open line has two)
 
@@ -58,6 +59,9 @@ def spec(config) -> Batch:
         if config.distill.cache
         else None,
         facts=Facts(of(flag, b, NUM_FACTS), of(flag, b, NUM_FACTS)) if config.auxiliary.facts else None,
+        distortion=Distortion(amounts=of(f32, b, t, n, 5), channels=of(i32, b, t, n, 3), mask=of(flag, b, t, n))
+        if data.photometric
+        else None,
     )
 
 
@@ -97,7 +101,16 @@ def example(config, seed: int = 0) -> Batch:
             lambda x: _steps(rng, (*x.shape[:-1], x.shape[-1] // 2, 2)).reshape(x.shape), shapes.taught
         ),
         facts=jax.tree.map(lambda x: rng.random(x.shape) < 0.5, shapes.facts),
+        distortion=_distortion(rng, config.data) if config.data.photometric else None,
     )
+
+
+def _distortion(rng, data) -> Distortion:
+    drawn = [
+        distortion.draw(rng, data.history + 1, data.history + 1 + data.future, len(data.cameras), data.color_order)
+        for _ in range(data.batch_size)
+    ]
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *drawn)
 
 
 def _steps(rng, shape) -> np.ndarray:

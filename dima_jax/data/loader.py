@@ -14,7 +14,7 @@ import jax
 import numpy as np
 from absl import logging
 
-from dima_jax.data import augment, facts, held_out, questions, targets, transforms, windows
+from dima_jax.data import augment, distortion, facts, held_out, questions, targets, windows
 from dima_jax.data.ego_inputs import can_bus_input, command_input
 from dima_jax.data.fake_batch import example, spec
 from dima_jax.data.frames import Frames, KeyFrame
@@ -124,7 +124,7 @@ class TrainWindows:
         self._count(max_agents=known.agents_cut, max_map=known.map_cut, max_text=text.cut)
         ego = current.record["ego"]
         window_batch = Batch(
-            images=self._images(frames, window.mask, rng),
+            images=self._images(frames, window.mask),
             lidar2img=np.stack([frame.lidar2img for frame in frames]).astype(np.float32),
             can_bus=can_bus_input([frame.record["can_bus"] for frame in frames], data.ego_status, window.records),
             frame_mask=window.mask,
@@ -138,6 +138,9 @@ class TrainWindows:
             index=np.int32(record),
             taught=None if self.taught is None else TaughtEgo(*(array[record] for array in self.taught)),
             facts=known.facts,
+            distortion=distortion.draw(rng, data.history + 1, len(frames), len(data.cameras), data.color_order)
+            if data.photometric
+            else None,
         )
         return augment.augment(window_batch, data, self.pc_range, rng)
 
@@ -148,15 +151,10 @@ class TrainWindows:
         said = self.facts and facts.targets(self.facts, facts.said(record, self.tokenizer, data.max_text))
         return Derived(agents, agents_cut, lines, map_cut, questions.candidates(record), said)
 
-    def _images(self, frames: list[KeyFrame], mask: np.ndarray, rng) -> np.ndarray:
-        """[T, N, H, W, 3] uint8: past and present distorted camera by camera, the future as it is, black where absent."""
-        data = self.config
+    def _images(self, frames: list[KeyFrame], mask: np.ndarray) -> np.ndarray:
+        """[T, N, H, W, 3] uint8: black where the future is absent."""
         images = np.stack([frame.images for frame in frames])
-        images[data.history + 1 :][~mask[data.history + 1 :]] = 0
-        if data.photometric:
-            rows, columns = data.valid_shape
-            for camera in images[: data.history + 1].reshape(-1, *images.shape[2:]):
-                camera[:rows, :columns] = transforms.photometric(camera[:rows, :columns], rng, data.color_order)
+        images[self.config.history + 1 :][~mask[self.config.history + 1 :]] = 0
         return images
 
     def _count(self, **cut: int) -> None:

@@ -1,7 +1,7 @@
-"""From JPEG files to the images the student reads: decode, scale, pad; and VAD's photometric distortion
-(docs/vad.md#image-preparation; GridMask is the student's).
+"""From JPEG files to the images the student reads: decode, scale, pad (docs/vad.md#image-preparation).
 
-Images are uint8 [H, W, 3] in the config's color order; the student normalizes them. numpy and OpenCV only.
+Images are uint8 [H, W, 3] in the config's color order; the student normalizes them, and distorts them in training. numpy
+and OpenCV only.
 """
 
 from collections.abc import Sequence
@@ -76,33 +76,3 @@ def lidar2img(intrinsics: np.ndarray, sensor2lidar: np.ndarray, scales: Sequence
     matrix[:, :3, :3] = intrinsics
     sizes = np.array([np.diag([scale, scale, 1.0, 1.0]) for scale in scales]).reshape(-1, 4, 4)
     return sizes @ matrix @ np.linalg.inv(sensor2lidar)
-
-
-def photometric(image: np.ndarray, rng, color_order: str) -> np.ndarray:
-    """VAD's photometric distortion of one camera image [H, W, 3] uint8: brightness, contrast, saturation, hue, channels.
-
-    VAD distorts the recorded image in float; here it is the scaled one and the result is rounded to 0..255.
-    """
-    coin = rng.random(6) < 0.5
-    brightness, contrast, saturation, hue = rng.uniform((-32, 0.5, 0.5, -18), (32, 1.5, 1.5, 18)).astype(np.float32)
-    contrast_last = coin[5]
-    pixels = image.astype(np.float32)
-    if coin[0]:
-        pixels += brightness
-    if coin[1] and not contrast_last:
-        pixels *= contrast
-    to_hsv, back = (
-        (cv2.COLOR_RGB2HSV, cv2.COLOR_HSV2RGB) if color_order == "rgb" else (cv2.COLOR_BGR2HSV, cv2.COLOR_HSV2BGR)
-    )
-    if coin[2] or coin[3]:
-        hsv = cv2.cvtColor(pixels, to_hsv)
-        if coin[2]:
-            hsv[..., 1] *= saturation
-        if coin[3]:
-            hsv[..., 0] = (hsv[..., 0] + hue) % 360
-        pixels = cv2.cvtColor(hsv, back)
-    if coin[1] and contrast_last:
-        pixels *= contrast
-    if coin[4]:
-        pixels = pixels[..., rng.permutation(3)]
-    return np.clip(np.rint(pixels), 0, 255).astype(np.uint8)

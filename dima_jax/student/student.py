@@ -22,8 +22,9 @@ from dima_jax.student.grid_mask import grid_mask
 from dima_jax.student.image_encoder import ImageEncoder
 from dima_jax.student.layers import InitRngs, Rngs, make_dropout_keys, split_dropout_keys
 from dima_jax.student.map_head import MapHead
+from dima_jax.student.photometric import distort
 from dima_jax.student.planner import Planner
-from dima_jax.types import Frame, GroupOutput, QueryGroups, SceneTokens, StudentOutput
+from dima_jax.types import Distortion, Frame, GroupOutput, QueryGroups, SceneTokens, StudentOutput
 
 Levels = list[Float[Array, "B N _ _ D"]]  # image features of pyramid levels, finest first
 
@@ -118,14 +119,17 @@ class Student(nnx.Module):
         *,
         is_training: bool = False,
         key: jax.Array | None = None,
+        distortion: Distortion | None = None,
     ) -> StudentOutput:
         """Predictions for one frame.
 
         prev_bev: BEV of the previous frame, ignored where has_prev_bev is False. is_training: dropout and GridMask are
-        on; ValueError without a key.
+        on; ValueError without a key. distortion: of the images, [B, N, ...].
         """
         key_bev, key_rest = training_keys(is_training, key, 2)
-        bev = self.encode_bev(frame, prev_bev, has_prev_bev, is_training=is_training, key=key_bev)
+        bev = self.encode_bev(
+            frame, prev_bev, has_prev_bev, is_training=is_training, key=key_bev, distortion=distortion
+        )
         return self.decode(bev, is_training=is_training, key=key_rest, frame=frame)
 
     def encode_bev(
@@ -136,10 +140,11 @@ class Student(nnx.Module):
         *,
         is_training: bool = False,
         key: jax.Array | None = None,
+        distortion: Distortion | None = None,
     ) -> Float[Array, "B YX D"]:
         """Frame to BEV tokens; arguments as in `__call__`."""
         key_images, key_encoder = training_keys(is_training, key, 2)
-        features = self.image_features(frame.images, key=key_images)
+        features = self.image_features(frame.images, key=key_images, distortion=distortion)
         return self.encode_features(
             features, frame.lidar2img, frame.can_bus, prev_bev, has_prev_bev, is_training=is_training, key=key_encoder
         )
@@ -161,18 +166,34 @@ class Student(nnx.Module):
         return self.bev_encoder(features, lidar2img, can_bus, prev_bev, has_prev_bev, dropout_keys)
 
     @jax.named_scope("image_encoder")
-    def image_features(self, images: UInt8[Array, "B N H W 3"], *, key: jax.Array | None = None) -> Levels:
-        """Pyramid levels of the images, finest first; N may hold several frames' cameras. With a key: GridMask."""
-        pixels = self.normalize(images.reshape(-1, *images.shape[2:]))
+    def image_features(
+        self,
+        images: UInt8[Array, "B N H W 3"],
+        *,
+        key: jax.Array | None = None,
+        distortion: Distortion | None = None,
+    ) -> Levels:
+        """Pyramid levels of the images, finest first; N may hold several frames' cameras. With a key: GridMask.
+
+        distortion: of the images, [B, N, ...].
+        """
+        pixels = self.normalize(*jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), (images, distortion)))
         if key is not None and self.grid_mask > 0.0:
             pixels = grid_mask(pixels, self.grid_mask, key)
         levels = self.image_encoder(pixels)
         return [level.reshape(*images.shape[:2], *level.shape[1:]) for level in levels]
 
-    def normalize(self, images: UInt8[Array, "n H W 3"]) -> Float[Array, "n H W 3"]:
-        """(pixel - mean) / std; as in VAD, the padding at the right and at the bottom is 0 *after* normalizing."""
+    def normalize(
+        self, images: UInt8[Array, "n H W 3"], distortion: Distortion | None = None
+    ) -> Float[Array, "n H W 3"]:
+        """(pixel - mean) / std; as in VAD, the padding at the right and at the bottom is 0 *after* normalizing.
+
+        distortion: of the images, [n, ...], applied before.
+        """
         rows, columns = self.valid_shape
         valid = images[:, :rows, :columns].astype(jnp.float32)
+        if distortion is not None:
+            valid = distort(valid, distortion)
         pixels = (valid - jnp.asarray(self.mean)) / jnp.asarray(self.std)
         below, right = images.shape[1] - rows, images.shape[2] - columns
         return jnp.pad(pixels, ((0, 0), (0, below), (0, right), (0, 0)))

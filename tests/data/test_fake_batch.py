@@ -2,6 +2,7 @@
 
 import jax
 import numpy as np
+import pytest
 
 from dima_jax.configs import base
 from dima_jax.data import loader
@@ -13,8 +14,10 @@ def small_config():
     return config
 
 
-def test_example_agrees_with_spec():
+@pytest.mark.parametrize("photometric", [True, False])
+def test_example_agrees_with_spec(photometric):
     config = small_config()
+    config.data.photometric = photometric
     jax.tree.map(
         lambda want, got: np.testing.assert_equal((got.shape, got.dtype), (want.shape, want.dtype)),
         loader.spec(config),
