@@ -48,15 +48,28 @@ def scaled_size(size: tuple[int, int], scale: float) -> tuple[int, int]:
 
 
 def resize_pad(image: np.ndarray, scale: float, shape, color_order: str) -> np.ndarray:
-    """[H, W, 3] BGR to [*shape, 3] in `color_order` ("rgb" or "bgr"): bilinear scaling, zeros to the right and below.
-
-    Interpolated in float and rounded once, so it stays within half a gray level of VAD, which never rounds.
-    """
-    height, width = scaled_size(image.shape[:2], scale)
-    scaled = cv2.resize(image.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
+    """[H, W, 3] BGR to [*shape, 3] in `color_order` ("rgb" or "bgr"): bilinear scaling, zeros to the right and below."""
     result = np.zeros((*shape, 3), np.uint8)
-    result[:height, :width] = cv2.convertScaleAbs(scaled[..., ::-1] if color_order == "rgb" else scaled)
+    resize_into(result, image, scale, color_order)
     return result
+
+
+def resize_into(result: np.ndarray, image: np.ndarray, scale: float, color_order: str) -> None:
+    """As `resize_pad`, into zeros."""
+    height, width = scaled_size(image.shape[:2], scale)
+    scaled = resize(image, (height, width))
+    place = result[:height, :width]
+    if color_order == "rgb":
+        cv2.cvtColor(scaled, cv2.COLOR_BGR2RGB, dst=place)
+    else:
+        place[...] = scaled
+
+
+def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """[H, W, 3] uint8 to [*size, 3], bilinear: as VAD interpolates floats, rounded once (docs/parity.md#images)."""
+    if image.shape[:2] == tuple(size):
+        return image
+    return cv2.resize(image, size[::-1], interpolation=cv2.INTER_LINEAR_EXACT)
 
 
 def prepare(
@@ -66,8 +79,10 @@ def prepare(
     if not images:
         return np.zeros((0, *shape, 3), np.uint8), []
     scales = fitting_scales([image.shape[:2] for image in images], scale, valid_shape, shape)
-    scaled = [resize_pad(image, own, shape, color_order) for image, own in zip(images, scales, strict=True)]
-    return np.stack(scaled), scales
+    prepared = np.zeros((len(images), *shape, 3), np.uint8)
+    for place, image, own in zip(prepared, images, scales, strict=True):
+        resize_into(place, image, own, color_order)
+    return prepared, scales
 
 
 def lidar2img(intrinsics: np.ndarray, sensor2lidar: np.ndarray, scales: Sequence[float]) -> np.ndarray:
