@@ -4,6 +4,7 @@ Examples:
 
     python -m data_prep.build --dataroot=data/nuscenes --drivelm=data/v1_1_train_nus.json --out=data/nuscenes/records
     python -m data_prep.build --dataroot=data/nuscenes --version=v1.0-mini --out=data/mini/records --workers=4
+    python -m data_prep.build --dataroot=data/nuscenes --out=data/nuscenes/records_08 --image_scale=0.8
 
 The root must hold the CAN bus expansion (`can_bus/`) and the map expansion v1.3 (`maps/expansion/`). It is checked
 first, as `python -m data_prep.check` does; once a build is finished, OUT/root_check.json keeps what was found. Splits are
@@ -26,7 +27,9 @@ def main() -> None:
 
     absl.logging.set_verbosity(absl.logging.ERROR)  # of tensorflow-datasets
     cli.log_to(_OUT.value, "build")
-    builder.build(_DATAROOT.value, _VERSION.value, _DRIVELM.value, _OUT.value, _WORKERS.value, _STRICT.value)
+    builder.build(
+        _DATAROOT.value, _VERSION.value, _DRIVELM.value, _OUT.value, _WORKERS.value, _STRICT.value, _SCALE.value
+    )
 
 
 if __name__ == "__main__":  # flags belong to the command: several commands may be imported side by side
@@ -39,5 +42,12 @@ if __name__ == "__main__":  # flags belong to the command: several commands may 
     )
     _OUT = flags.DEFINE_string("out", None, "Folder for the records.", required=True)
     _WORKERS = flags.DEFINE_integer("workers", os.cpu_count(), "Number of threads.", lower_bound=1)
+    _SCALE = flags.DEFINE_float(
+        "image_scale",
+        1.0,
+        "Scale of the stored images; training's data.image_scale makes small, fast records.",
+        0.01,
+        1.0,
+    )
     _STRICT = flags.DEFINE_bool("strict", False, "Refuse a root of which something would be skipped.")
     cli.run(main)

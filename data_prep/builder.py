@@ -19,31 +19,39 @@ REPORT = "root_check.json"  # beside the records: what the check of their root f
 
 
 def build(
-    dataroot: str, version: str, drivelm: str, out: str, workers: int, is_strict: bool = False
+    dataroot: str,
+    version: str,
+    drivelm: str,
+    out: str,
+    workers: int,
+    is_strict: bool = False,
+    image_scale: float = 1.0,
 ) -> dict[str, list[shards.Shard]]:
     """Writes the missing records below `out` and returns {split: shards}. Raises UserError on bad input, where another
     build is at work, and where `out` holds records of something else.
 
     dataroot, version: the nuScenes root and the folder of its tables; drivelm: DriveLM's question file, "" for none;
-    workers: number of threads; is_strict: what the check of the root skips is an error. The same input gives the same
-    bytes for any number of workers.
+    workers: number of threads; is_strict: what the check of the root skips is an error; image_scale: 1 keeps the image
+    files as they are, less makes smaller ones. The same input gives the same bytes for any number of workers.
     """
     with locks.held(Path(out) / "build.lock", out):
         report = checking.check(dataroot, version)
         report.refuse(is_strict)
         if report.findings:
             print(report.text())
-        planned = _build(dataroot, version, drivelm, Path(out), workers)
+        planned = _build(dataroot, version, drivelm, Path(out), workers, image_scale)
         write_json(Path(out) / REPORT, report.content())
         print(f"records in {out}: check them with `python -m data_prep.validate --data={out}`")
         return planned
 
 
-def _build(dataroot: str, version: str, drivelm: str, folder: Path, workers: int) -> dict[str, list[shards.Shard]]:
+def _build(
+    dataroot: str, version: str, drivelm: str, folder: Path, workers: int, image_scale: float
+) -> dict[str, list[shards.Shard]]:
     root, answers = shards.opened(dataroot, version), shards.questions(drivelm)
     planned = shards.plan(root.splits(), folder)
-    _refuse_others(folder, root, planned)
-    mark = shards.fingerprint(dataroot, version, drivelm)
+    _refuse_others(folder, root, planned, image_scale)
+    mark = shards.fingerprint(dataroot, version, drivelm, image_scale)
     every = [shard for group in planned.values() for shard in group]
     missing = [shard for shard in every if not shards.is_complete(shard, mark)]
     _remove_leftovers(folder, every)
@@ -56,7 +64,7 @@ def _build(dataroot: str, version: str, drivelm: str, folder: Path, workers: int
         from data_prep import pipeline
 
         try:
-            pipeline.run(missing, pipeline.WriteShard(dataroot, version, drivelm, mark), workers)
+            pipeline.run(missing, pipeline.WriteShard(dataroot, version, drivelm, mark, image_scale), workers)
         except BaseException:
             _remove_leftovers(folder, every)
             raise
@@ -64,7 +72,7 @@ def _build(dataroot: str, version: str, drivelm: str, folder: Path, workers: int
     return planned
 
 
-def _refuse_others(folder: Path, root, planned: dict[str, list[shards.Shard]]) -> None:
+def _refuse_others(folder: Path, root, planned: dict[str, list[shards.Shard]], image_scale: float) -> None:
     """Raises UserError for a folder with records that this build would delete and not make anew."""
     remedy = "give another --out, or delete them"
     here = sorted(folder.glob(f"{records.DATASET}-*.tfrecord-*-of-*[0-9]"))
@@ -79,10 +87,12 @@ def _refuse_others(folder: Path, root, planned: dict[str, list[shards.Shard]]) -
     }
     for path in here:
         try:
-            others = {row["scene"] for row in records.read_sidecar(path)["records"]} - scenes
+            content = records.read_sidecar(path)
         except (UserError, OSError):
             continue  # no record can be read from a shard without its sidecar
-        if others:
+        if content["image_scale"] != image_scale:
+            raise UserError(f"{path}: its images are at scale {content['image_scale']}, not at {image_scale}; {remedy}")
+        if others := {row["scene"] for row in content["records"]} - scenes:
             raise UserError(f"{path}: holds records of {min(others)}, which this build does not make; {remedy}")
 
 

@@ -37,15 +37,16 @@ class WriteShard(beam.DoFn):
     wrap a raised one, a full disk or an interrupt included, into long stack traces.
     """
 
-    def __init__(self, dataroot: str, version: str, drivelm: str, mark: str):
+    def __init__(self, dataroot: str, version: str, drivelm: str, mark: str, image_scale: float = 1.0):
         self.dataroot, self.version, self.drivelm, self.mark = dataroot, version, drivelm, mark
+        self.image_scale = image_scale
 
     def process(self, shard: shards.Shard):
         if _outcome.errors:
             return
         try:
             root, answers = shards.opened(self.dataroot, self.version), shards.questions(self.drivelm)
-            shards.write(shard, root, answers, self.mark, _outcome.add_frame)
+            shards.write(shard, root, answers, self.mark, _outcome.add_frame, self.image_scale)
         except Exception as error:
             _outcome.errors.append(_one_line(error, shard.path))
         except BaseException as error:

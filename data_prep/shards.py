@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import google_crc32c
 
-from data_prep import qa
+from data_prep import qa, scaled_images
 from data_prep.key_frames import KeyFrames
 from data_prep.scenes import Root
 from dima_jax.data import features, records
@@ -52,11 +52,13 @@ def plan(splits: dict[str, list[dict]], out: Path) -> dict[str, list[Shard]]:
     return result
 
 
-def fingerprint(dataroot: str, version: str, drivelm: str) -> str:
-    """Hash of all inputs but the images: tables, CAN bus, maps, questions, schema, and version of the records."""
+def fingerprint(dataroot: str, version: str, drivelm: str, image_scale: float = 1.0) -> str:
+    """Hash of all inputs but the images: tables, CAN bus, maps, questions, schema, version of the records, scale."""
     root = Path(dataroot)
     files = [*(root / version).glob("*.json"), *(root / "can_bus").glob("*.json"), *root.glob("maps/expansion/*.json")]
     crc = google_crc32c.Checksum(f"{VERSION} {version} {features.features()}".encode())
+    if image_scale != 1.0:
+        crc.update(f"image_scale={image_scale}".encode())
     for path in [*sorted(files), *([Path(drivelm)] if drivelm else [])]:
         crc.update(path.name.encode())
         crc.update(path.read_bytes())
@@ -89,23 +91,28 @@ def questions(drivelm: str) -> dict:
     return qa.read(drivelm)
 
 
-def write(shard: Shard, root: Root, answers: dict, mark: str, on_frame: Callable[[], None]) -> None:
-    """Writes the scenes of a shard. on_frame: called after every key frame."""
+def write(
+    shard: Shard, root: Root, answers: dict, mark: str, on_frame: Callable[[], None], image_scale: float = 1.0
+) -> None:
+    """Writes the scenes of a shard. on_frame: called after every key frame. image_scale: 1 keeps the files as they are."""
 
     def frames():
         for token in shard.scenes:
             scene = KeyFrames(root, root.tables.get("scene", token))
             for i in range(len(scene)):
-                yield scene.record(i, answers)
+                frame = scene.record(i, answers)
+                if image_scale != 1.0:
+                    frame["cameras"] = scaled_images.scaled(frame["cameras"], image_scale)
+                yield frame
                 on_frame()
 
-    write_frames(Path(shard.path), frames(), mark)
+    write_frames(Path(shard.path), frames(), mark, image_scale)
 
 
-def write_frames(path: Path, frames: Iterable[dict], mark: str) -> None:
+def write_frames(path: Path, frames: Iterable[dict], mark: str, image_scale: float = 1.0) -> None:
     """Writes records of key frames, scene by scene in order, and their sidecar, under temporary names until complete.
 
-    frames: dicts of `data/features.py`; mark: the fingerprint of the input.
+    frames: dicts of `data/features.py`; mark: the fingerprint of the input; image_scale: of their images.
     """
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     index = temporary.with_name(temporary.name + ".index.json")
@@ -127,7 +134,7 @@ def write_frames(path: Path, frames: Iterable[dict], mark: str) -> None:
                 )
                 file.write(records.framed(payload))
             size = file.tell()
-        index.write_text(records.sidecar_text(path, mark, size, rows))
+        index.write_text(records.sidecar_text(path, mark, size, rows, image_scale))
         records.sidecar(path).unlink(missing_ok=True)
         os.replace(temporary, path)
         os.replace(index, records.sidecar(path))

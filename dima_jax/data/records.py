@@ -6,6 +6,8 @@ shard lies a sidecar, `<shard>.index.json`, with what is in it:
     {"shard": name, "bytes": size of the shard, "records": [{"scene", "frame", "length" (key frames of the scene),
      "sample" (token), "offset", "bytes", "crc"}, ...], "fingerprint": of the input, "crc": of all the above}
 
+Images that were scaled for training have "image_scale" beside them, a number; without it they are as recorded.
+
 `Records` reads any record of a split with one `pread` and checks its CRC, so every damage is found and named; how many
 records each shard has is compared with `dataset_info.json`, which tensorflow-datasets reads as well. The index part of a
 sidecar can be rebuilt from the shard alone: `walk`.
@@ -77,14 +79,15 @@ def sidecar(path: Path) -> Path:
     return path.with_name(path.name + ".index.json")
 
 
-def sidecar_text(path: Path, fingerprint: str, size: int, rows: list[dict]) -> str:
+def sidecar_text(path: Path, fingerprint: str, size: int, rows: list[dict], image_scale: float = 1.0) -> str:
     """The sidecar of a shard of `size` bytes, with its checksum; rows: as in the module's text, in order."""
     content = {"shard": path.name, "fingerprint": fingerprint, "bytes": size, "records": rows}
+    content |= {"image_scale": image_scale} if image_scale != 1.0 else {}
     return json_text(content | {"crc": _content_crc(content)}, sort_keys=True)
 
 
 def read_sidecar(path: Path) -> dict:
-    """The sidecar of the shard `path`, its "crc" included. Raises UserError unless it is whole and fits the shard."""
+    """The sidecar of the shard `path`, its "crc" and, 1 by default, "image_scale" included. Raises UserError unless it is whole and fits the shard."""
     index = sidecar(path)
     if not index.is_file():
         raise UserError(f"{index}: missing sidecar; {REBUILD}")
@@ -100,7 +103,8 @@ def read_sidecar(path: Path) -> dict:
             end = row["offset"] + row["bytes"] + FOOTER
         if end != content["bytes"]:
             raise ValueError("its records do not fill the shard")
-        content |= {"crc": crc, "fingerprint": content["fingerprint"]}
+        scale = float(content.get("image_scale", 1.0))
+        content |= {"crc": crc, "fingerprint": content["fingerprint"], "image_scale": scale}
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         detail = f"no {error}" if isinstance(error, KeyError) else error
         raise UserError(f"{index}: damaged sidecar, or of another version ({detail}); {REBUILD}") from None
@@ -136,7 +140,8 @@ class Records:
     """All records of one split, in order: scene by scene, frame by frame.
 
     scenes, frames, lengths: for each record its scene's name, its place in the scene, the scene's number of key frames.
-    shards: names of the files. data_hash: 16 hexadecimal digits that change with anything in them.
+    shards: names of the files. image_scale: of the stored images, 1 = as recorded. data_hash: 16 hexadecimal digits that
+    change with anything in them.
     Raises UserError when the folder, the split, a shard, a sidecar or dataset_info.json is missing, damaged, or not of the
     same build.
     """
@@ -154,6 +159,12 @@ class Records:
         self.shards = [path.name for path in paths]
         lines = [f"{sidecar(path).name} {c['fingerprint']} {c['crc']}" for path, c in zip(paths, sidecars, strict=True)]
         self.data_hash = hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()[:16]
+        self.image_scale, *others = dict.fromkeys(content["image_scale"] for content in sidecars)
+        if others:
+            raise UserError(
+                f"{self.folder}: split {split!r} has shards with images at scale {self.image_scale} and {others[0]}; build "
+                "the records again, into an empty folder"
+            )
         if expected != [len(rows) for rows in found]:
             raise UserError(
                 f"{self.folder / INFO}: says that the shards of {split} hold {expected} records, their sidecars "

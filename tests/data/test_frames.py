@@ -1,10 +1,14 @@
 """The memory of decoded frames: what has room stays, the least recently used goes."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
 from dima_jax.data.frames import Frames
 from dima_jax.data.records import Records
+from dima_jax.errors import UserError
 
 IMAGES = 6 * 64 * 96 * 3  # bytes of a frame
 
@@ -29,6 +33,30 @@ def test_a_frame_with_room_is_decoded_once(make):
     frames[2]
     assert frames[0] is not first
     np.testing.assert_array_equal(frames[0].images, first.images)
+
+
+def test_threads_that_want_one_frame_decode_it_once(make):
+    calls = []
+
+    def derive(record):
+        calls.append(record["sample_token"])
+        time.sleep(0.05)
+
+    frames = make(0, derive)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(frames.__getitem__, [0] * 4))
+    assert len(calls) == 1 and all(frame is found[0] for frame in found)
+
+
+def test_every_thread_hears_of_a_frame_that_cannot_be_read(make):
+    def derive(record):
+        time.sleep(0.05)
+        raise UserError(record["sample_token"])
+
+    frames = make(0, derive)
+    with ThreadPoolExecutor(2) as pool:
+        tasks = [pool.submit(frames.__getitem__, 0) for _ in range(2)]
+    assert [type(task.exception()) for task in tasks] == [UserError] * 2
 
 
 def test_nothing_stays_without_room(make):

@@ -18,11 +18,11 @@ import runpy, sys, time
 from data_prep import shards
 
 def on_frame(write):
-    def slow(shard, root, answers, mark, counted):
+    def slow(shard, root, answers, mark, counted, *scale):
         def count():
             counted()
             {body}
-        write(shard, root, answers, mark, count)
+        write(shard, root, answers, mark, count, *scale)
     return slow
 
 if __name__ == "__main__":
