@@ -31,9 +31,18 @@ RUN_KEYS = (
     "data.train_split",
     "data.history",
     "data.future",
+    "data.shuffle_scenes",
 )
 ALLOW = "--allow_config_change"
-NOT_SEEN = ("path", "workers", "cache_gib", "batch_size", "hold_out_paths")  # of `data`: no prediction hangs on them
+NOT_SEEN = (
+    "path",
+    "workers",
+    "cache_gib",
+    "prefetch_gib",
+    "batch_size",
+    "shuffle_scenes",
+    "hold_out_paths",
+)  # of `data`: no prediction hangs on them
 
 
 def hash_of_inputs(config: ConfigDict, *groups: str) -> str:

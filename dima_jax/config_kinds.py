@@ -206,6 +206,8 @@ KINDS: dict[str, Kind] = {
     "data.batch_size": COUNT,
     "data.workers": COUNT,
     "data.cache_gib": WEIGHT,
+    "data.prefetch_gib": WEIGHT,
+    "data.shuffle_scenes": INDEX,
     "optim.learning_rate": POSITIVE,
     "optim.weight_decay": WEIGHT,
     "optim.clip_norm": POSITIVE,

@@ -80,17 +80,19 @@ def _train(config: ConfigDict, workdir: str, allow_config_change: bool) -> Train
     print(summary(model, state, frozen, windows))
 
     train_step, key = make_train_step(model, optim), jax.random.key(config.seed)
-    batches = loader.train_batches(config, position)
     previous = None
     with (
         StopOnSignal() as stop,
+        contextlib.closing(loader.train_batches(config, position)) as batches,
         events.open_writer(workdir, int(state.step)) as writer,
         Progress(total_steps, "step", initial=int(state.step), first="compiling the step; it starts after that") as bar,
     ):
+        batch = sharding.place_batch(model.mesh, next(batches))
         for step in range(int(state.step), total_steps):
-            batch = sharding.place_batch(model.mesh, next(batches))
             state, log = train_step(state, frozen, batch, key)
             position += config.data.batch_size
+            if step + 1 < total_steps:  # while the step runs, also where its log is waited for
+                batch = sharding.place_batch(model.mesh, next(batches))
             if previous is not None:  # of the step before: this one still runs
                 check_finite(step, previous)
             previous = log

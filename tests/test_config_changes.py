@@ -38,6 +38,7 @@ def check(meta, config, windows=11, allowed=False):
         ("data.train_split", "val"),
         ("data.history", 1),
         ("data.future", 0),
+        ("data.shuffle_scenes", 8),
     ],
 )
 def test_what_changes_the_meaning_of_a_run_is_refused_by_its_key(meta, config, key, value):

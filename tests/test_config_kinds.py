@@ -41,6 +41,7 @@ WRONG = {  # of base's kind by type, and yet not allowed
     "data.ego_status": ("half",),
     "data.workers": (0,),
     "data.cache_gib": (-1.0, math.nan),
+    "data.shuffle_scenes": (-1,),
     "optim.learning_rate": (0.0, -1e-3, math.nan, math.inf),
     "optim.cosine_per": ("batch",),
     "optim.groups": ((("(", 1.0),), ((".*", -1.0),), ((".*",),), (".*", 1.0)),

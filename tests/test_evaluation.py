@@ -150,7 +150,7 @@ def test_what_was_stopped_is_of_these_weights_data_and_rows(student_run, policy,
     path = min(other.student.params)
     other.student.params[path] = other.student.params[path] + 1e-3
     moved, status = (config.copy_and_resolve_references() for _ in range(2))
-    moved.data.update(path="elsewhere", workers=7, cache_gib=0.5)
+    moved.data.update(path="elsewhere", workers=7, cache_gib=0.5, prefetch_gib=0.5, shuffle_scenes=3)
     status.data.ego_status = "none"
     assert source(config=moved) == plain
     for changed, key in (

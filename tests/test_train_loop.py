@@ -144,7 +144,7 @@ def test_a_signal_saves_the_step_that_runs(tmp_path, monkeypatch, capsys, number
         monkeypatch.setattr(train_loop, name, value)
     monkeypatch.setattr(train_loop, "ShardedModel", lambda config: SimpleNamespace(mesh=None, config=config))
     monkeypatch.setattr(train_loop.loader, "num_train_windows", lambda config: 10)
-    monkeypatch.setattr(train_loop.loader, "train_batches", lambda *_: itertools.repeat(None))
+    monkeypatch.setattr(train_loop.loader, "train_batches", lambda *_: (None for _ in itertools.count()))
     monkeypatch.setattr(train_loop.sharding, "place_batch", lambda *_: None)
     with pytest.raises(SystemExit) as stopped:
         train_loop.train(config, str(tmp_path))

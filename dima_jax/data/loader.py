@@ -1,15 +1,16 @@
-"""Batches for training: windows of key frames in one endless shuffled order, read ahead by threads.
+"""Batches for training: windows of key frames in one endless shuffled order (`order.py`), read ahead by threads.
 
-The order depends on the seed alone: every epoch is a permutation of all windows, the next epoch another. A window's
-random choices (history, question, distortion, augmentation) depend on the seed and its place in that order. So the reader's whole
-state is one integer, the number of windows consumed, whatever the batch size, the number of processes or of threads.
+The order depends on the seed and `data.shuffle_scenes`. A window's random choices (history, question, distortion,
+augmentation) depend on the seed and its place in that order. So the reader's whole state is one integer, the number of
+windows consumed, whatever the batch size, the number of processes or of threads.
 """
 
 import collections
+import itertools
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
-import grain
 import jax
 import numpy as np
 from absl import logging
@@ -18,6 +19,7 @@ from dima_jax.data import augment, distortion, facts, held_out, questions, targe
 from dima_jax.data.ego_inputs import can_bus_input, command_input
 from dima_jax.data.fake_batch import example, spec
 from dima_jax.data.frames import Frames, KeyFrame
+from dima_jax.data.order import order
 from dima_jax.data.prompts import edit_texts, tokenizer_of
 from dima_jax.data.records import Records
 from dima_jax.errors import UserError
@@ -25,8 +27,6 @@ from dima_jax.teacher_cache import TeacherCache
 from dima_jax.types import AgentTargets, Batch, EditText, Facts, MapTargets, TaughtEgo, Text
 
 __all__ = ["TrainWindows", "example", "num_train_windows", "spec", "train_batches"]
-
-_END = 2**62  # of the endless order
 
 
 def num_train_windows(config) -> int:
@@ -43,20 +43,42 @@ def num_train_windows(config) -> int:
 def train_batches(config, position: int = 0) -> Iterator[Batch]:
     """Endless batches of numpy arrays, starting with window `position` of the order.
 
-    Each process gets its own share of `config.data.batch_size`; the shares of all processes make the batch.
-    Raises UserError for missing or damaged records, and for a config that does not fit them or asks for an augmentation
+    Each process reads its own share of `config.data.batch_size` alone; the shares of all processes make the batch. While
+    one batch is used, the next ones are made: as many as fit in `config.data.prefetch_gib`, one at least, two for each
+    thread at most. Close the iterator to stop the threads. Raises UserError for missing or damaged records, and for a config that does not fit them or asks for an augmentation
     that cannot be.
     """
     processes, process = jax.process_count(), jax.process_index()
     share, rest = divmod(config.data.batch_size, processes)
     if rest:
         raise UserError(f"config.data.batch_size={config.data.batch_size} is no multiple of {processes} processes")
-    order = TrainWindows(config)
-    starts = grain.MapDataset.range(position + process * share, _END, config.data.batch_size)
-    batches = starts.map(lambda start: order.batch(int(start), share))
-    workers = config.data.workers
-    options = grain.ReadOptions(num_threads=workers, prefetch_buffer_size=2 * workers)
-    return iter(batches.to_iter_dataset(options))
+    starts = itertools.count(position + process * share, config.data.batch_size)
+    return _read_ahead(TrainWindows(config), starts, share)
+
+
+def _read_ahead(reader: "TrainWindows", starts: Iterator[int], size: int) -> Iterator[Batch]:
+    """The batches of `size` windows from each place on. Every window is a task of a thread, the earliest first."""
+    data = reader.config
+    shape = (size, *reader.images_shape)
+    ahead = int(np.clip(data.prefetch_gib * 2**30 // max(int(np.prod(shape)), 1), 1, 2 * data.workers))
+    pool = ThreadPoolExecutor(data.workers, thread_name_prefix="reader")
+    waiting: collections.deque = collections.deque()
+    try:
+        for start in starts:
+            images = np.empty(shape, np.uint8)
+            tasks = [pool.submit(reader.sample, start + i, images[i]) for i in range(size)]
+            waiting.append((images, tasks))
+            if len(waiting) > ahead:
+                images, tasks = waiting.popleft()
+                yield _stack([task.result() for task in tasks], images)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _stack(samples: list[Batch], images: np.ndarray) -> Batch:
+    """A batch of windows whose images lie one after the other in `images` already."""
+    rest = jax.tree.map(lambda *leaves: np.stack(leaves), *[sample.replace(images=()) for sample in samples])
+    return rest.replace(images=images)
 
 
 class Derived(NamedTuple):
@@ -75,7 +97,9 @@ class Derived(NamedTuple):
 
 
 class TrainWindows:
-    """The endless order of training windows: `sample(position)`, `batch(position, size)`.
+    """The endless order of training windows: `sample(position)`; safe to use from several threads.
+
+    images_shape: (T, N, H, W, 3).
 
     cut: how many agents, map lines and text tokens padding has cut so far, by config key.
     """
@@ -87,6 +111,7 @@ class TrainWindows:
         self.pc_range, self.num_points = student.pc_range, student.num_points
         records = Records(data.path, data.train_split)
         self.records = records
+        self.images_shape = (data.history + 1 + data.future, len(data.cameras), *data.image_shape, 3)
         self.frames = Frames(
             records,
             data.cameras,
@@ -103,15 +128,14 @@ class TrainWindows:
         self.tokenizer = tokenizer_of(config)
         self.edit_text = EditText(*edit_texts(self.tokenizer, data.max_text)[:3])
         self.cut: collections.Counter = collections.Counter()
-        self._order = grain.MapDataset.range(len(records)).shuffle(seed=config.seed).repeat()
+        self._order = order(records.scenes, config.seed, data.shuffle_scenes)
 
-    def batch(self, position: int, size: int) -> Batch:
-        """Windows position, ..., position + size - 1 of the order."""
-        samples = [self.sample(position + i) for i in range(size)]
-        return jax.tree.map(lambda *leaves: np.stack(leaves), *samples)
+    def sample(self, position: int, images: np.ndarray | None = None) -> Batch:
+        """Window number `position` of the order, without batch axis.
 
-    def sample(self, position: int) -> Batch:
-        """Window number `position` of the order, without batch axis."""
+        images: an array of `images_shape` and uint8 that its images are written to.
+        """
+        images = np.empty(self.images_shape, np.uint8) if images is None else images
         record = int(self._order[position])
         rng = np.random.default_rng((self.seed, position))
         data = self.config
@@ -124,7 +148,7 @@ class TrainWindows:
         self._count(max_agents=known.agents_cut, max_map=known.map_cut, max_text=text.cut)
         ego = current.record["ego"]
         window_batch = Batch(
-            images=self._images(frames, window.mask),
+            images=self._images(frames, window.mask, images),
             lidar2img=np.stack([frame.lidar2img for frame in frames]).astype(np.float32),
             can_bus=can_bus_input([frame.record["can_bus"] for frame in frames], data.ego_status, window.records),
             frame_mask=window.mask,
@@ -142,7 +166,10 @@ class TrainWindows:
             if data.photometric
             else None,
         )
-        return augment.augment(window_batch, data, self.pc_range, rng)
+        sample = augment.augment(window_batch, data, self.pc_range, rng)
+        if sample.images is not images:  # mirrored
+            np.copyto(images, sample.images)
+        return sample.replace(images=images)
 
     def _derive(self, record: dict) -> "Derived":
         data = self.config
@@ -151,10 +178,10 @@ class TrainWindows:
         said = self.facts and facts.targets(self.facts, facts.said(record, self.tokenizer, data.max_text))
         return Derived(agents, agents_cut, lines, map_cut, questions.candidates(record), said)
 
-    def _images(self, frames: list[KeyFrame], mask: np.ndarray) -> np.ndarray:
-        """[T, N, H, W, 3] uint8: black where the future is absent."""
-        images = np.stack([frame.images for frame in frames])
-        images[self.config.history + 1 :][~mask[self.config.history + 1 :]] = 0
+    def _images(self, frames: list[KeyFrame], mask: np.ndarray, images: np.ndarray) -> np.ndarray:
+        """`images`, [T, N, H, W, 3], filled: black where the future is absent."""
+        for t, (place, frame) in enumerate(zip(images, frames, strict=True)):
+            place[...] = frame.images if t <= self.config.history or mask[t] else 0
         return images
 
     def _count(self, **cut: int) -> None:

@@ -1,8 +1,11 @@
 """Batches: their shapes, their order, and that one integer brings back exactly the next window."""
 
+import contextlib
 import itertools
 import json
 import shutil
+import threading
+import time
 
 import jax
 import numpy as np
@@ -37,6 +40,54 @@ def test_resume_gives_exactly_the_next_windows(config):
     straight = take(config, 0, 5)
     for ours, theirs in zip(straight[3:], take(config, 3 * config.data.batch_size, 2), strict=True):
         same(ours, theirs)
+
+
+def test_resume_within_scenes_that_are_read_together(config):
+    config.data.update(shuffle_scenes=1, photometric=True)
+    straight = take(config, 0, 5)
+    for ours, theirs in zip(straight[3:], take(config, 3 * config.data.batch_size, 2), strict=True):
+        same(ours, theirs)
+    config.data.shuffle_scenes = 0
+    assert [one.index.tolist() for one in straight] != [one.index.tolist() for one in take(config, 0, 5)]
+
+
+@pytest.mark.parametrize("photometric", [True, False])
+def test_distortion_is_that_of_the_window(config, photometric):
+    config.data.photometric = photometric
+    order = loader.TrainWindows(config)
+    found = [order.sample(position).distortion for position in (0, 0, 1)]
+    if not photometric:
+        assert found == [None] * 3
+        return
+    same(found[0], found[1])
+    assert (found[0].amounts != found[2].amounts).any()
+    assert found[0].mask[: config.data.history + 1].all() and not found[0].mask[config.data.history + 1 :].any()
+
+
+def test_so_many_batches_are_read_ahead_as_fit(config, monkeypatch):
+    places = []
+    sample = loader.TrainWindows.sample
+    monkeypatch.setattr(
+        loader.TrainWindows, "sample", lambda self, i, images=None: places.append(i) or sample(self, i, images)
+    )
+    size = np.prod(loader.spec(config).images.shape)
+    for batches, config.data.prefetch_gib in ((1, 0.0), (3, float(3.5 * size / 2**30)), (4, 1.0)):
+        config.data.workers = 2
+        places.clear()
+        with contextlib.closing(loader.train_batches(config)) as reader:
+            next(reader)
+            deadline = time.monotonic() + 20
+            while len(places) < (1 + batches) * config.data.batch_size and time.monotonic() < deadline:
+                time.sleep(0.01)
+            time.sleep(0.1)
+            assert sorted(places) == list(range((1 + batches) * config.data.batch_size))
+
+
+def test_a_closed_reader_leaves_no_thread(config):
+    reader = loader.train_batches(config)
+    next(reader)
+    reader.close()
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("reader")]
 
 
 def test_order_does_not_depend_on_batch_size_or_threads(config):
