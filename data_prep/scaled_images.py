@@ -6,7 +6,7 @@ import numpy as np
 from dima_jax.data import transforms
 from dima_jax.errors import UserError
 
-QUALITY = 95  # of the new JPEG files
+QUALITY = 90  # of the new JPEG files
 
 
 def scaled(cameras: dict, scale: float) -> dict:

@@ -40,7 +40,7 @@ COMMANDS = {  # {module: a flag that its help must explain}
             ("metrics", "--planners"),
             ("miniworld", "--scenes"),
             ("root_check", "--scenes"),
-            ("reader", "--batches"),
+            ("loader", "--turns"),
             ("memorize", "--epochs"),
             ("recipe", "--epochs"),
             ("student", "--parts"),
