@@ -72,8 +72,8 @@ class Frames:
                 self._cache.move_to_end(i)
                 return self._cache[i]
             others = self._loading.get(i)
-            mine = Future()
-            self._loading.setdefault(i, mine)
+            if others is None:
+                mine = self._loading[i] = Future()
         if others is not None:  # another thread is at it
             return others.result()
         try:
