@@ -205,7 +205,8 @@ def _edited(before, drives: sequences.Drives, edits: Edits, site: int, kind: int
         where = f"edits: site {edits.tokens[site]!r:.60}"
         images = [transforms.decode(jpeg, where) for jpeg in edits.jpegs(site, kind, place)]
         options = (data.image_scale, data.valid_shape, data.image_shape, data.color_order)
-        plan = policy.step(given._replace(images=transforms.prepare(images, *options)[0]))
+        sizes = [image.shape[:2] for image in images]
+        plan = policy.step(given._replace(images=transforms.prepare(images, sizes, *options)[0]))
     return plan
 
 

@@ -134,7 +134,7 @@ class Drives:
     def __getitem__(self, i):
         jpegs = [jpeg([i, camera]) for camera in range(len(CAMERAS))]
         decoded = [transforms.decode(one, "") for one in jpegs]
-        images = transforms.prepare(decoded, 1.0, SIZE, (32, 32), "bgr")[0]
+        images = transforms.prepare(decoded, [image.shape[:2] for image in decoded], 1.0, SIZE, (32, 32), "bgr")[0]
         command = np.eye(len(COMMANDS), dtype=np.float32)[i % 3]
         lidar2img = np.zeros((len(CAMERAS), 4, 4), np.float32)
         frame = types.Frame(images[None], lidar2img[None], np.full((1, 18), float(i), np.float32), command[None])

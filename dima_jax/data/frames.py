@@ -101,9 +101,9 @@ class Frames:
         where = f"{record['scene']['name']}, sample {record['sample_token']}"
         chosen = cameras.choose(record["cameras"], self._names, f"{self.records.folder}: {where}")
         record["cameras"] = chosen
-        files = zip(chosen["images"], chosen["paths"], strict=True)
-        images = [transforms.decode(data, f"{path} ({where})") for data, path in files]
-        images, scales = transforms.prepare(images, *self._image_options)
+        files = zip(chosen["images"], chosen["paths"], chosen["sizes"], strict=True)
+        decoded = (transforms.decode(data, f"{path} ({where})", size) for data, path, size in files)
+        images, scales = transforms.prepare(decoded, chosen["sizes"], *self._image_options)
         if not self._keep_jpegs:
             del chosen["images"]
         return KeyFrame(

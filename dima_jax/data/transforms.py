@@ -4,7 +4,7 @@ Images are uint8 [H, W, 3] in the config's color order; the student normalizes t
 and OpenCV only.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import cv2
 import numpy as np
@@ -12,11 +12,18 @@ import numpy as np
 from dima_jax.errors import UserError
 
 
-def decode(data: bytes, where: str) -> np.ndarray:
-    """A JPEG file to [H, W, 3] uint8 BGR. Raises UserError naming `where` if it does not decode."""
+def decode(data: bytes, where: str, size: Sequence[int] | None = None) -> np.ndarray:
+    """A JPEG file to [H, W, 3] uint8 BGR. Raises UserError naming `where` if it does not decode, or to another size than
+    `size` (rows, columns), where given.
+    """
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     if image is None:
         raise UserError(f"{where}: image does not decode; build the records again (`python -m data_prep.build`)")
+    rows, columns = image.shape[:2]
+    if size is not None and (rows, columns) != tuple(size):
+        raise UserError(
+            f"{where}: image is {rows} x {columns}, the record says {size[0]} x {size[1]}; build the records again"
+        )
     return image
 
 
@@ -73,13 +80,14 @@ def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def prepare(
-    images: Sequence[np.ndarray], scale: float, valid_shape, shape, color_order: str
+    images: Iterable[np.ndarray], sizes: Sequence[tuple[int, int]], scale: float, valid_shape, shape, color_order: str
 ) -> tuple[np.ndarray, list[float]]:
-    """The images of the cameras, [H, W, 3] BGR each, as [N, *shape, 3], and their `fitting_scales`, whose errors it raises."""
-    if not images:
-        return np.zeros((0, *shape, 3), np.uint8), []
-    scales = fitting_scales([image.shape[:2] for image in images], scale, valid_shape, shape)
-    prepared = np.zeros((len(images), *shape, 3), np.uint8)
+    """The images of the cameras, [H, W, 3] BGR each, as [N, *shape, 3], and their `fitting_scales`, whose errors it raises.
+
+    Takes one image after the other, so that a generator need hold but one; sizes: (rows, columns) of each.
+    """
+    prepared = np.zeros((len(sizes), *shape, 3), np.uint8)
+    scales = fitting_scales(sizes, scale, valid_shape, shape) if len(sizes) else []
     for place, image, own in zip(prepared, images, scales, strict=True):
         resize_into(place, image, own, color_order)
     return prepared, scales

@@ -1,5 +1,6 @@
 """Images: scale, pad, color order; and the projection that belongs to them."""
 
+import cv2
 import numpy as np
 import pytest
 
@@ -26,7 +27,8 @@ def test_a_scale_that_does_not_fit_names_the_keys():
 def test_an_image_of_another_size_fits_and_is_seen_where_its_matrix_says():
     wide, tall, small = (np.zeros((*size, 3), np.uint8) for size in ((20, 40), (40, 40), (6, 10)))
     tall[30:34, 20:24] = small[3, 5] = 255
-    images, scales = transforms.prepare([wide, tall, small], 0.5, (10, 20), (32, 32), "rgb")
+    sizes = [(20, 40), (40, 40), (6, 10)]
+    images, scales = transforms.prepare(iter([wide, tall, small]), sizes, 0.5, (10, 20), (32, 32), "rgb")
     assert scales == [0.5, 0.25, 10 / 6] and images.shape == (3, 32, 32, 3)
     assert not images[1][:, 10:].any() and not images[2][10:].any() and not images[2][:, 17:].any()
     intrinsics = np.tile(np.array([[1.0, 0, 0], [0, 1, 0], [0, 0, 1]]), (3, 1, 1))
@@ -50,3 +52,7 @@ def test_lidar2img_scales_pixels_not_depth():
 def test_broken_image_is_named():
     with pytest.raises(UserError, match=r"a\.jpg: image does not decode"):
         transforms.decode(b"\xff\xd8 no image", "a.jpg")
+    image = cv2.imencode(".jpg", np.zeros((20, 40, 3), np.uint8))[1].tobytes()
+    assert transforms.decode(image, "a.jpg", (20, 40)).shape == (20, 40, 3)
+    with pytest.raises(UserError, match=r"a\.jpg: image is 20 x 40, the record says 20 x 41; build"):
+        transforms.decode(image, "a.jpg", (20, 41))

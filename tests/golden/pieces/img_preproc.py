@@ -53,7 +53,7 @@ def _preprocess(raw, golden, case):
     order, mean, std = NORMALIZATIONS[normalization]
     shape = tuple(int(side) for side in golden[f"{case}/shape"][:2])
     valid_shape = tuple(round(side * scale) for side in raw.shape[:2])
-    image = transforms.prepare([raw], scale, valid_shape, shape, order)[0][0]
+    image = transforms.prepare([raw], [raw.shape[:2]], scale, valid_shape, shape, order)[0][0]
     student = SimpleNamespace(valid_shape=valid_shape, mean=mean, std=std)
     ours = (
         np.asarray(Student.normalize(student, jnp.asarray(image[None]))[0]) * std
