@@ -45,8 +45,8 @@ def train_batches(config, position: int = 0) -> Iterator[Batch]:
 
     Each process reads its own share of `config.data.batch_size` alone; the shares of all processes make the batch. While
     one batch is used, the next ones are made: as many as fit in `config.data.prefetch_gib`, one at least, two for each
-    thread at most. Close the iterator to stop the threads. Raises UserError for missing or damaged records, and for a config that does not fit them or asks for an augmentation
-    that cannot be.
+    thread at most. Close the iterator to stop the threads. Raises UserError for missing or damaged records, and for a config
+    that does not fit them or asks for an augmentation that cannot be.
     """
     processes, process = jax.process_count(), jax.process_index()
     share, rest = divmod(config.data.batch_size, processes)
@@ -99,9 +99,7 @@ class Derived(NamedTuple):
 class TrainWindows:
     """The endless order of training windows: `sample(position)`; safe to use from several threads.
 
-    images_shape: (T, N, H, W, 3).
-
-    cut: how many agents, map lines and text tokens padding has cut so far, by config key.
+    images_shape: (T, N, H, W, 3). cut: how many agents, map lines and text tokens padding has cut so far, by config key.
     """
 
     def __init__(self, config):
