@@ -17,6 +17,15 @@ def test_resize_pads_right_and_below_in_the_color_order():
     assert not bgr[10:].any() and not bgr[:, 20:].any()
 
 
+@pytest.mark.parametrize("sizes", [((90, 160), (72, 128)), ((90, 160), (36, 64)), ((224, 400), (90, 160))])
+def test_scaling_stays_within_half_a_level_of_floats(sizes):
+    image = np.random.default_rng(0).integers(0, 256, (*sizes[0], 3), np.uint8)
+    floats = cv2.resize(image.astype(np.float32), sizes[1][::-1], interpolation=cv2.INTER_LINEAR)
+    found = transforms.resize(image, sizes[1])
+    assert found.dtype == np.uint8
+    np.testing.assert_allclose(found, floats, rtol=0, atol=0.5001)
+
+
 def test_a_scale_that_does_not_fit_names_the_keys():
     with pytest.raises(
         UserError, match=r"image_scale=0\.5 makes 20 x 40 images 10 x 20: set config\.data\.valid_shape"
