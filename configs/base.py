@@ -70,6 +70,7 @@ def vector() -> ConfigDict:
             jitter=0.0,  # m, standard deviation in x and in y of the displacement of an agent or a line
             range_noise=0.0,  # added to it per meter of distance
             velocity=False,  # agents' recorded velocity is told; half a second of the future is in it
+            future=False,  # True: and where they will go: no student, but the privileged teacher of a positive control
         )
     )
 

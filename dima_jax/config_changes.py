@@ -16,7 +16,7 @@ from dima_jax.output_files import json_text
 
 IMAGE_KEYS = ("cameras", "image_scale", "image_shape", "valid_shape", "color_order", "mean", "std")
 # Which student a checkpoint holds.
-STUDENT_KEYS = ("student", "vector.enabled", *(f"data.{key}" for key in IMAGE_KEYS))
+STUDENT_KEYS = ("student", "vector.enabled", "vector.future", *(f"data.{key}" for key in IMAGE_KEYS))
 # What a run that goes on must not change; all other keys may differ and are printed. First the model, then what the
 # optimizer's state belongs to, then what makes the data position (a number of windows) mean the same windows.
 RUN_KEYS = (

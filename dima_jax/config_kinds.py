@@ -146,6 +146,7 @@ KINDS: dict[str, Kind] = {
     "vector.jitter": WEIGHT,
     "vector.range_noise": WEIGHT,
     "vector.velocity": FLAG,
+    "vector.future": FLAG,
     "teacher.enabled": FLAG,
     **{f"teacher.llm.{key}": COUNT for key in ("layers", "width", "heads", "kv_heads", "ffn_width", "vocab")},
     "teacher.llm.rope_theta": POSITIVE,

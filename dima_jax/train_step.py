@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 import jax
 import jax.numpy as jnp
 import optax
-from flax import struct
+from flax import nnx, struct
 from jaxtyping import Array, Int
 from ml_collections import ConfigDict
 
@@ -67,13 +67,34 @@ def train_state_sharding(model: ShardedModel, optim: Optimizer) -> TrainState:
 
 
 def make_train_step(model: ShardedModel, optim: Optimizer) -> Callable:
-    """jitted (state, frozen, batch, key) -> (state, log). The state is donated, and comes back where it was.
+    """jitted (state, frozen, batch, key) -> (state, log) of `step_function`. The state is donated, and comes back where it
+    was.
+    """
+    places = train_state_sharding(model, optim)
+    step = step_function(
+        model.graph, model.config, optim, lambda gradients: jax.lax.with_sharding_constraint(gradients, places.params)
+    )
+    return jax.jit(
+        sharding.on_mesh(step, model.mesh),
+        donate_argnums=0,
+        out_shardings=(places, sharding.replicated(model.mesh)),
+    )
+
+
+def step_function(
+    graph: nnx.GraphDef,
+    config: ConfigDict,
+    optim: Optimizer,
+    place: Callable[[weights.Params], weights.Params] = lambda gradients: gradients,
+) -> Callable:
+    """A pure (state, frozen, batch, key) -> (state, log).
+
+    graph: of the whole model. place: puts gradients on their shardings.
 
     log: {name: scalar}: the loss, its terms before weighting, the share of samples in which each planning constraint acts,
     the L2 of the student's and the teacher's plan in meters, gradient norms by part of the model, the learning rate, with a
     teacher the weight of distillation.
     """
-    config, places = model.config, train_state_sharding(model, optim)
     loss_weights = config.loss.to_dict()
 
     def train_step(state: TrainState, frozen: Mapping, batch: Batch, key: jax.Array):
@@ -81,7 +102,7 @@ def make_train_step(model: ShardedModel, optim: Optimizer) -> Callable:
         distill_weight = teaching.weight(config, state.step)
 
         def loss(params):
-            output = weights.bind(model.graph, {**params, **frozen})(
+            output = weights.bind(graph, {**params, **frozen})(
                 batch, history=config.data.history, key=key, is_training=True
             )
             now = {**loss_weights, "distill": distill_weight}
@@ -90,8 +111,7 @@ def make_train_step(model: ShardedModel, optim: Optimizer) -> Callable:
             return total, (means, acting, dima_loss.plan_errors(output.student, output.teacher or batch.taught, batch))
 
         (total, (means, acting, errors)), gradients = jax.value_and_grad(loss, has_aux=True)(state.params)
-        gradients = jax.lax.with_sharding_constraint(gradients, places.params)
-        gradients = teaching.hold(gradients, config, state.step)
+        gradients = teaching.hold(place(gradients), config, state.step)
         with jax.named_scope("optimizer"):
             updates, opt_state = optim.update.update(gradients, state.opt_state, state.params)
             updates = teaching.hold(
@@ -109,11 +129,7 @@ def make_train_step(model: ShardedModel, optim: Optimizer) -> Callable:
         }
         return TrainState(state.step + 1, params, opt_state), log
 
-    return jax.jit(
-        sharding.on_mesh(train_step, model.mesh),
-        donate_argnums=0,
-        out_shardings=(places, sharding.replicated(model.mesh)),
-    )
+    return train_step
 
 
 @jax.named_scope("losses")

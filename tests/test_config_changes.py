@@ -28,6 +28,7 @@ def check(meta, config, windows=11, allowed=False):
     [
         ("student.width", 8),
         ("vector.enabled", True),
+        ("vector.future", True),
         ("teacher.lora.rank", 2),
         ("auxiliary.bev", True),
         ("data.mean", (0.0, 0.0, 0.0)),

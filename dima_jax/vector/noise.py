@@ -34,11 +34,13 @@ def observe(
     pc_range: Sequence[float],
     *,
     velocity: bool,
+    future: bool,
 ) -> tuple[AgentTargets, MapTargets]:
-    """(agents, lines) as the student is told them: of the present alone.
+    """(agents, lines) as the student is told them: of the present alone, unless future.
 
-    keys: one for each sample. velocity: False withholds the agents'. Nothing of an agent's future is left. Lines
-    keep their first vertex order only. Agents whose box has no size or is no finite number are missing.
+    keys: one for each sample. velocity: False withholds the agents'. future: True leaves where agents will go (offsets and
+    which of them are known); else nothing of it is left. Lines keep their first vertex order only. Agents whose box has no
+    size or is no finite number are missing.
     """
     split = jax.vmap(jax.random.split)(keys)
 
@@ -49,11 +51,12 @@ def observe(
     boxes = jnp.where(is_box[..., None], boxes, 1.0)
     centers = _displaced(boxes[..., None, :2], direction, noise, pc_range)[..., 0, :]
     motion = boxes[..., 7:9] if velocity else jnp.zeros_like(boxes[..., 7:9])
+    known = agents.future_mask & mask[..., None] if future else jnp.zeros_like(agents.future_mask)
     told_agents = agents.replace(
         boxes=jnp.concatenate([centers, boxes[..., 2:7], motion], axis=-1),
         mask=mask,
-        future_offsets=jnp.zeros_like(agents.future_offsets),
-        future_mask=jnp.zeros_like(agents.future_mask),
+        future_offsets=jnp.where(known[..., None], agents.future_offsets, 0.0),
+        future_mask=known,
         future_yaw=jnp.zeros_like(agents.future_yaw),
     )
 

@@ -23,7 +23,7 @@ from dima_jax.data.ego_inputs import can_bus_input, command_input
 from dima_jax.data.prompts import EDIT_TEXTS, tokenizer_of
 from dima_jax.data.records import Records
 from dima_jax.errors import UserError
-from dima_jax.types import Batch, EditText, Text
+from dima_jax.types import Batch, EditText, MapTargets, Text
 
 NEEDED = ("frame_index", "can_bus", "agents", "map", "ego")  # of a record
 
@@ -69,9 +69,9 @@ def recorded_frames(config: ConfigDict, split: str) -> tuple[list[str], Batch]:
     """(sample tokens, windows of one frame) of all frames of a split in the order of its records, as numpy arrays; of the
     training split with the facts of `auxiliary.facts`, and without the paths of `data.hold_out_paths`.
 
-    What plans and their losses read; there are no images (0 cameras) and no text. What the CAN bus says of the frame before
-    is 0 with `data.history=0`, as it is in training. UserError if the records are missing,
-    damaged or empty.
+    What plans and their losses read; there are no images (0 cameras), no text, and of each line the first vertex order
+    alone, which is the one that is told. What the CAN bus says of the frame before is 0 with `data.history=0`, as it is in
+    training. UserError if the records are missing, damaged or empty.
     """
     records = Records(config.data.path, split)
     if not len(records):
@@ -111,9 +111,15 @@ def _window(config: ConfigDict, records: Records, split: str, i: int) -> Batch:
         frame_to_current=np.eye(4, dtype=np.float32)[None],
         command=command_input(record["ego"]["command"], data.command),
         agents=targets.agent_targets(record["agents"], split, student.pc_range, data.max_agents)[0],
-        map=targets.map_targets(record["map"], student.pc_range, student.num_points, data.max_map)[0],
+        map=_first_order(targets.map_targets(record["map"], student.pc_range, student.num_points, data.max_map)[0]),
         ego=targets.ego_targets(record["ego"]),
         text=Text(*no_text),
         edit_text=EditText(*(np.repeat(x[None], len(EDIT_TEXTS), axis=0) for x in no_text)),
         index=np.int32(i),
     )
+
+
+def _first_order(lines: MapTargets) -> MapTargets:
+    """Without batch axis. Its arrays do not keep those of all orders in memory."""
+    names = ("points", "normalized_points", "order_mask")
+    return lines.replace(**{name: getattr(lines, name)[:, :1].copy() for name in names})

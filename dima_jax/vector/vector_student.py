@@ -11,6 +11,8 @@ encoder: there is none (docs/evidence.md#vector-mode).
 
 * It is told the present (`noise.py`). Futures of agents come from the motion head. The recorded velocity is nuScenes',
   which takes it from the frames before and after, so half a second of the future is in it; `vector.velocity` tells it.
+* `vector.future` makes it the privileged teacher of a positive control (Chen et al., "Learning by Cheating", CoRL 2019):
+  an agent's features then hold where it was recorded to go.
 * Boxes, lines and their scores are those that it is told, with `SURE` logits: they do not learn. A slot without an agent
   or a line holds a learned token at position (0, 0) and scores nothing, like a query of VAD that finds nothing.
 * In VAD the CAN bus is added to the BEV queries, and reaches the plan through the tokens read from the BEV. Here tokens
@@ -28,7 +30,7 @@ from ml_collections import ConfigDict
 
 from dima_jax import geometry
 from dima_jax.can_bus_scale import CAN_BUS_SCALE, scaled
-from dima_jax.constants import AGENT_CLASSES, MAP_CLASSES
+from dima_jax.constants import AGENT_CLASSES, MAP_CLASSES, STEP_SECONDS
 from dima_jax.losses.auxiliary import bev_targets
 from dima_jax.student.agent_head import MotionHead
 from dima_jax.student.layers import (
@@ -53,7 +55,7 @@ SPEED_SCALE = 0.1  # of the velocity in an agent's features: 10 m/s is 1
 class VectorStudent(nnx.Module):
     """Agents and lines that are told, to tokens and a plan.
 
-    noise, velocity: see `observe`. The other arguments: the group `student` of `configs/base.py`.
+    noise, velocity, future: see `observe`. The other arguments: the group `student` of `configs/base.py`.
     """
 
     def __init__(
@@ -72,12 +74,13 @@ class VectorStudent(nnx.Module):
         map_distance_threshold: float,
         noise: Noise,
         velocity: bool,
+        future: bool,
         rngs: Rngs,
     ):
         self.bev_shape, self.pc_range = tuple(bev_shape), tuple(pc_range)
-        self.noise, self.velocity = noise, velocity
+        self.noise, self.velocity, self.future = noise, velocity, future
         shared = dict(width=width, ffn_width=ffn_width, num_heads=num_heads, dropout=dropout, rngs=rngs)
-        self.agent_state = Mlp((len(AGENT_CLASSES) + 10, width, width), rngs)
+        self.agent_state = Mlp((len(AGENT_CLASSES) + 10 + 3 * num_future * future, width, width), rngs)
         self.agent_norm = layer_norm(width, rngs)
         self.no_agent = embedding(1, width, rngs)
         self.motion_head = MotionHead(
@@ -103,7 +106,9 @@ class VectorStudent(nnx.Module):
         """
         key_noise, key_dropout = jax.random.split(key)
         keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key_noise, batch.index)
-        told = observe(batch.agents, batch.map, keys, self.noise, self.pc_range, velocity=self.velocity)
+        told = observe(
+            batch.agents, batch.map, keys, self.noise, self.pc_range, velocity=self.velocity, future=self.future
+        )
         return self.decode(*told, batch.can_bus[:, history], batch.command, key=key_dropout if is_training else None)
 
     def decode(
@@ -150,6 +155,9 @@ class VectorStudent(nnx.Module):
         positions = geometry.normalize_xy(agents.boxes[..., :2], self.pc_range)
         label = jax.nn.one_hot(agents.labels, len(AGENT_CLASSES))
         features = [label, 2.0 * positions - 1.0, code[..., 2:8], SPEED_SCALE * code[..., 8:]]
+        if self.future:
+            steps = agents.future_offsets * (SPEED_SCALE / STEP_SECONDS)
+            features += [steps.reshape(*steps.shape[:2], -1), agents.future_mask.astype(steps.dtype)]
         states = self.agent_state(jnp.concatenate(features, axis=-1))
         there = agents.mask[..., None]
         return self.agent_norm(jnp.where(there, states, self.no_agent[...])), jnp.where(there, positions, 0.0)
@@ -188,5 +196,6 @@ def build(config: ConfigDict, rngs: nnx.Rngs) -> VectorStudent:
         **{name: config.student[name] for name in names},
         noise=Noise(**{name: config.vector[name] for name in Noise._fields}),
         velocity=config.vector.velocity,
+        future=config.vector.future,
         rngs=InitRngs(rngs.params()),
     )

@@ -32,8 +32,9 @@ def lines(samples=SAMPLES, distance=10.0):
     return MapTargets(points, points / 60 + 0.5, jnp.ones((samples, COUNT, 2), bool), labels, mask)
 
 
-def told(noise=SILENT, keys=KEYS, velocity=False, **kwargs):
-    return observe(agents(len(keys), **kwargs), lines(len(keys), **kwargs), keys, noise, PC_RANGE, velocity=velocity)
+def told(noise=SILENT, keys=KEYS, velocity=False, future=False, **kwargs):
+    recorded = agents(len(keys), **kwargs), lines(len(keys), **kwargs)
+    return observe(*recorded, keys, noise, PC_RANGE, velocity=velocity, future=future)
 
 
 def test_without_noise_it_is_the_present_as_recorded():
@@ -48,6 +49,15 @@ def test_nothing_of_the_future_is_left():
     seen, _ = told(velocity=False)
     assert not seen.future_mask.any() and not seen.future_offsets.any() and not seen.future_yaw.any()
     assert not seen.boxes[..., 7:].any()
+
+
+def test_the_privileged_are_told_where_agents_go_but_not_of_those_that_are_missing():
+    seen, _ = told(Noise(0.25, 0.0, 0.0, 0.0), future=True)
+    assert 0 < seen.mask.sum() < seen.mask.size
+    np.testing.assert_array_equal(seen.future_mask, jnp.broadcast_to(seen.mask[..., None], seen.future_mask.shape))
+    np.testing.assert_array_equal(
+        seen.future_offsets, jnp.where(seen.mask[..., None, None], 1.0, 0.0) + 0 * seen.future_offsets
+    )
 
 
 def test_as_many_are_missing_as_the_config_says():
@@ -86,6 +96,6 @@ def test_a_key_says_the_same_whatever_else_is_in_the_batch():
 def test_a_box_that_is_none_is_missing():
     broken = agents(2)
     broken = broken.replace(boxes=broken.boxes.at[0, 0, 3].set(0.0).at[1, 1, 0].set(jnp.nan))
-    seen, _ = observe(broken, lines(2), KEYS[:2], SILENT, PC_RANGE, velocity=True)
+    seen, _ = observe(broken, lines(2), KEYS[:2], SILENT, PC_RANGE, velocity=True, future=False)
     assert np.argwhere(~np.asarray(seen.mask)).tolist() == [[0, 0], [1, 1]]
     assert jnp.isfinite(jnp.log(seen.boxes[..., 3:6])).all() and jnp.isfinite(seen.boxes).all()

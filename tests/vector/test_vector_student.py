@@ -78,6 +78,16 @@ def test_velocities_reach_it_where_the_config_says_so(batch):
     assert np.abs(run(batch) - run(batch.replace(agents=faster))).max() > 1e-5
 
 
+def test_the_privileged_plan_by_where_agents_go_where_it_is_known(batch):
+    graph, params = mini.student(mini.vector_config(future=True))
+    run = jax.jit(lambda batch: weights.bind(graph, params)(batch, history=0, key=KEY).ego_offsets)
+    agents, before = batch.agents, run(batch)
+    later = agents.replace(future_offsets=agents.future_offsets + 1.0)
+    assert np.abs(run(batch.replace(agents=later)) - before).max() > 1e-5
+    unknown = jnp.where(agents.future_mask[..., None], agents.future_offsets, 7.0)
+    same(run(batch.replace(agents=agents.replace(future_offsets=unknown))), before)
+
+
 def test_what_is_masked_changes_nothing(run, batch, output):
     agents, lines = batch.agents, batch.map
     assert not agents.mask.all() and not lines.mask.all()
