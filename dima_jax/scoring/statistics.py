@@ -102,8 +102,17 @@ def differences(
     planners: Mapping[str, Planner],
     pairs: Sequence[tuple[str, str]],
     scene: Int[np.ndarray, " n"],
+    *,
+    paired_seeds: bool = False,
 ) -> list[dict[str, Estimate]]:
-    """Of each pair (a, b): {column or average: a minus b}, over the frames for which both have a number."""
+    """Of each pair (a, b): {column or average: a minus b}, over the frames for which both have a number.
+
+    paired_seeds: file k of a and file k of b were trained with the same seed, and are drawn together; ValueError where the
+    numbers of their files differ.
+    """
+    counts = [{len(planners[name].value) for name in pair} for pair in pairs]
+    if paired_seeds and any(len(count) > 1 for count in counts):
+        raise ValueError("planners with different numbers of seeds have no pairs of them")
     index, times = _drawn(scene)
     whole = {name: _common(planner) for name, planner in planners.items()}
     kept: dict[tuple[str, bool], tuple] = {}
@@ -118,12 +127,12 @@ def differences(
     for a, b in pairs:
         both = whole[a] & whole[b]
         if all((planners[name].weight[:, ~both] == 0).all() for name in (a, b)):
-            first, second = resampled(a, False), resampled(b, True)
+            first, second = resampled(a, False), resampled(b, not paired_seeds)
         else:
             sums = [_sums(_restricted(planners[name], both), index) for name in (a, b)]
             first, second = (
                 (one, _pooled(definition, one), _resampled(definition, one, times, other))
-                for one, other in zip(sums, (False, True), strict=True)
+                for one, other in zip(sums, (False, not paired_seeds), strict=True)
             )
         result.append(_estimates(definition, first[0], first[1] - second[1], first[2] - second[2]))
     return result

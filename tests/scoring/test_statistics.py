@@ -114,6 +114,26 @@ def test_seeds_are_drawn_too():
     assert found["b"]["l2_1s"].high - found["b"]["l2_1s"].low > 2.0
 
 
+def test_paired_seeds_are_drawn_together():
+    """What both trainings with a seed have in common is in neither's favor."""
+    rng, scene = np.random.default_rng(3), scenes(20)
+    first = planner(rng, scene, seeds=6, noise=0.1)
+    of_seed = rng.normal(0, 1.0, (6, 1, 1))
+    planners = {
+        "a": Planner(first.value + of_seed + 0.1, first.weight),
+        "b": Planner(first.value + of_seed, first.weight),
+    }
+    paired, apart = (
+        statistics.differences(DEFINITION, planners, [("a", "b")], scene, paired_seeds=one)[0]["l2_avg"]
+        for one in (True, False)
+    )
+    assert paired.value == pytest.approx(apart.value) == pytest.approx(0.1)
+    assert paired.low == pytest.approx(0.1) and paired.high == pytest.approx(0.1) and apart.low < 0.0 < apart.high
+    fewer = planners | {"b": Planner(first.value[:5], first.weight[:5])}
+    with pytest.raises(ValueError, match="different numbers of seeds"):
+        statistics.differences(DEFINITION, fewer, [("a", "b")], scene, paired_seeds=True)
+
+
 def test_what_is_not_defined_is_none():
     one, scene = planner(np.random.default_rng(7), scenes(3)), scenes(3)
     nothing = Planner(np.full(one.value.shape, np.nan), np.zeros(one.weight.shape))
