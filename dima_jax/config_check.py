@@ -229,10 +229,7 @@ def check(config: ConfigDict, parts: Iterable[str] = (), without: Iterable[str] 
 
     for key, value in values.items():
         if is_checked(key) and key not in KINDS:
-            nearest = difflib.get_close_matches(key, KINDS, n=1)
-            raise UserError(
-                f"config.{key}={value!r}: unknown key" + (f"; did you mean config.{nearest[0]}?" if nearest else "")
-            )
+            raise unknown(key, value)
     checked = [key for key in KINDS if is_checked(key)]
     for key in checked:
         if key not in values:
@@ -246,6 +243,14 @@ def check(config: ConfigDict, parts: Iterable[str] = (), without: Iterable[str] 
         if is_demanded and not relation.holds(values):
             beside = ", ".join(f"{key}={values[key]!r}" for key in relation.others)
             raise _wrong(relation.key, values[relation.key], relation.allowed + (f" ({beside})" if beside else ""))
+
+
+def unknown(key: str, value) -> UserError:
+    """What is said of a key that there is not."""
+    nearest = difflib.get_close_matches(key, KINDS, n=1)
+    return UserError(
+        f"config.{key}={value!r}: unknown key" + (f"; did you mean config.{nearest[0]}?" if nearest else "")
+    )
 
 
 def check_value(key: str, value) -> None:

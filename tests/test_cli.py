@@ -21,6 +21,7 @@ COMMANDS = {  # {module: a flag that its help must explain}
     "dima_jax.cache_teacher": "--out",
     "dima_jax.score_answers": "--answers",
     "dima_jax.plan_run": "--config",
+    "dima_jax.study": "--plan",
     "dima_jax.score": "--truth",
     "dima_jax.convert": "--config",
     "data_prep.miniworld": "--scenes",

@@ -19,6 +19,7 @@ ENTRY_POINTS = (
     "score",
     "score_answers",
     "plan_run.__main__",
+    "study.__main__",
     "convert.__main__",
 )
 WRITING = (

@@ -1,0 +1,133 @@
+"""Runs a study: one arm after the other, each kept when it is finished; scores and page of those that are there."""
+
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from dima_jax import locks, output_files
+from dima_jax.data import truth_arrays
+from dima_jax.data.records import Records
+from dima_jax.html_report import study_page
+from dima_jax.interrupts import StopOnSignal
+from dima_jax.scoring import truth
+from dima_jax.study import arm_file, frames, outcome, power, training
+from dima_jax.study.arm_file import Done
+from dima_jax.study.plan import Arm, Plan, config_of
+from dima_jax.study.scores import Scores
+
+JSON = "study.json"
+
+
+def run(plan: Plan, out: str, **told: str) -> Path:
+    """Trains the arms that are not in `out` yet, and writes `out`/study.json and `out`/index.html. Returns the page.
+
+    told: where it comes from, for study.json. A signal exits after the steps that are under way; arms that are finished
+    stay. UserError for data that is missing, and for arms in `out` that another plan made.
+    """
+    with locks.held(Path(out) / "study.lock", out):
+        return _run(plan, out, told)
+
+
+def _run(plan: Plan, out: str, told: dict[str, str]) -> Path:
+    first = config_of(plan, plan.arm(plan.reference))
+    records = {split: Records(plan.data, split) for split in splits(plan)}
+    hashes = {split: one.data_hash for split, one in records.items()}
+    val = first.data.val_split
+    scores = Scores(truth.made(*truth_arrays.arrays(records[val])))
+    print(announcement(plan, scores))
+    done: dict[str, Done] = {}
+    data: training.Data | None = None
+    tokens = records[val].samples
+    page = Path(out) / study_page.NAME
+    for number, arm in enumerate(plan.ordered(), 1):
+        config = config_of(plan, arm)
+        place = arm_file.path_of(out, arm.name)
+        teacher = done[arm.teacher] if arm.teacher else None
+        inputs = arm_file.inputs(plan, arm, hashes, teacher.content_hash if teacher else "")
+        found = arm_file.read(place, tokens, inputs)
+        is_new = found is None
+        if is_new:
+            data = read(plan) if data is None else data
+            name, start = f"arm {number} of {len(plan.arms)}, {arm.name}", time.monotonic()
+            with StopOnSignal() as stop:
+                taught = teacher.trained.taught if teacher else None
+                options = dict(teaches=arm.name in plan.teachers(), name=name, stop=stop)
+                trained = training.train(config, plan.seeds, data, taught, **options)
+            if trained is None:
+                print(
+                    f"stopped by a signal; {len(done)} of {len(plan.arms)} arms are done. The same command goes on with the rest."
+                )
+                sys.exit(stop.status)
+            found = arm_file.write(place, tokens, trained, time.monotonic() - start, inputs)
+        done[arm.name] = found
+        scores.add(arm.name, tokens, found.trained.plans)
+        print(progress(plan, done, scores, arm))
+        if len(done) == len(plan.arms) or (is_new and len(done) > 1):
+            result = outcome.build(plan, done, scores, hashes, **told)
+            output_files.write_json(Path(out) / JSON, result)
+            study_page.write(page, result)
+    print("\n".join(result["verdicts"]))
+    return page
+
+
+def splits(plan: Plan) -> tuple[str, ...]:
+    """The names of the splits that a plan reads: those of its reference."""
+    data = config_of(plan, plan.arm(plan.reference)).data
+    return tuple(dict.fromkeys((data.train_split, data.val_split)))
+
+
+def read(plan: Plan) -> training.Data:
+    """Both splits in memory, with questions if an arm has an LLM; all arms read the same frames."""
+    configs = [config_of(plan, arm) for arm in plan.arms]
+    talking = [config for config in configs if config.teacher.enabled]
+    data = configs[0].data
+    train, val = (frames.windows(configs[0], split)[1] for split in (data.train_split, data.val_split))
+    words = frames.words(talking[0], data.train_split, plan.questions) if talking else None
+    return training.Data(train, words, val)
+
+
+def announcement(plan: Plan, scores: Scores) -> str:
+    """What is about to be trained, and what it can detect."""
+    forecast = power.forecast(plan.assumed, plan.seeds, scores.scenes())
+    return (
+        f"vector mode: {plan.title}\n{len(plan.arms)} arms x {plan.seeds} seeds x {plan.steps} steps of {plan.batch} "
+        f"windows; compared with {plan.reference!r}\nassumed: {forecast}"
+    )
+
+
+def progress(plan: Plan, done: dict[str, Done], scores: Scores, arm: Arm) -> str:
+    """What is known after an arm: its score, how long the rest takes, what can be detected."""
+    distances, counts = scores.distances(arm.name)
+    lines = [f"{arm.name}: L2 {distances[:, counts].mean():.3f} m, {done[arm.name].seconds:.0f} s; {left(plan, done)}"]
+    if arm.name != plan.reference and plan.reference in done:
+        parts = scores.components(arm.name, plan.reference)
+        if parts is not None:
+            lines.append(f"measured, minus {plan.reference}: {power.forecast(parts, plan.seeds, scores.scenes())}")
+    return "\n".join(lines)
+
+
+def left(plan: Plan, done: dict[str, Done]) -> str:
+    """How long the other arms will take, by those that are done: with and without an LLM."""
+    rest = [arm for arm in plan.arms if arm.name not in done]
+    if not rest:
+        return "all arms are done"
+    seconds = {
+        has_llm: _mean(
+            done[arm.name].seconds for arm in plan.arms if arm.name in done and _has_llm(plan, arm) == has_llm
+        )
+        for has_llm in (False, True)
+    }
+    known = [seconds[_has_llm(plan, arm)] for arm in rest if seconds[_has_llm(plan, arm)] is not None]
+    unknown = len(rest) - len(known)
+    more = f", and {unknown} arm{'s' if unknown > 1 else ''} of a kind that is not timed yet" if unknown else ""
+    return f"about {sum(known) / 60:.0f} min left for {len(known)} arm{'' if len(known) == 1 else 's'}{more}"
+
+
+def _has_llm(plan: Plan, arm: Arm) -> bool:
+    return config_of(plan, arm).teacher.enabled
+
+
+def _mean(values: Iterable[float]) -> float | None:
+    found = list(values)
+    return sum(found) / len(found) if found else None

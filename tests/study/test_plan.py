@@ -1,0 +1,142 @@
+"""Plans: what is wrong in one is one line that names the place; what an arm's config becomes; which arm goes first."""
+
+from dataclasses import replace
+
+import pytest
+
+from dima_jax.errors import UserError
+from dima_jax.study import plan as plans
+from dima_jax.study.plan import Arm
+from dima_jax.study.power import Components
+from tests.study import mini
+
+FILE = """
+from tests.study import mini
+
+def get_plan():
+    return mini.plan({})
+"""
+
+
+def arm(name="other", lines=mini.ALONE, **changes) -> Arm:
+    return Arm(name, "Something.", lines, **changes)
+
+
+def with_arms(*arms):
+    return {"arms": (*mini.plan().arms, *arms)}
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (dict(seeds=0), "seeds is 0: must be an integer, 1 or more"),
+        (dict(steps=2.5), "steps is 2.5: must be an integer"),
+        (dict(title=""), "title is '': must be a text"),
+        (dict(arms=()), "arms is (): must be two Arms or more"),
+        (dict(assumed=(0.1, 0.1, 0.1)), "assumed is (0.1, 0.1, 0.1): must be power.Components"),
+        (dict(reference="nobody"), "reference is 'nobody': must be one of alone, taught, privileged"),
+        (dict(blind="nobody"), "blind is 'nobody': must be"),
+        (with_arms(arm("alone")), "arms[3].name is 'alone': must be the name of one arm alone"),
+        (with_arms(arm("a, b")), "arms[3].name is 'a, b': must be without a comma"),
+        (with_arms(arm(" ")), "arms[3].name is ' ': must be a text"),
+        (with_arms(arm(teacher="nobody")), "arms[3].teacher is 'nobody': must be one of"),
+        (with_arms(arm(teacher="other")), "arms[3].teacher is 'other': must be an arm that it does not teach"),
+        (
+            with_arms(arm("a", teacher="b"), arm("b", teacher="a")),
+            "arms[3].teacher is 'b': must be an arm that it does not teach",
+        ),
+        (
+            with_arms(arm(lines={"vector.jiter": 1.0})),
+            "arms[3] 'other': config.vector.jiter=1.0: unknown key; did you mean config.vector.jitter?",
+        ),
+        (with_arms(arm(lines={"vector.jitter": -1.0})), "arms[3] 'other': config.vector.jitter=-1.0: must be a finite"),
+        (with_arms(arm(lines={"seed": 3})), "arms[3] 'other': config.seed=3: is set by the study; leave the line out"),
+        (with_arms(arm(lines={"mesh.data": 2})), "config.mesh.data=2: is set by the study"),
+        (with_arms(arm(lines={"vector.enabled": False})), "arms[3] 'other': config"),
+        (
+            dict(lines={**mini.lines(), "data.history": 1}),
+            "arms[0] 'alone': config.data.history=1: must be 0, as a study",
+        ),
+        (
+            dict(lines={**mini.lines(), "data.flip": 0.5}),
+            "config.data.flip=0.5: must be 0, as a study mirrors no frame",
+        ),
+        (with_arms(arm(lines={"data.command": False})), "config.data.command=False: must stand in the plan's lines"),
+        (with_arms(arm(lines={"train.init_from": "x"})), "config.train.init_from='x': is set by the study"),
+        (
+            with_arms(arm(lines={**mini.ALONE, "distill.form": "shared_head"}, teacher="alone")),
+            "arms[3] 'other': config.distill.form='shared_head': must be another than shared_head with distill.cache",
+        ),
+        (
+            with_arms(arm(lines={**mini.ALONE, "student.width": 64}, teacher="alone")),
+            "arms[3] 'other': config.student.width=64: must be its teacher's, 32",
+        ),
+        (with_arms(arm(lines={"distill.start_step": 4})), "config.distill.start_step=4: must be below the 4 steps"),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_place(changes, words):
+    with pytest.raises(UserError) as found:
+        plans.check(mini.plan(**changes))
+    assert words in str(found.value) and "\n" not in str(found.value)
+
+
+def test_a_good_plan_is_read_from_a_file_and_may_be_changed(tmp_path):
+    path = tmp_path / "plan.py"
+    path.write_text(FILE.format(""))
+    assert plans.load(str(path)) == mini.plan()
+    assert plans.load(str(path), seeds=5, steps=None) == mini.plan(seeds=5)
+    path.write_text(FILE.format("seeds=-1"))
+    with pytest.raises(UserError, match=r"plan\.py: seeds is -1"):
+        plans.load(str(path))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("x = 1", "get_plan() is missing or returns no dima_jax.study.plan.Plan"),
+        ("def get_plan():\n    return {}", "get_plan() is missing or returns no"),
+        ("def get_plan():\n    return 1 / 0", "ZeroDivisionError: division by zero"),
+        ("def get_plan(:", "SyntaxError"),
+    ],
+)
+def test_a_file_that_holds_no_plan_is_named(tmp_path, text, words):
+    path = tmp_path / "plan.py"
+    path.write_text(text)
+    with pytest.raises(UserError) as found:
+        plans.load(str(path))
+    assert str(found.value).startswith(f"{path}: ") and words in str(found.value)
+
+
+def test_a_file_that_is_absent_is_named():
+    with pytest.raises(UserError, match=r"--plan=absent\.py: no such file"):
+        plans.load("absent.py")
+
+
+def test_some_arms_bring_the_reference_and_their_teachers(tmp_path):
+    path = tmp_path / "plan.py"
+    path.write_text(FILE.format("blind='privileged'"))
+    assert [one.name for one in plans.load(str(path), arms=["taught"]).arms] == ["alone", "taught", "privileged"]
+    few = plans.load(str(path), arms=["alone", "privileged"])
+    assert [one.name for one in few.arms] == ["alone", "privileged"] and few.blind == "privileged"
+    with pytest.raises(UserError, match="--arms: there is no arm 'nobody'"):
+        plans.load(str(path), arms=["nobody"])
+
+
+def test_the_reference_goes_first_and_a_teacher_before_whom_it_teaches():
+    plan = replace(mini.plan(), reference="privileged")
+    assert [one.name for one in plan.ordered()] == ["privileged", "alone", "taught"]
+    assert [one.name for one in mini.plan().ordered()] == ["alone", "privileged", "taught"]
+    assert mini.plan().teachers() == {"privileged"}
+
+
+def test_an_arm_has_the_plans_lines_and_its_own():
+    plan = mini.plan("records", lines={**mini.lines(), "vector.jitter": 0.5, "loss.distill": 0.3})
+    config = plans.config_of(plan, plan.arm("taught"))
+    assert (config.vector.jitter, config.loss.distill, config.distill.form) == (0.5, 0.3, "feature_l2")
+    assert (config.data.path, config.data.batch_size, config.train.max_steps) == ("records", 2, 4)
+    assert config.distill.cache == "arm privileged" and not plans.config_of(plan, plan.arm("alone")).distill.cache
+    assert config.mesh.to_dict() == config.mesh.to_dict() | dict(data=1, fsdp=1, model=1)
+
+
+def test_what_is_assumed_is_in_meters():
+    assert mini.plan().assumed == Components(0.03, 0.06, 0.05)
