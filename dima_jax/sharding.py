@@ -85,7 +85,7 @@ def constrain_batch(x: jax.Array, *rest: str | None) -> jax.Array:
     """x with its first axis over data and fsdp and the others as given. Left to itself the compiler may spread an
     activation like a weight it meets, and send activations where it should gather the weight.
     """
-    if jax.sharding.get_abstract_mesh().empty:
+    if not set(AXES) <= set(jax.sharding.get_abstract_mesh().axis_names):
         return x
     return jax.lax.with_sharding_constraint(x, PartitionSpec(("data", "fsdp"), *rest))
 
