@@ -51,7 +51,7 @@ def build(plan: Plan, done: Mapping[str, Done], scores: Scores, data: Mapping[st
         },
         "plan": _plan(plan),
         "arms": [_arm(plan, name, done.get(name)) for name in (arm.name for arm in plan.arms)],
-        "subsets": {name: {"frames": int(mask.sum())} for name, mask in masks.items()},
+        "subsets": {name: {"frames": int((mask & scores.truth.future_valid).sum())} for name, mask in masks.items()},
         "units": {column: units[column] for column in COLUMNS},
         "scores": {name: _table(found) for name, found in estimates.items()},
         "seeds": {arm: scores.distances(arm)[0].mean(axis=1, where=scores.distances(arm)[1]) for arm in scores.arms},
