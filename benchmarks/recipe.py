@@ -9,15 +9,11 @@ classes, L2 of the plan, with images and without) and the windows seen; per vari
 paired by seed.
 """
 
-import statistics
-from pathlib import Path
-
 from absl import flags
 
-from benchmarks import measure
+from benchmarks import measure, variant_runs
 from dima_jax import cli
 from dima_jax.errors import UserError
-from dima_jax.output_files import json_text
 
 CONFIG = cli.define_config("configs/demo_student.py")
 WORKDIR = flags.DEFINE_string("workdir", "runs/recipe", "Folder of the runs.")
@@ -42,67 +38,21 @@ WITHOUT = {  # variant: config lines
 
 
 def main() -> None:
-    cli.prepare_jax(CONFIG.value.mesh)
+    config = CONFIG.value
+    cli.prepare_jax(config.mesh)
     chosen = VARIANTS.value or list(WITHOUT)
     if unknown := sorted(set(chosen) - set(WITHOUT)):
         raise UserError(f"--variants: unknown {', '.join(unknown)}; there are {', '.join(WITHOUT)}")
-    results: dict[str, dict[str, dict]] = {}
-    for name in chosen:
-        for seed in SEEDS.value:
-            results.setdefault(name, {})[seed] = run(name, int(seed))
-            print(json_text({name: {seed: results[name][seed]}}), flush=True)
+    config.train.epochs = EPOCHS.value
+    lines = {name: WITHOUT[name] for name in chosen}
+    results = variant_runs.run_all(config, lines, SEEDS.value, WORKDIR.value, variant_runs.val_scores)
     measure.print_json(
         benchmark="recipe",
         epochs=EPOCHS.value,
-        lines={name: WITHOUT[name] for name in chosen},
+        lines=lines,
         scores=results,
-        differences={name: differences(results[name], results.get("whole", {})) for name in chosen},
+        differences={name: variant_runs.differences(results[name], results.get("whole", {})) for name in chosen},
     )
-
-
-def run(name: str, seed: int) -> dict:
-    """Trains a variant unless it is there, and scores it."""
-    from dima_jax import train_loop
-
-    config = CONFIG.value.copy_and_resolve_references()
-    config.update_from_flattened_dict({**WITHOUT[name], "seed": seed, "train.epochs": EPOCHS.value})
-    folder = Path(WORKDIR.value) / f"{name}-{seed}"
-    train_loop.train(config, str(folder))
-    return score(config, folder)
-
-
-def score(config, folder: Path) -> dict:
-    """The scores of a run on val: {"windows", "AP_car", ..., "l2_avg", "l2_avg_blank"}."""
-    from dima_jax import evaluation, variants
-    from dima_jax.data import loader
-    from dima_jax.policy import Policy
-    from dima_jax.prediction_writer import Places
-
-    places = Places.beside(folder / "scores.json")
-    rows = variants.chosen(blank_images=True, other_images=False, audit=False)
-    found = evaluation.evaluate(Policy.load(folder, config), config, config.data.val_split, places, variants=rows)
-    evaluation.write(found, places)
-    plans = found.result["scores"]["stp3_vad"]["all frames"]
-    perception = found.result["perception"]["scores"]
-    return {
-        "windows": loader.num_train_windows(config) * config.train.epochs,
-        "frames": plans["student"]["l2_avg"]["frames"],
-        "AP_car": perception["detection"]["AP_car"],
-        "AP_pedestrian": perception["detection"]["AP_pedestrian"],
-        **{key: value for key, value in perception["map"].items() if key.startswith("AP_")},
-        "l2_avg": plans["student"]["l2_avg"]["value"],
-        "l2_avg_blank": plans["student, blank images"]["l2_avg"]["value"],
-    }
-
-
-def differences(scores: dict[str, dict], whole: dict[str, dict]) -> dict[str, dict[str, float]]:
-    """{score: {"mean", "min", "max"}} of variant minus whole recipe, over the seeds that both have."""
-    seeds = [seed for seed in scores if seed in whole]
-    found = {}
-    for key in scores[seeds[0]] if seeds else ():
-        values = [scores[seed][key] - whole[seed][key] for seed in seeds]
-        found[key] = {"mean": statistics.mean(values), "min": min(values), "max": max(values)}
-    return found
 
 
 if __name__ == "__main__":

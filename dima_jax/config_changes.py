@@ -17,6 +17,8 @@ from dima_jax.output_files import json_text
 IMAGE_KEYS = ("cameras", "image_scale", "image_shape", "valid_shape", "color_order", "mean", "std")
 # Which student a checkpoint holds.
 STUDENT_KEYS = ("student", "vector.enabled", "vector.future", *(f"data.{key}" for key in IMAGE_KEYS))
+# How a student is computed, not which it is: a run may go on with other values, and its student be evaluated with them.
+FREE_KEYS = ("student.dtype", "student.encoder_remat")
 # What a run that goes on must not change; all other keys may differ and are printed. First the model, then what the
 # optimizer's state belongs to, then what makes the data position (a number of windows) mean the same windows.
 RUN_KEYS = (
@@ -53,9 +55,9 @@ def hash_of_inputs(config: ConfigDict, *groups: str) -> str:
 
 
 def check_model(saved: Mapping, config: ConfigDict, where: str, keys: Sequence[str] = RUN_KEYS) -> None:
-    """UserError naming the first of the keys, or keys of these groups, in which the saved config differs."""
+    """UserError naming the first of the keys, or keys of these groups, in which the saved config differs; FREE_KEYS may."""
     for key, was, now in changes(saved, config):
-        if _is_below(key, keys):
+        if _is_below(key, keys) and key not in FREE_KEYS:
             hint = f", or another --workdir, or {ALLOW}" if keys is RUN_KEYS else ""
             raise UserError(
                 f"{where} was made with another config: {key} was {was!r}, is {now!r}; use the config of that run{hint}"

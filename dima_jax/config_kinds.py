@@ -140,6 +140,8 @@ KINDS: dict[str, Kind] = {
     "student.num_commands": integer(len(COMMANDS), len(COMMANDS)),
     "student.map_score_threshold": SHARE,
     "student.map_distance_threshold": WEIGHT,
+    "student.dtype": one_of("float32", "bfloat16"),
+    "student.encoder_remat": one_of("accelerators", "always", "never"),
     "vector.enabled": FLAG,
     "vector.agent_dropout": SHARE,
     "vector.line_dropout": SHARE,

@@ -58,7 +58,7 @@ def norm_statistics(config: ConfigDict, student: weights.Params, images: np.ndar
 
     Data-dependent initialization (Krähenbühl et al., ICLR 2016). Every norm then normalizes as a trained one would.
     """
-    graph, _ = student_lib.abstract(config)
+    graph, _ = student_lib.abstract(student_lib.in_float32(config))
 
     @jax.jit
     def statistics(params, images):

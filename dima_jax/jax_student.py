@@ -55,6 +55,11 @@ class JaxStudent:
         student.params = {path: jax.device_put(value, device) for path, value in self.params.items()}
         return student
 
+    def in_float32(self) -> "JaxStudent":
+        """The same weights, computing in float32 whatever `student.dtype` says."""
+        is_float32 = self.config.student.dtype == "float32"
+        return self if is_float32 else JaxStudent(student_lib.in_float32(self.config), self.params, self.step)
+
     @property
     def module(self) -> student_lib.Student:
         """The student as a Flax module."""

@@ -26,7 +26,8 @@ OPSET = 18
 def export_student(student: JaxStudent, out: str | Path, batch_size: int = 1, sampling: str = "grid_sample") -> Path:
     """Writes the ONNX file after checking the graph: onnx.checker, standard domain, opset. Returns its path.
 
-    sampling: how deformable attention samples, "grid_sample" or, for runtimes without that operator, "gather".
+    sampling: how deformable attention samples, "grid_sample" or, for runtimes without that operator, "gather". The file
+    computes in float32 whatever `student.dtype` says: the weights are float32.
 
     Raises UserError if the result is not plain ONNX or cannot be written; `out` is then as it was.
     """
@@ -39,7 +40,7 @@ def export_student(student: JaxStudent, out: str | Path, batch_size: int = 1, sa
     output_files.check_place(out)
     out.parent.mkdir(parents=True, exist_ok=True)
     logging.getLogger("onnx_ir").setLevel(logging.ERROR)  # its notes about types it leaves open in loops
-    module, specs = student.module, jax_student.input_specs(student.config, batch_size)
+    module, specs = student.in_float32().module, jax_student.input_specs(student.config, batch_size)
 
     def outputs(*inputs) -> Outputs:
         return jax_student.run(module, student.config, *inputs)[0]
@@ -78,9 +79,9 @@ def export_student(student: JaxStudent, out: str | Path, batch_size: int = 1, sa
 def compare(student: JaxStudent, file: str | Path, frames: list[Frame]) -> dict[str, float]:
     """{output: largest absolute difference} of JAX and onnxruntime over the frames, each with its own previous BEV.
 
-    NaN where either of them plans NaN.
+    Both in float32. NaN where either of them plans NaN.
     """
-    exported = OnnxStudent(file)
+    student, exported = student.in_float32(), OnnxStudent(file)
     expected_bev = got_bev = None
     worst = dict.fromkeys(Outputs._fields, 0.0)
     for frame in frames:

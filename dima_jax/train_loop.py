@@ -80,7 +80,7 @@ def _train(config: ConfigDict, workdir: str, allow_config_change: bool) -> Train
     print(summary(model, state, frozen, windows))
 
     train_step, key = make_train_step(model, optim), jax.random.key(config.seed)
-    previous = None
+    unread: tuple[int, dict] | None = None  # the newest step and its log
     with (
         StopOnSignal() as stop,
         contextlib.closing(loader.train_batches(config, position)) as batches,
@@ -91,17 +91,16 @@ def _train(config: ConfigDict, workdir: str, allow_config_change: bool) -> Train
         for step in range(int(state.step), total_steps):
             state, log = train_step(state, frozen, batch, key)
             position += config.data.batch_size
-            if step + 1 < total_steps:  # while the step runs, also where its log is waited for
+            if step + 1 < total_steps:  # while the step runs
                 batch = sharding.place_batch(model.mesh, next(batches))
-            if previous is not None:  # of the step before: this one still runs
-                check_finite(step, previous)
-            previous = log
             bar.advance()
-            if (step + 1) % config.train.log_every == 0 or step + 1 == total_steps:
-                report(writer, bar, step + 1, jax.device_get(log))
+            if unread is not None:  # of the step before: while this one runs, nobody waits for it
+                read_log(writer, bar, config.train.log_every, *unread)
+            unread = step + 1, log
             is_last = stop.requested or step + 1 == total_steps
             if is_last or (step + 1) % config.train.save_every == 0:
-                check_finite(step + 1, log)
+                read_log(writer, bar, 1 if step + 1 == total_steps else config.train.log_every, *unread)
+                unread = None
                 save(manager, state, frozen, position, config, windows=windows, history=history)
             if is_last:
                 break
@@ -215,6 +214,13 @@ def save(manager, state: TrainState, frozen: weights.Params, position: int, conf
     student = weights.with_prefix(state.params, "student/") | weights.with_prefix(frozen, "student/")
     trainable = {path: value for path, value in state.params.items() if path not in student}
     checkpoints.save(manager, int(state.step), student, trainable, state.opt_state, position, config, **record)
+
+
+def read_log(writer: EventFile, bar: Progress, every: int, step: int, log: dict) -> None:
+    """Waits for a step, checks its loss, and reports every `every`-th step. UserError as `check_finite`."""
+    check_finite(step, log)
+    if step % every == 0:
+        report(writer, bar, step, jax.device_get(log))
 
 
 def report(writer: EventFile, bar: Progress, step: int, log: dict) -> None:

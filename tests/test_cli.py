@@ -43,6 +43,7 @@ COMMANDS = {  # {module: a flag that its help must explain}
             ("root_check", "--scenes"),
             ("loader", "--turns"),
             ("memorize", "--epochs"),
+            ("precision", "--seeds"),
             ("recipe", "--epochs"),
             ("student", "--parts"),
             ("surrogates", "--steps"),

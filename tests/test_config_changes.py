@@ -55,6 +55,17 @@ def test_what_changes_the_meaning_of_a_run_is_refused_by_its_key(meta, config, k
     assert changed[0] == key
 
 
+@pytest.mark.parametrize(("key", "value"), [("dtype", "bfloat16"), ("encoder_remat", "never")])
+def test_how_a_student_is_computed_may_change(meta, config, key, value):
+    """A run goes on with it, and its student is evaluated with it; which student it is may not change."""
+    config.student[key] = value
+    assert [changed for changed, *_ in check(meta, config)] == [f"student.{key}"]
+    config_changes.check_model(meta["config"], config, "runs/x", config_changes.STUDENT_KEYS)
+    config.student.width = 8
+    with pytest.raises(UserError, match=r"student\.width"):
+        config_changes.check_model(meta["config"], config, "runs/x", config_changes.STUDENT_KEYS)
+
+
 def test_other_records_are_refused(meta, config):
     with pytest.raises(UserError, match=r"runs/x was trained on 11 windows, .*records has 12.*--allow_config_change"):
         check(meta, config, windows=12)

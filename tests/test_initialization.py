@@ -44,6 +44,16 @@ def test_norm_statistics_make_the_first_norm_normalize_and_leave_every_other_wei
     np.testing.assert_allclose(normalized.std((0, 1, 2)), 1.0, atol=1e-3)
 
 
+def test_a_bfloat16_student_starts_as_a_float32_one():
+    config = mini_config()
+    config.init.norm_frames = 2
+    params, images = fresh(config), random_images(config)
+    expected = initialization.prepare(config, params, images)
+    config.student.dtype = "bfloat16"
+    for path, value in initialization.prepare(config, fresh(config), images).items():
+        np.testing.assert_array_equal(value, expected[path], err_msg=path)
+
+
 def test_features_no_longer_fade():
     config = mini_config()
     params, images = fresh(config), random_images(config)

@@ -95,6 +95,16 @@ def test_equals_jax_over_frames(config, student, files, monkeypatch, sampling, l
     assert max(worst.values()) <= 1e-3
 
 
+def test_a_bfloat16_student_is_exported_and_compared_in_float32(config, student, files, tmp_path):
+    config = config.copy_and_resolve_references()
+    config.student.dtype = "bfloat16"
+    half = JaxStudent(config, student.params)
+    frames = fake_frames.drive(config.data.image_shape, 1, batch_size=2)
+    assert onnx_export.compare(half, files["gather"], frames)["waypoints"] <= export.TOLERANCE
+    exported = onnx.load(onnx_export.export_student(half, tmp_path / "half.onnx", 2, "gather")).graph
+    assert exported == onnx.load(files["gather"]).graph
+
+
 def test_nan_is_a_difference(student, monkeypatch):
     class Broken(OnnxStudent):
         def __init__(self, file):

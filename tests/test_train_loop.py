@@ -17,7 +17,7 @@ from dima_jax import checkpoints, events, optimizer, sharding, train_loop
 from dima_jax.errors import UserError
 from dima_jax.sharded_model import ShardedModel
 from dima_jax.train_step import TrainState, init_train_state, make_train_step
-from tests import tiny_root
+from tests import tiny_root, tiny_trainer
 from tests.mini import mini_config
 
 
@@ -152,6 +152,43 @@ def test_a_signal_saves_the_step_that_runs(tmp_path, monkeypatch, capsys, number
     said = capsys.readouterr()
     assert "saved step 3. The same command goes on from there" in said.out and "compiling" in said.err
     assert int(train_loop.train(config, str(tmp_path)).step) == 5  # the stand-in starts anew: all steps once more
+    assert [step for step, _ in events.read(tmp_path)["loss/total"]] == [1, 2, 3, 4, 5]
+
+
+def test_nobody_waits_for_the_step_that_was_just_started(tmp_path, monkeypatch):
+    """The log of a step is read when the next one runs, and at the latest before its checkpoint is saved."""
+    happened = []
+
+    class Loss:
+        def __init__(self, step):
+            self.step = step
+
+        def __float__(self):
+            if happened[-1] != f"read {self.step}":
+                happened.append(f"read {self.step}")
+            return 1.0
+
+    def make_train_step(model, optim):
+        step = tiny_trainer.make_train_step(model, optim)
+
+        def run(state, *rest):
+            happened.append(f"start {int(state.step) + 1}")
+            state, _ = step(state, *rest)
+            return state, {"loss/total": Loss(int(state.step))}
+
+        return run
+
+    save = train_loop.save
+    for module, name, replacement in tiny_trainer.replacements():
+        monkeypatch.setattr(module, name, replacement)
+    monkeypatch.setattr(train_loop, "make_train_step", make_train_step)
+    monkeypatch.setattr(jax, "device_get", lambda log: log)
+    monkeypatch.setattr(train_loop, "save", lambda *x, **y: (happened.append(f"save {x[1].step}"), save(*x, **y)))
+    train_loop.train(tiny_trainer.config(steps=5, save_every=3), str(tmp_path))
+    assert happened == [
+        *("start 1", "start 2", "read 1", "start 3", "read 2", "read 3", "save 3"),
+        *("start 4", "start 5", "read 4", "read 5", "save 5"),
+    ]
     assert [step for step, _ in events.read(tmp_path)["loss/total"]] == [1, 2, 3, 4, 5]
 
 

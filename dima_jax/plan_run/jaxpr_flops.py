@@ -60,7 +60,8 @@ def _convolution(equation) -> float:
 
 
 def without_remat(config: ConfigDict) -> ConfigDict:
-    """A copy of the config with every activation of the LLM kept, so that nothing is computed twice."""
+    """A copy of the config with every activation kept, so that nothing is computed twice."""
     config = config.copy_and_resolve_references()
     config.teacher.llm.remat = False
+    config.student.encoder_remat = "never"
     return config

@@ -27,9 +27,11 @@ def recommend(plan: Plan, config: ConfigDict, spec: DeviceSpec, number: int) -> 
         if not config.teacher.llm.remat:
             return ["recommended: does not fit; --config.teacher.llm.remat=True"]
         lacking = (held + per_window - usable) / GIB
-        return [
-            f"recommended: one window per device lacks {lacking:.1f} GiB; a device with more memory, or a smaller student"
-        ]
+        less = [] if config.student.dtype == "bfloat16" else ["--config.student.dtype=bfloat16"]
+        if config.student.encoder_remat == "never":
+            less.append("--config.student.encoder_remat=accelerators")
+        ways = ", ".join([*less, "a device with more memory, or a smaller student"])
+        return [f"recommended: one window per device lacks {lacking:.1f} GiB; {ways}"]
     lines = []
     windows = 2 ** int(np.log2(fitting))
     batch = windows * config.mesh.data * config.mesh.fsdp

@@ -92,7 +92,7 @@ class MapInteraction(nnx.Module):
         q = attn.split_heads(attn.q(query + self.position.bias[...])) * (width // attn.num_heads) ** -0.5  # B A K h d
         k = attn.split_heads(attn.k(tokens + self.position.bias[...]))  # B M h d
         k_of_xy = attn.split_heads(self.position.kernel[...] @ attn.k.kernel[...])  # 2 h d
-        scores = jnp.einsum("bakhd,bmhd->bhakm", q, k)
+        scores = jnp.einsum("bakhd,bmhd->bhakm", q, k, preferred_element_type=jnp.float32)
         q_of_xy = jnp.einsum("bakhd,jhd->bhakj", q, k_of_xy)
         scores += jnp.einsum("bhakj,bamj->bhakm", q_of_xy, relative)
         scores = jnp.where(mask[:, None, :, None], scores, -jnp.inf)
@@ -128,7 +128,7 @@ class MotionHead(nnx.Module):
     ):
         self.num_future = num_future
         self.mode_queries = embedding(num_modes, width, rngs, nnx.initializers.orthogonal())
-        self.position = linear(2, width, rngs, xavier, zeros)
+        self.position = linear(2, width, rngs, xavier, zeros, dtype=jnp.float32)
         self.agents = AttentionBlock(width, ffn_width, num_heads, dropout, rngs)
         thresholds = (map_score_threshold, map_distance_threshold)
         self.map = MapInteraction(width, ffn_width, num_heads, dropout, *thresholds, rngs)

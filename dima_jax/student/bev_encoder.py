@@ -141,7 +141,8 @@ class BevEncoder(nnx.Module):
     """`encoder_layers` layers over a grid of learned queries.
 
     num_cameras: N. num_levels: levels of the image features; the table of level embeddings has `level_embeds` rows, at
-    least as many. image_shape: (rows, columns) of the padded images. The rest as in `configs/base.py`.
+    least as many. image_shape: (rows, columns) of the padded images. remat: `encoder_remat`. The rest as in
+    `configs/base.py`.
     """
 
     def __init__(
@@ -160,9 +161,10 @@ class BevEncoder(nnx.Module):
         num_levels: int,
         level_embeds: int,
         image_shape: tuple[int, int],
+        remat: str,
         rngs: Rngs,
     ):
-        self.bev_shape, self.pc_range, self.image_shape = bev_shape, pc_range, image_shape
+        self.bev_shape, self.pc_range, self.image_shape, self.remat = bev_shape, pc_range, image_shape, remat
         self.pillar_points, self.rotate_center = pillar_points, rotate_center
         rows, columns = bev_shape
         uniform = nnx.initializers.uniform(1.0)
@@ -171,7 +173,7 @@ class BevEncoder(nnx.Module):
         self.column_embeds = embedding(columns, width // 2, rngs, uniform)
         self.camera_embeds = embedding(num_cameras, width, rngs)
         self.level_embeds = embedding(level_embeds, width, rngs)
-        self.can_bus1 = linear(18, width // 2, rngs, xavier, zeros)
+        self.can_bus1 = linear(18, width // 2, rngs, xavier, zeros, dtype=jnp.float32)
         self.can_bus2 = linear(width // 2, width, rngs, xavier, zeros)
         self.can_bus_norm = layer_norm(width, rngs)
         sizes = (width, ffn_width, num_heads, num_levels, dropout)
@@ -214,15 +216,18 @@ class BevEncoder(nnx.Module):
             return query, None
 
         keys = dropout_keys_per_layer(dropout_keys, num_layers(self.layers))
-        # Rematerialized on accelerators: the sampling points of a layer take many times the memory of its queries.
-        return scan_layers(step, query, self.layers, keys, remat=sharding.platform() != "cpu")[0]
+        return scan_layers(step, query, self.layers, keys, remat=self.is_rematerialized())[0]
+
+    def is_rematerialized(self) -> bool:
+        """Whether the backward pass computes a layer again: its sampling points take many times the memory of its queries."""
+        return sharding.platform() != "cpu" if self.remat == "accelerators" else self.remat == "always"
 
     def camera_tokens(self, features: list[Float[Array, "B N _ _ D"]]) -> Float[Array, "B N c D"]:
         """The cells of all levels of a camera, one level after the other, plus camera and level embeddings."""
         levels = []
         for i, level in enumerate(features):
             cells = level.reshape(*level.shape[:2], -1, level.shape[-1])
-            levels.append(cells + self.camera_embeds[...][:, None] + self.level_embeds[i])
+            levels.append((cells + self.camera_embeds[...][:, None] + self.level_embeds[i]).astype(cells.dtype))
         return jnp.concatenate(levels, axis=2)
 
     def position_embeds(self) -> Float[Array, "1 YX D"]:

@@ -57,8 +57,8 @@ class DeformableProjections(nnx.Module):
         def offsets_bias(key, shape, dtype=jnp.float32, **_):
             return jnp.asarray(start, dtype)
 
-        self.offsets = linear(query_width, count * 2, rngs, zeros, offsets_bias)
-        self.weights = linear(query_width, count, rngs, zeros, zeros)
+        self.offsets = linear(query_width, count * 2, rngs, zeros, offsets_bias, dtype=jnp.float32)
+        self.weights = linear(query_width, count, rngs, zeros, zeros, dtype=jnp.float32)
         self.value = linear(width, width, rngs, xavier, zeros)
         self.output = linear(width, width, rngs, xavier, zeros)
 
@@ -177,7 +177,8 @@ def sum_of_samples(
 ) -> Float[Array, "Q h d"]:
     """Weighted sum over levels and points; cell i of a query's camera is row `first_row + i * row_stride`.
 
-    The backward pass scans over the points again instead of keeping what was gathered.
+    The backward pass scans over the points again instead of keeping what was gathered. Sums are float32, of the table's
+    gradient too, whatever the table's type.
     """
 
     def add(total, point):
@@ -196,9 +197,9 @@ def _sum_of_samples_forward(shapes, row_stride, table, first_row, locations, wei
 
 
 def _sum_of_samples_backward(shapes, row_stride, saved, gradient):
-    empty = jnp.zeros_like(saved[0])
+    empty = jnp.zeros(saved[0].shape)
     to_table, to_locations, to_weights = sum_of_samples_gradients(shapes, row_stride, empty, *saved, gradient)
-    return to_table, None, to_locations, to_weights
+    return to_table.astype(saved[0].dtype), None, to_locations, to_weights
 
 
 def sum_of_samples_gradients(

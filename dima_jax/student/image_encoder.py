@@ -16,17 +16,18 @@ from jaxtyping import Array, Float
 from dima_jax import sharding
 from dima_jax.scan_layers import scan_layers, stack_layers
 from dima_jax.student.layers import Rngs, xavier, zeros
+from dima_jax.student.precision import Conv, product_dtype
 
 NORM_EPSILON = 1e-5
 EXPANSION = 4  # output channels of a bottleneck, as a multiple of its inner width
 
 
-def conv(c_in: int, c_out: int, size: int, rngs: Rngs, *, stride=1, bias=False, init=None) -> nnx.Conv:
+def conv(c_in: int, c_out: int, size: int, rngs: Rngs, *, stride=1, bias=False, init=None) -> Conv:
     """A size x size convolution with PyTorch's symmetric padding size // 2; init: of the kernel, He's by default."""
     init = init or nnx.initializers.variance_scaling(2.0, "fan_out", "normal")
     padding = [(size // 2, size // 2)] * 2
     options = dict(strides=stride, padding=padding, use_bias=bias, kernel_init=init, bias_init=zeros)
-    return nnx.Conv(c_in, c_out, (size, size), rngs=rngs, **options)
+    return Conv(c_in, c_out, (size, size), dtype=product_dtype(), rngs=rngs, **options)
 
 
 class FrozenNorm(nnx.Module):
@@ -54,22 +55,28 @@ class FrozenNorm(nnx.Module):
         return factor, self.bias[...] - self.mean[...] * factor
 
 
-def conv_norm(layer: nnx.Conv, norm: FrozenNorm, x: Float[Array, "n H W C"]) -> Float[Array, "n h w c"]:
-    """norm(layer(x)), with the norm's factor folded into the kernel. A 1x1 convolution becomes a matrix product.
+def conv_norm(layer: Conv, norm: FrozenNorm, x: Float[Array, "n H W C"]) -> Float[Array, "n h w c"]:
+    """norm(layer(x)), with the norm's factor folded into the kernel, in float32; its addend is added in float32."""
+    factor, addend = norm.affine()
+    kernel = layer.kernel[...] * factor
+    return (_convolve(layer, x.astype(layer.dtype), kernel.astype(layer.dtype)) + addend).astype(layer.dtype)
+
+
+def _convolve(layer: Conv, x: Float[Array, "n H W C"], kernel: Float[Array, "_ _ C c"]) -> Float[Array, "n h w c"]:
+    """The layer's convolution with another kernel. One of 1x1 becomes a matrix product.
 
     Not in exported programs: their runtimes fuse a convolution with what follows it.
     """
-    factor, addend = norm.affine()
-    stride, kernel = layer.strides, layer.kernel[...] * factor
+    stride = layer.strides
     if layer.kernel_size == (1, 1) and sharding.platform() != "onnx":
-        return x[:, ::stride, ::stride] @ kernel[0, 0] + addend
+        return x[:, ::stride, ::stride] @ kernel[0, 0]
     is_even = x.shape[1] % 2 == x.shape[2] % 2 == 0
     if layer.kernel_size == (7, 7) and is_even and sharding.platform() == "cpu":
-        return stem_conv(x, kernel) + addend
-    y = jax.lax.conv_general_dilated(
-        x, kernel, (stride, stride), layer.padding, dimension_numbers=("NHWC", "HWIO", "NHWC")
+        return stem_conv(x, kernel)
+    padding = layer.padding
+    return jax.lax.conv_general_dilated(
+        x, kernel, (stride, stride), padding, dimension_numbers=("NHWC", "HWIO", "NHWC")
     )
-    return y + addend
 
 
 @jax.custom_vjp
@@ -98,7 +105,7 @@ def _stem_conv_gradients(saved, gradient):
 
 
 stem_conv.defvjp(lambda x, kernel: (stem_conv(x, kernel), (x, kernel)), _stem_conv_gradients)
-ConvNorm = Callable[[nnx.Conv, FrozenNorm, Array], Array]
+ConvNorm = Callable[[Conv, FrozenNorm, Array], Array]
 
 
 class Stem(nnx.Module):

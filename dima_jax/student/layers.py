@@ -18,6 +18,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from dima_jax import sharding
+from dima_jax.student.precision import Linear, product_dtype
 
 xavier = nnx.initializers.xavier_uniform()
 zeros = nnx.initializers.zeros_init()
@@ -64,14 +65,17 @@ def symmetric_uniform(bound: float) -> Callable:
     return init
 
 
-def linear(d_in: int, d_out: int, rngs: Rngs, kernel_init=None, bias_init=None) -> nnx.Linear:
-    """A Linear layer; initializers that are not given are PyTorch's."""
+def linear(d_in: int, d_out: int, rngs: Rngs, kernel_init=None, bias_init=None, *, dtype=None) -> Linear:
+    """A Linear layer; initializers that are not given are PyTorch's. dtype: of operands and result, by default
+    `precision.product_dtype()`; weights are float32.
+    """
     default = torch_uniform(d_in)
-    return nnx.Linear(d_in, d_out, kernel_init=kernel_init or default, bias_init=bias_init or default, rngs=rngs)
+    inits = dict(kernel_init=kernel_init or default, bias_init=bias_init or default)
+    return Linear(d_in, d_out, dtype=dtype or product_dtype(), **inits, rngs=rngs)
 
 
 def layer_norm(width: int, rngs: Rngs) -> nnx.LayerNorm:
-    """LayerNorm over the last axis with PyTorch's epsilon."""
+    """LayerNorm over the last axis with PyTorch's epsilon; float32, whatever its input is."""
     return nnx.LayerNorm(width, epsilon=1e-5, use_fast_variance=False, rngs=rngs)
 
 
@@ -118,14 +122,14 @@ class Mlp(nnx.Module):
     """Linear, [LayerNorm,] ReLU for every hidden layer, then a last Linear.
 
     widths: of the input, the hidden layers and the output. norm: with LayerNorm. last_bias: initializer of the last
-    Linear's bias, PyTorch's default if None.
+    Linear's bias, PyTorch's default if None. dtype: of the hidden layers, as in `linear`; the last Linear is float32.
     """
 
-    def __init__(self, widths: tuple[int, ...], rngs: Rngs, *, norm: bool = False, last_bias=None):
+    def __init__(self, widths: tuple[int, ...], rngs: Rngs, *, norm: bool = False, last_bias=None, dtype=None):
         hidden = list(itertools.pairwise(widths[:-1]))
-        self.layers = nnx.List([linear(a, b, rngs) for a, b in hidden])
+        self.layers = nnx.List([linear(a, b, rngs, dtype=dtype) for a, b in hidden])
         self.norms = nnx.List([layer_norm(b, rngs) for _, b in hidden] if norm else [])
-        self.last = linear(widths[-2], widths[-1], rngs, bias_init=last_bias)
+        self.last = linear(widths[-2], widths[-1], rngs, bias_init=last_bias, dtype=jnp.float32)
 
     def features(self, x: Float[Array, "... I"]) -> Float[Array, "... J"]:
         """The input of the last Linear."""
@@ -170,7 +174,8 @@ class Attention(nnx.Module):
         keys_weights, keys_out = split_dropout_keys(dropout_keys, 2)
 
         def attend(q, dropout_keys):
-            return softmax_weighted_mean(jnp.einsum("bqhd,bkhd->bhqk", q, k), v, self.dropout_rate, dropout_keys)
+            scores = jnp.einsum("bqhd,bkhd->bhqk", q, k, preferred_element_type=jnp.float32)
+            return softmax_weighted_mean(scores, v, self.dropout_rate, dropout_keys)
 
         return self.merge_heads(map_query_blocks(attend, q, keys_weights), keys_out)
 
@@ -189,10 +194,14 @@ class Attention(nnx.Module):
 def softmax_weighted_mean(
     scores: Float[Array, "B h Q S"], v: Float[Array, "B S h d"], rate: float, dropout_keys: jax.Array | None
 ) -> Float[Array, "B Q h d"]:
-    """Softmax of the scores over S, with dropout, times the values; the softmax divides last, where there is less."""
+    """Softmax of the scores over S, with dropout, times the values; the softmax divides last, where there is less.
+
+    scores and result are float32; the weights are rounded to the values' type to be multiplied with them.
+    """
     weights = jnp.exp(scores - jax.lax.stop_gradient(scores.max(axis=-1, keepdims=True)))
     total = weights.sum(axis=-1, keepdims=True)
-    mean = jnp.einsum("bhqk,bkhd->bhqd", dropout(weights, rate, dropout_keys), v) / total
+    weights = dropout(weights, rate, dropout_keys).astype(v.dtype)
+    mean = jnp.einsum("bhqk,bkhd->bhqd", weights, v, preferred_element_type=jnp.float32) / total
     return jnp.moveaxis(mean, 1, 2)
 
 

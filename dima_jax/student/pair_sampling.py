@@ -134,10 +134,10 @@ def _backward(shapes, saved, gradient):
         to_offsets = _add_rows(to_offsets, tile.query, to_locations / sizes[:, None, :])
         return to_tables, to_offsets, _add_rows(to_weights, tile.query, of_weights)
 
-    start = (jnp.zeros_like(tables), jnp.zeros_like(offsets), jnp.zeros_like(weights))
+    start = (jnp.zeros(tables.shape), jnp.zeros_like(offsets), jnp.zeros_like(weights))
     with expected_turns.named(EXPECTED_TILES):
         to_tables, to_offsets, to_weights = jax.lax.fori_loop(0, pairs.tiles, add, start)
-    return to_tables.reshape(value.shape), None, None, to_offsets, to_weights
+    return to_tables.reshape(value.shape).astype(value.dtype), None, None, to_offsets, to_weights
 
 
 sample_pairs.defvjp(_forward, _backward)

@@ -29,12 +29,13 @@ class Planner(nnx.Module):
     ):
         self.shape = (num_commands, num_future, 2)
         self.ego_query = embedding(1, width, rngs)
-        self.agent_position = linear(2, width, rngs)
-        self.map_position = linear(2, width, rngs)
+        self.agent_position = linear(2, width, rngs, dtype=jnp.float32)
+        self.map_position = linear(2, width, rngs, dtype=jnp.float32)
         self.ego_agent = AttentionBlock(width, ffn_width, num_heads, dropout, rngs)
         self.ego_map = AttentionBlock(width, ffn_width, num_heads, dropout, rngs)
         feature_width = 2 * width
-        self.waypoints = Mlp((feature_width, feature_width, feature_width, num_commands * num_future * 2), rngs)
+        widths = (feature_width, feature_width, feature_width, num_commands * num_future * 2)
+        self.waypoints = Mlp(widths, rngs, dtype=jnp.float32)  # one query a sample: costs nothing
 
     def __call__(
         self, tokens: SceneTokens, dropout_keys: jax.Array | None = None

@@ -95,7 +95,7 @@ class QueryDecoder(nnx.Module):
         rngs: Rngs,
     ):
         self.coordinates = tuple(coordinates)
-        self.reference = linear(width, len(self.coordinates), rngs, xavier, zeros)
+        self.reference = linear(width, len(self.coordinates), rngs, xavier, zeros, dtype=jnp.float32)
         sizes = (width, ffn_width, num_heads, dropout)
         self.layers = stack_layers([DecoderLayer(*sizes, rngs) for _ in range(layers)])
         self.branches = stack_layers([Mlp((width, width, width, code_size), rngs) for _ in range(layers)])

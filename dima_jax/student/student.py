@@ -24,13 +24,14 @@ from dima_jax.student.layers import InitRngs, Rngs, make_dropout_keys, split_dro
 from dima_jax.student.map_head import MapHead
 from dima_jax.student.photometric import distort
 from dima_jax.student.planner import Planner
+from dima_jax.student.precision import computing_in
 from dima_jax.types import Distortion, Frame, GroupOutput, QueryGroups, SceneTokens, StudentOutput
 
 Levels = list[Float[Array, "B N _ _ D"]]  # image features of pyramid levels, finest first
 
 
 class Student(nnx.Module):
-    """Camera-only planner. Arguments: the groups `student` and `data` of `configs/base.py`."""
+    """Camera-only planner. Arguments: the groups `student`, whose dtype `build` sees to, and `data` of `configs/base.py`."""
 
     def __init__(
         self,
@@ -59,6 +60,7 @@ class Student(nnx.Module):
         num_commands: int,
         map_score_threshold: float,
         map_distance_threshold: float,
+        encoder_remat: str,
         num_cameras: int,
         image_shape: Sequence[int],
         valid_shape: Sequence[int],
@@ -89,6 +91,7 @@ class Student(nnx.Module):
             num_levels=len(out_stages) + extra_levels,
             level_embeds=level_embeds,
             image_shape=self.image_shape,
+            remat=encoder_remat,
             **shared,
         )
         self.map_head = MapHead(
@@ -253,7 +256,16 @@ def build(config: ConfigDict, rngs: nnx.Rngs) -> Student:
     data = config.data
     images = dict(image_shape=data.image_shape, valid_shape=data.valid_shape, mean=data.mean, std=data.std)
     images |= dict(num_cameras=len(data.cameras), grid_mask=data.grid_mask)
-    return Student(**config.student, **images, rngs=InitRngs(rngs.params()))
+    sizes = {name: value for name, value in config.student.items() if name != "dtype"}
+    with computing_in(config.student.dtype):
+        return Student(**sizes, **images, rngs=InitRngs(rngs.params()))
+
+
+def in_float32(config: ConfigDict) -> ConfigDict:
+    """The same student, computing in float32: what its norms are measured with and what is exported."""
+    config = config.copy_and_resolve_references()
+    config.student.dtype = "float32"
+    return config
 
 
 def abstract(config: ConfigDict) -> tuple[nnx.GraphDef, dict[str, jax.ShapeDtypeStruct]]:

@@ -45,6 +45,7 @@ from dima_jax.student.layers import (
 )
 from dima_jax.student.map_head import LaneEncoder, MapOutput, nearest_to_corner
 from dima_jax.student.planner import Planner
+from dima_jax.student.precision import computing_in
 from dima_jax.types import AgentTargets, Batch, MapTargets, SceneTokens, StudentOutput
 from dima_jax.vector.noise import Noise, observe
 
@@ -80,7 +81,8 @@ class VectorStudent(nnx.Module):
         self.bev_shape, self.pc_range = tuple(bev_shape), tuple(pc_range)
         self.noise, self.velocity, self.future = noise, velocity, future
         shared = dict(width=width, ffn_width=ffn_width, num_heads=num_heads, dropout=dropout, rngs=rngs)
-        self.agent_state = Mlp((len(AGENT_CLASSES) + 10 + 3 * num_future * future, width, width), rngs)
+        features = len(AGENT_CLASSES) + 10 + 3 * num_future * future
+        self.agent_state = Mlp((features, width, width), rngs, dtype=jnp.float32)
         self.agent_norm = layer_norm(width, rngs)
         self.no_agent = embedding(1, width, rngs)
         self.motion_head = MotionHead(
@@ -90,12 +92,12 @@ class VectorStudent(nnx.Module):
             map_distance_threshold=map_distance_threshold,
             **shared,
         )
-        self.point_state = Mlp((len(MAP_CLASSES) + 2, width, width), rngs)
+        self.point_state = Mlp((len(MAP_CLASSES) + 2, width, width), rngs, dtype=jnp.float32)
         self.lane_encoder = LaneEncoder(width, rngs)
         self.no_line = embedding(1, width, rngs)
         self.bev = linear(len(AGENT_CLASSES) + len(MAP_CLASSES), width, rngs)
         self.bev_norm = layer_norm(width, rngs)
-        self.ego_status = Mlp((len(CAN_BUS_SCALE), width, width), rngs)
+        self.ego_status = Mlp((len(CAN_BUS_SCALE), width, width), rngs, dtype=jnp.float32)
         self.planner = Planner(num_commands=num_commands, num_future=num_future, **shared)
 
     def __call__(self, batch: Batch, *, history: int, key: jax.Array, is_training: bool = False) -> StudentOutput:
@@ -192,10 +194,11 @@ def build(config: ConfigDict, rngs: nnx.Rngs) -> VectorStudent:
     """The vector student of a whole config (groups `student` and `vector`)."""
     names = ("width", "ffn_width", "num_heads", "dropout", "bev_shape", "pc_range", "num_modes", "num_future")
     names += ("num_commands", "map_score_threshold", "map_distance_threshold")
-    return VectorStudent(
-        **{name: config.student[name] for name in names},
-        noise=Noise(**{name: config.vector[name] for name in Noise._fields}),
-        velocity=config.vector.velocity,
-        future=config.vector.future,
-        rngs=InitRngs(rngs.params()),
-    )
+    with computing_in(config.student.dtype):
+        return VectorStudent(
+            **{name: config.student[name] for name in names},
+            noise=Noise(**{name: config.vector[name] for name in Noise._fields}),
+            velocity=config.vector.velocity,
+            future=config.vector.future,
+            rngs=InitRngs(rngs.params()),
+        )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from dima_jax import weights
+from dima_jax import sharding, weights
 from dima_jax.student import bev_encoder, bev_geometry
 from dima_jax.student.layers import InitRngs
 
@@ -20,9 +20,8 @@ def random(seed, *shape):
     return jnp.asarray(np.random.default_rng(seed).normal(size=shape), jnp.float32)
 
 
-@pytest.fixture(scope="module")
-def split():
-    """The encoder with random sampling offsets and weights, which start without any dependence on the query."""
+def build(remat="accelerators"):
+    """(graph, weights) with random sampling offsets and weights, which start without any dependence on the query."""
     encoder = bev_encoder.BevEncoder(
         width=WIDTH,
         ffn_width=WIDTH,
@@ -37,11 +36,17 @@ def split():
         num_levels=2,
         level_embeds=4,
         image_shape=IMAGE_SHAPE,
+        remat=remat,
         rngs=InitRngs(jax.random.key(0)),
     )
     graph, params = weights.split(encoder)
     predicted = [path for path in params if path.endswith(("offsets/kernel", "weights/kernel"))]
     return graph, {**params, **{path: 0.5 * random(i, *params[path].shape) for i, path in enumerate(predicted)}}
+
+
+@pytest.fixture(scope="module")
+def split():
+    return build()
 
 
 @pytest.fixture(scope="module")
@@ -151,3 +156,21 @@ def test_camera_tokens_carry_camera_and_level(split, inputs):
             expected = features[level][0, camera, row, column]
             expected = expected + encoder.camera_embeds[...][camera] + encoder.level_embeds[...][level]
             np.testing.assert_allclose(tokens[0, camera, index], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("remat", "on_cpu", "on_tpu"), [("accelerators", False, True), ("always", True, True), ("never", False, False)]
+)
+def test_gradients_compute_the_layers_again_where_the_config_says(split, inputs, remat, on_cpu, on_tpu):
+    (graph, params), no_prev = build(remat), (jnp.zeros((2, 12, WIDTH)), jnp.zeros(2, bool))
+
+    def total(params):
+        return weights.bind(graph, params)(*inputs, *no_prev).sum()
+
+    def is_computed_again():
+        return "remat" in str(jax.make_jaxpr(jax.grad(total))(params))
+
+    assert is_computed_again() == on_cpu
+    with sharding.tracing_for("tpu"):
+        jax.clear_caches()  # the platform is no argument of what is traced
+        assert is_computed_again() == on_tpu

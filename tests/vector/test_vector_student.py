@@ -56,6 +56,19 @@ def changed(tree, key=1):
     return jax.tree.map(one, tree)
 
 
+def test_in_bfloat16_it_multiplies_but_is_told_and_answers_in_float32(config, batch):
+    config = config.copy_and_resolve_references()
+    config.student.dtype = "bfloat16"
+    graph, params = mini.student(config)
+    run = jax.make_jaxpr(lambda batch: weights.bind(graph, params)(batch, history=0, key=KEY), return_shape=True)
+    jaxpr, output = run(batch)
+    assert "bf16" in str(jaxpr)
+    assert {str(leaf.dtype) for leaf in jax.tree.leaves(output)} == {"float32"}
+    read = weights.bind(graph, params)
+    for encoder in (read.agent_state, read.point_state, read.ego_status):
+        assert {str(layer.dtype) for layer in (*encoder.layers, encoder.last)} == {"float32"}
+
+
 def test_no_future_reaches_the_student(run, batch, output):
     agents = batch.agents
     names = ("future_offsets", "future_mask", "future_yaw", "category")

@@ -1,0 +1,81 @@
+"""Runs of variants of a config, seed by seed: trained unless they are there, scored on val, compared by seed."""
+
+import statistics
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from dima_jax.output_files import json_text
+
+Scores = dict[str, float]  # of one run
+
+
+def run_all(
+    config: ConfigDict,
+    variants: Mapping[str, Mapping],
+    seeds: Iterable[str],
+    workdir: str,
+    score: Callable[[ConfigDict, Path], Scores],
+) -> dict[str, dict[str, Scores]]:
+    """{variant: {seed: scores}}; each is printed when it is there. variants: {name: config lines {"group.key": value}}."""
+    results: dict[str, dict[str, Scores]] = {name: {} for name in variants}
+    for name, lines in variants.items():
+        for seed in seeds:
+            results[name][seed] = run(config, {**lines, "seed": int(seed)}, folder(workdir, name, seed), score)
+            print(json_text({name: {seed: results[name][seed]}}), flush=True)
+    return results
+
+
+def folder(workdir: str, name: str, seed: str) -> Path:
+    return Path(workdir) / f"{name}-{seed}"
+
+
+def run(config: ConfigDict, lines: Mapping, folder: Path, score: Callable[[ConfigDict, Path], Scores]) -> Scores:
+    """Trains the config with these lines unless that is done, and scores it."""
+    from dima_jax import train_loop
+
+    config = config.copy_and_resolve_references()
+    config.update_from_flattened_dict(lines)
+    train_loop.train(config, str(folder))
+    return score(config, folder)
+
+
+def val_scores(config: ConfigDict, folder: Path) -> Scores:
+    """The scores of a run on val: {"windows", "AP_car", ..., "l2_avg", "l2_avg_blank"}."""
+    from dima_jax import evaluation, variants
+    from dima_jax.data import loader
+    from dima_jax.policy import Policy
+    from dima_jax.prediction_writer import Places
+
+    places = Places.beside(folder / "scores.json")
+    rows = variants.chosen(blank_images=True, other_images=False, audit=False)
+    found = evaluation.evaluate(Policy.load(folder, config), config, config.data.val_split, places, variants=rows)
+    evaluation.write(found, places)
+    plans = found.result["scores"]["stp3_vad"]["all frames"]
+    perception = found.result["perception"]["scores"]
+    return {
+        "windows": loader.num_train_windows(config) * config.train.epochs,
+        "frames": plans["student"]["l2_avg"]["frames"],
+        "AP_car": perception["detection"]["AP_car"],
+        "AP_pedestrian": perception["detection"]["AP_pedestrian"],
+        **{key: value for key, value in perception["map"].items() if key.startswith("AP_")},
+        "l2_avg": plans["student"]["l2_avg"]["value"],
+        "l2_avg_blank": plans["student, blank images"]["l2_avg"]["value"],
+    }
+
+
+def differences(scores: Mapping[str, Scores], reference: Mapping[str, Scores]) -> dict[str, dict[str, float]]:
+    """{score: {"mean", "min", "max"}} of a variant minus the reference, over the seeds that both have."""
+    seeds = [seed for seed in scores if seed in reference]
+    paired = {seed: {key: scores[seed][key] - reference[seed][key] for key in scores[seed]} for seed in seeds}
+    return over_seeds(paired)
+
+
+def over_seeds(scores: Mapping[str, Scores]) -> dict[str, dict[str, float]]:
+    """{score: {"mean", "min", "max"}} over all seeds."""
+    found = {}
+    for key in next(iter(scores.values()), ()):
+        values = [of[key] for of in scores.values()]
+        found[key] = {"mean": statistics.mean(values), "min": min(values), "max": max(values)}
+    return found
