@@ -31,6 +31,16 @@ def test_it_plans():
     assert np.isfinite(plan.waypoints).all()
 
 
+def test_bfloat16_moves_its_plan_by_centimeters():
+    frame = Frame.from_batch(fake_frames.drive(Policy.load(pretrained.MINIWORLD).info.image_shape, 1, 1)[0])
+    plans = []
+    for dtype in ("float32", "bfloat16"):
+        config, *_ = checkpoints.load_student(pretrained.MINIWORLD)
+        config.student.dtype = dtype
+        plans.append(Policy.load(pretrained.MINIWORLD, config).step(frame).waypoints)
+    assert 1e-4 < np.linalg.norm(plans[0] - plans[1], axis=-1).mean() < 0.2
+
+
 def _leaves(tree):
     if isinstance(tree, dict):
         for value in tree.values():
