@@ -120,7 +120,7 @@ def test_weights_optimizer_and_log_are_float32(traced):
 def test_gradients_and_outputs_are_float32():
     config = a_config()
     graph, shapes = student_lib.abstract(config)
-    frame = fake_frames.drive(config.data.image_shape, 1, batch_size=1)[0]
+    frame = jax.tree.map(jnp.asarray, fake_frames.drive(config.data.image_shape, 1, batch_size=1)[0])
     inputs = jnp.zeros((1, 32, config.student.width)), jnp.array([True])
 
     def run(params):
