@@ -53,9 +53,7 @@ def print_plan(plan: Plan, config: ConfigDict, kind: str, number: int, windows: 
     _print("sent to other devices", f"{sent / GIB:8.2f} GiB in {plan.cost.collectives:,.0f} collectives ({by_kind})")
     _print_parts(plan, spec)
     if plan.cost.unbounded_loops:
-        _print(
-            "", f"{plan.cost.unbounded_loops} loops whose length depends on data (matching) count once"
-        )
+        _print("", f"{plan.cost.unbounded_loops} loops whose length depends on data (matching) count once")
     if spec is None:
         _print("time", "unknown for a CPU")
         return
