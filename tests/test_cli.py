@@ -41,6 +41,7 @@ COMMANDS = {  # {module: a flag that its help must explain}
             ("metrics", "--planners"),
             ("miniworld", "--scenes"),
             ("root_check", "--scenes"),
+            ("sampling", "--target"),
             ("loader", "--turns"),
             ("memorize", "--epochs"),
             ("precision", "--seeds"),

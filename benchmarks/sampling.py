@@ -1,0 +1,159 @@
+"""What sampling costs in one layer of the BEV encoder, in each of its forms: spatial and temporal attention, without projections.
+
+    python -m benchmarks.sampling --config=configs/vad_tiny.py --runs=5            # on this CPU: seconds of processor time
+    python -m benchmarks.sampling --config=configs/base.py --target=v5e:1          # compiled for a device that is not there
+
+Forms: rows (`deformable_attention`), pairs (`pair_sampling`, spatial alone), tiles (`tile_sampling`). A target is one of
+`dima_jax.plan_run`, whose prices it gets: milliseconds where every branch that data decides is taken, and `least_ms` where none
+is. On a CPU every query is seen by 1.2 cameras, drawn at random. Backward is the gradient of values, offsets and weights with
+what it computes again. JSON on stdout.
+"""
+
+import statistics
+import time
+
+from absl import flags
+
+from benchmarks import measure
+from dima_jax import cli
+
+CONFIG = cli.define_config("configs/vad_tiny.py")
+TARGET = flags.DEFINE_string("target", "cpu:1", "DEVICE:NUMBER, as of dima_jax.plan_run; one device is used.")
+RUNS = flags.DEFINE_integer("runs", 5, "Timed runs on a CPU.", lower_bound=1)
+PARTS = flags.DEFINE_list("parts", ["spatial", "temporal"], "Of them.")
+FORMS = flags.DEFINE_list("forms", ["rows", "pairs", "tiles"], "Of them.")
+
+
+def main() -> None:
+    from dima_jax.plan_run import devices
+
+    kind, number = devices.parse(TARGET.value)
+    device = devices.make_devices(kind, number)[:1]
+    results = {
+        f"{part} {form}": {name: cost(CONFIG.value, part, form, name, device, kind) for name in ("forward", "backward")}
+        for part in PARTS.value
+        for form in FORMS.value
+        if (part, form) != ("temporal", "pairs")
+    }
+    measure.print_json(benchmark="sampling", config=flags.FLAGS["config"].config_filename, target=kind, **results)
+
+
+def cost(config, part: str, form: str, direction: str, device: list, kind: str) -> dict:
+    """Of one layer's sampling of one frame."""
+    import jax
+
+    from dima_jax import sharding
+    from dima_jax.plan_run import hlo_cost
+
+    mesh = sharding.make_mesh(1, 1, 1, device)
+    function, shapes = spatial(config, form) if part == "spatial" else temporal(config)
+    if direction == "backward":
+        function, shapes = gradient(function, shapes)
+    everywhere = sharding.replicated(mesh)
+    run = jax.jit(sharding.on_mesh(function, mesh), in_shardings=everywhere, out_shardings=everywhere)
+    with sharding.tracing_for("tpu" if form == "tiles" else "gpu"):
+        compiled = run.lower(*shapes).compile()
+    temporary = compiled.memory_analysis().temp_size_in_bytes / 2**30
+    if kind == "cpu":
+        return {"median_cpu_s": cpu_seconds(compiled, shapes), "temporary_gib": temporary}
+    found = hlo_cost.cost(compiled.as_text(), 1, kind)
+    return {
+        "ms": 1e3 * sum(found.seconds.values()),
+        "least_ms": 1e3 * found.least_seconds,
+        "gathers_ms": 1e3 * sum(found.gather_seconds.values()),
+        "moved_gb": sum(found.moved.values()) / 1e9,
+        "temporary_gib": temporary,
+    }
+
+
+def spatial(config, form: str):
+    """(sampling of every camera, the shapes of its arguments): values, references, visible, offsets, weights."""
+    import jax
+    import jax.numpy as jnp
+    from flax import nnx
+
+    from dima_jax.student import student as student_lib
+    from dima_jax.student.bev_encoder import SPATIAL_POINTS
+    from dima_jax.student.deformable_attention import num_cells, sample_cameras
+    from dima_jax.student.pair_sampling import sample_pairs
+
+    sizes = config.student
+    encoder = nnx.eval_shape(lambda: student_lib.build(config, nnx.Rngs(0))).image_encoder
+    graph, state = nnx.split(encoder)
+    images = jax.ShapeDtypeStruct((1, *config.data.image_shape, 3), jnp.float32)
+    levels = jax.eval_shape(lambda state, images: nnx.merge(graph, state)(images), state, images)
+    shapes = tuple(level.shape[1:3] for level in levels)
+    cameras, queries = len(config.data.cameras), sizes.bev_shape[0] * sizes.bev_shape[1]
+    points = (1, queries, sizes.num_heads, len(shapes), SPATIAL_POINTS)
+    value = (1, cameras, num_cells(shapes), sizes.num_heads, sizes.width // sizes.num_heads)
+    of = jax.ShapeDtypeStruct
+    sample = sample_pairs if form == "pairs" else sample_cameras
+    return lambda value, *arrays: sample(value, shapes, *arrays), (
+        of(value, jnp.float32),
+        of((1, cameras, queries, sizes.pillar_points, 2), jnp.float32),
+        of((1, cameras, queries), jnp.bool_),
+        of((*points, 2), jnp.float32),
+        of(points, jnp.float32),
+    )
+
+
+def temporal(config):
+    """(sampling of the previous and the current BEV, the shapes of its arguments): values, locations, weights."""
+    import jax
+    import jax.numpy as jnp
+
+    from dima_jax.student.bev_encoder import TEMPORAL_POINTS
+    from dima_jax.student.deformable_attention import sample_levels
+
+    sizes = config.student
+    queries, channels = sizes.bev_shape[0] * sizes.bev_shape[1], sizes.width // sizes.num_heads
+    points = (2, queries, sizes.num_heads, 1, TEMPORAL_POINTS)
+    shapes = ((2, queries, sizes.num_heads, channels), (*points, 2), points)
+    grid = (tuple(sizes.bev_shape),)
+    return lambda value, *arrays: sample_levels(value, grid, *arrays), tuple(
+        jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes
+    )
+
+
+def gradient(function, shapes):
+    """(the gradient of what has one, the shapes of its arguments): the result's gradient first."""
+    import jax
+
+    places = (0, 3, 4) if len(shapes) == 5 else (0, 1, 2)
+
+    def backward(result, *arrays):
+        def of_places(*chosen):
+            chosen = dict(zip(places, chosen, strict=True))
+            return function(*(chosen.get(i, x) for i, x in enumerate(arrays)))
+
+        return jax.vjp(of_places, *(arrays[i] for i in places))[1](result)
+
+    return backward, (jax.eval_shape(function, *shapes), *shapes)
+
+
+def cpu_seconds(compiled, shapes) -> float:
+    """The median processor time of a run on random arguments."""
+    import jax
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+
+    def draw(shape):
+        if shape.dtype == bool:
+            from dima_jax.expected_turns import PAIRS_PER_QUERY
+
+            return rng.random(shape.shape) < PAIRS_PER_QUERY / shape.shape[1]
+        return rng.random(shape.shape, np.float32)
+
+    arguments = [draw(shape) for shape in shapes]
+    jax.block_until_ready(compiled(*arguments))
+    times = []
+    for _ in range(RUNS.value):
+        start = time.process_time()
+        jax.block_until_ready(compiled(*arguments))
+        times.append(time.process_time() - start)
+    return statistics.median(times)
+
+
+if __name__ == "__main__":
+    cli.run(main)
