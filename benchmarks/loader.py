@@ -50,6 +50,10 @@ def frames(config, files: list[bytes]):
     from dima_jax.data.records import Records
 
     source = Records(config.data.path, config.data.train_split)
+    if source.image_scale != 1.0:
+        raise UserError(
+            f"{source.folder}: images at scale {source.image_scale}; give records built without --image_scale"
+        )
     chosen = list(dict.fromkeys(source.scenes))[: SCENES.value]
     replaced = itertools.cycle(files)
     for i in range(len(source)):

@@ -4,7 +4,7 @@
     python -m benchmarks.precision --seeds=0 --epochs=1 --config.train.max_steps=8
 
 Each run is `configs/demo_student.py` with one `student.dtype`, and is evaluated in it; a finished run is not trained
-again, so the command may be stopped and started. bfloat16 is made for cards: CPUs emulate it, which is slower.
+again, so the command may be stopped and started. bfloat16 is made for GPUs and TPUs: CPUs emulate it, which is slower.
 Prints JSON: the loss in the order of training, as CURVE means; per seed the last of these and the scores of val; their
 spread over the seeds of each type, and bfloat16 minus float32 paired by seed. The same learning curve is one whose
 differences are within float32's own spread.

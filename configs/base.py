@@ -56,7 +56,7 @@ def student() -> ConfigDict:
             num_commands=3,
             map_score_threshold=0.5,  # motion attends only to map lines scored above
             map_distance_threshold=0.2,  # and nearer than this, normalized units (quirk Q5)
-            dtype="float32",  # or "bfloat16", of products and activations, for cards; weights stay float32
+            dtype="float32",  # or "bfloat16", of products and activations, for GPUs and TPUs; weights stay float32
             encoder_remat="accelerators",  # where gradients compute the BEV encoder again; or "always", "never"
         )
     )

@@ -45,7 +45,7 @@ if __name__ == "__main__":  # flags belong to the command: several commands may 
     _SCALE = flags.DEFINE_float(
         "image_scale",
         1.0,
-        "Scale of the stored images; training's data.image_scale makes small, fast records.",
+        "Scale of the stored images; training's data.image_scale makes records that are decoded faster and need no scaling.",
         0.01,
         1.0,
     )

@@ -1,4 +1,4 @@
-"""Camera images of a record at training scale: smaller files, which training decodes faster (`--image_scale` of `build`)."""
+"""Camera images of a record at training scale: fewer pixels, which training decodes faster and need not scale (`build`)."""
 
 import cv2
 import numpy as np

@@ -191,7 +191,7 @@ def _drive(policy: Policy, drives: sequences.Drives, edits: Edits, site_of: Mapp
             site = site_of[i]
             if crc32(driven.jpegs[CAMERAS.index("CAM_FRONT")]) != edits.recorded_crc[site]:
                 raise UserError(
-                    f"edits: site {edits.tokens[site]!r:.60} shows another world; make them of these records"
+                    f"edits: site {edits.tokens[site]!r:.60} shows another world; make them of these records, of full-size images"
                 )
             edited = [_edited(before, drives, edits, site, kind) for kind in range(len(KINDS))]
             found = [is_found(one.agents, edits.boxes[site, k]) for k, one in enumerate(edited)]

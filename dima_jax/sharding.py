@@ -96,8 +96,7 @@ def on_own_samples(function: Callable) -> Callable:
     For loops that end with the data: over a batch that is split they would wait for each other at every turn. Other axes
     of the mesh are left to the compiler.
     """
-    mesh = jax.sharding.get_abstract_mesh()
-    if mesh.empty:
+    if not set(AXES) <= set(jax.sharding.get_abstract_mesh().axis_names):
         return function
     split = PartitionSpec(("data", "fsdp"))
     return jax.shard_map(function, in_specs=split, out_specs=split, axis_names={"data", "fsdp"}, check_vma=False)

@@ -91,19 +91,22 @@ def _train(config: ConfigDict, workdir: str, allow_config_change: bool) -> Train
         for step in range(int(state.step), total_steps):
             state, log = train_step(state, frozen, batch, key)
             position += config.data.batch_size
-            if step + 1 < total_steps:  # while the step runs
+            is_last = stop.requested or step + 1 == total_steps
+            saves = is_last or (step + 1) % config.train.save_every == 0
+            if not saves:  # while the step runs
                 batch = sharding.place_batch(model.mesh, next(batches))
             bar.advance()
             if unread is not None:  # of the step before: while this one runs, nobody waits for it
                 read_log(writer, bar, config.train.log_every, *unread)
             unread = step + 1, log
-            is_last = stop.requested or step + 1 == total_steps
-            if is_last or (step + 1) % config.train.save_every == 0:
+            if saves:
                 read_log(writer, bar, 1 if step + 1 == total_steps else config.train.log_every, *unread)
                 unread = None
                 save(manager, state, frozen, position, config, windows=windows, history=history)
             if is_last:
                 break
+            if saves:  # not before: a batch that cannot be read must not cost what is learned
+                batch = sharding.place_batch(model.mesh, next(batches))
         manager.wait_until_finished()
     manager.close()
     if stop.requested:
@@ -148,7 +151,7 @@ def fresh_params(model: ShardedModel) -> weights.Params:
 def fresh_student(config: ConfigDict, params: weights.Params) -> weights.Params:
     """The student's random weights as the group `init` wants them; {} where it changes nothing, or they are replaced.
 
-    The images are the first ones of the training order.
+    The images are the first ones of the training order, without photometric distortion.
     """
     frames, images = config.init.norm_frames, None
     if config.train.init_from or (not frames and config.init.embed_scale == 1.0):

@@ -9,7 +9,7 @@ that knows less will help by that form here.
 from dima_jax.study.plan import Arm, Plan
 
 STEPS = 600
-SIZES = {  # of every arm: smaller than `configs/vector.py`, for two core-hours in all
+SIZES = {  # of every arm: smaller than `configs/vector.py`, so that twelve arms of eight seeds can be had on a laptop
     "student.num_modes": 2,
     "student.num_agents": 16,
     "student.num_map": 16,
@@ -49,7 +49,7 @@ def taught(name: str, tests: str, lines: dict) -> Arm:
 def get_plan():
     return Plan(
         title="Which form of distillation helps?",
-        data="data/miniworld/records",
+        data="data/vectors/records",
         seeds=8,
         steps=STEPS,
         batch=16,
@@ -61,7 +61,7 @@ def get_plan():
             Arm("blind", "The student that is told its speed and command alone: what the scene is worth.", BLIND),
             Arm(
                 "privileged",
-                "The teacher of the positive control: it is told every agent, and where it goes.",
+                "The teacher of the positive control: it is told the agents around it, and where they go.",
                 PRIVILEGED,
             ),
             taught("feature L2", "Standardized features of the privileged teacher.", {"distill.form": "feature_l2"}),

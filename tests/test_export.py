@@ -104,7 +104,7 @@ def test_the_program_plans_as_evaluate_does(folder, evaluated, changes):
 @pytest.mark.parametrize(
     ("right", "wrong"),
     [
-        ("cv2.INTER_LINEAR", "cv2.INTER_NEAREST"),
+        ("cv2.INTER_LINEAR_EXACT", "cv2.INTER_NEAREST"),
         ("image[..., ::-1] if", "image if"),
         ("[scale, scale, 1, 1]", "[1, 1, 1, 1]"),
         ("now[changes] - before[changes]", "now[changes]"),

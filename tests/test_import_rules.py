@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-FILES = sorted(path for package in ("dima_jax", "data_prep", "configs") for path in (ROOT / package).rglob("*.py"))
+FILES = sorted(
+    path for package in ("dima_jax", "data_prep", "configs", "studies") for path in (ROOT / package).rglob("*.py")
+)
 ENTRY_POINTS = (
     "train",
     "evaluate",

@@ -97,12 +97,9 @@ def _may_hide(blockers, boxes, origin):
     def outline(group):
         offset, radius = group.center_xy - origin[:2], np.hypot(*group.half.T)
         distance = np.hypot(*offset.T)
-        return (
-            distance,
-            radius,
-            np.arctan2(offset[:, 1], offset[:, 0]),
-            np.arcsin(np.minimum(radius / np.maximum(distance, radius), 1)),
-        )
+        angle = np.arctan2(offset[:, 1], offset[:, 0])
+        width = np.arcsin(np.minimum(radius / np.maximum(distance, radius), 1))
+        return distance, radius, angle, np.where(distance > radius, width, np.pi)  # inside it, a box may be anywhere
 
     (distance, radius, angle, width), (far, far_radius, far_angle, far_width) = outline(blockers), outline(boxes)
     apart = np.abs((angle[:, None] - far_angle + np.pi) % (2 * np.pi) - np.pi)

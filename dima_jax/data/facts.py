@@ -18,7 +18,7 @@ The choice is made from at most MOST_FRAMES frames, spread evenly.
 import collections
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -60,7 +60,7 @@ def said(record: Mapping, tokenizer, max_text: int) -> Said:
     return {}
 
 
-def of_pairs(pairs: Iterable[tuple[str, str]]) -> Said:
+def of_pairs(pairs: Sequence[tuple[str, str]]) -> Said:
     """{question: phrases}, in lower case, with objects by number, and the places of objects."""
     found: Said = {}
     for pair in pairs:

@@ -19,7 +19,7 @@ seconds 12 s), and a tensor may have one unknown dimension, so lines are flat ve
 | can_bus | [18] VAD's numbers with absolute position and yaw (docs/vad.md#can-bus); without CAN bus, what poses tell |
 | cameras/{names,sizes} | N names, nuScenes' six in the order of `constants.CAMERAS`; [N,2] rows, columns of the recorded images |
 | cameras/{images,paths,timestamps} | N JPEG files as they are; path below the dataroot |
-| cameras/intrinsics, cameras/sensor2lidar | [N,3,3] pixels of the recorded image; [N,4,4], ego motion included |
+| cameras/intrinsics, cameras/sensor2lidar | [N,3,3] pixels of the stored image; [N,4,4], ego motion included |
 | agents/boxes | [n,9] cx, cy, cz, w, l, h, yaw_box, vx, vy of every annotation; velocity NaN where nuScenes has none |
 | agents/instances, agents/categories | instance token, nuScenes category name |
 | agents/num_lidar_pts, agents/num_radar_pts | points inside the box |

@@ -38,8 +38,8 @@ class Frames:
     """The key frames of a split by record number; safe to use from several threads.
 
     names: the cameras. scale: of the recorded images; UserError if the records hold them at another one. valid_shape,
-    shape, color_order: see `transforms.prepare`. cache_gib: memory for frames that
-    stay decoded. keep_jpegs: leave the files in the record. derive: what else to keep of a record, as a tree of arrays.
+    shape, color_order: see `transforms.prepare`. cache_gib: memory for frames that stay decoded. keep_jpegs: leave the files
+    in the record. derive: what else to keep of a record, as a tree of arrays.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Frames:
             others = self._loading.get(i)
             if others is None:
                 mine = self._loading[i] = Future()
-        if others is not None:  # another thread is at it
+        if others is not None:  # another thread is loading it
             return others.result()
         try:
             frame = self._load(i)

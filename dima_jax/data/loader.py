@@ -128,6 +128,11 @@ class TrainWindows:
         self.cut: collections.Counter = collections.Counter()
         self._order = order(records.scenes, config.seed, data.shuffle_scenes)
 
+    def batch(self, position: int, size: int) -> Batch:
+        """Windows position, ..., position + size - 1 of the order."""
+        images = np.empty((size, *self.images_shape), np.uint8)
+        return _stack([self.sample(position + i, images[i]) for i in range(size)], images)
+
     def sample(self, position: int, images: np.ndarray | None = None) -> Batch:
         """Window number `position` of the order, without batch axis.
 

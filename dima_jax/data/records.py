@@ -87,7 +87,10 @@ def sidecar_text(path: Path, fingerprint: str, size: int, rows: list[dict], imag
 
 
 def read_sidecar(path: Path) -> dict:
-    """The sidecar of the shard `path`, its "crc" and, 1 by default, "image_scale" included. Raises UserError unless it is whole and fits the shard."""
+    """The sidecar of the shard `path`, its "crc" and, 1 by default, "image_scale" included.
+
+    Raises UserError unless it is whole and fits the shard.
+    """
     index = sidecar(path)
     if not index.is_file():
         raise UserError(f"{index}: missing sidecar; {REBUILD}")

@@ -25,8 +25,8 @@ class DriveFrame(NamedTuple):
 
     is_first: the scene starts here, so there is no previous BEV. future_valid: the next six key frames exist, which the
     planning metrics require. command: index in `constants.COMMANDS`, also where the student's input withholds it. speed:
-    m/s by the CAN bus, by the poses in data without one. cameras: names; jpegs, camera_matrices: the files as recorded, of
-    config.data.cameras, and lidar2img [N, 4, 4] to their full-size pixels, for figures. index: number of the record in the
+    m/s by the CAN bus, by the poses in data without one. cameras: names; jpegs, camera_matrices: the files as stored, of
+    config.data.cameras, and lidar2img [N, 4, 4] to their pixels, for figures. index: number of the record in the
     split.
     """
 

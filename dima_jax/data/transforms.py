@@ -54,15 +54,8 @@ def scaled_size(size: tuple[int, int], scale: float) -> tuple[int, int]:
     return height, width
 
 
-def resize_pad(image: np.ndarray, scale: float, shape, color_order: str) -> np.ndarray:
-    """[H, W, 3] BGR to [*shape, 3] in `color_order` ("rgb" or "bgr"): bilinear scaling, zeros to the right and below."""
-    result = np.zeros((*shape, 3), np.uint8)
-    resize_into(result, image, scale, color_order)
-    return result
-
-
 def resize_into(result: np.ndarray, image: np.ndarray, scale: float, color_order: str) -> None:
-    """As `resize_pad`, into zeros."""
+    """[H, W, 3] BGR, scaled bilinearly, into the upper left of `result`, in `color_order` ("rgb" or "bgr")."""
     height, width = scaled_size(image.shape[:2], scale)
     scaled = resize(image, (height, width))
     place = result[:height, :width]

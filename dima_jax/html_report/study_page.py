@@ -59,7 +59,11 @@ def forests(result: dict) -> list[Chart]:
     charts = []
     for subset, found in result["differences"].items():
         for column in (MAIN, HITS):
-            rows = {arm: found[arm][column] for arm in result["order"] if found[arm][column]["low"] is not None}
+            rows = {
+                arm: found[arm][column]
+                for arm in result["order"]
+                if arm in found and found[arm][column]["low"] is not None
+            }
             if rows:
                 charts.append(study_charts.forest(result, subset, column, rows))
     return charts

@@ -39,6 +39,10 @@ DAMAGE = (
 )
 
 
+class DamagedFile(UserError):
+    """A file that is not what was written: it can only be made again."""
+
+
 def content_hash(arrays: Arrays) -> str:
     """16 hexadecimal digits of the SHA-256 of every array: its key, dtype, shape and bytes, keys sorted."""
     digest = hashlib.sha256()
@@ -63,15 +67,15 @@ def write(path: str | Path, arrays: Arrays, header: dict) -> None:
 def read(path: str | Path, file_format: str, version: int) -> tuple[Arrays, dict]:
     """(arrays by key, header) of a file of this format, of this version or an earlier one.
 
-    Raises UserError for a file that cannot be read, is of another format or of a later version, or is damaged: a
-    checksum of the zip file or, where the header has one, the content hash does not fit.
+    Raises UserError for a file that cannot be read, is of another format or of a later version, and DamagedFile for a
+    checksum of the zip file or, where the header has one, the content hash that does not fit.
     """
     arrays = members(Path(path), file_format)
     try:
         header = json.loads(arrays.pop(HEADER).item())
         found, number = header["format"], header["version"]
     except DAMAGE:
-        raise UserError(f"{path} has no header that can be read; give a file of the format {file_format}") from None
+        raise DamagedFile(f"{path} has no header that can be read; give a file of the format {file_format}") from None
     if found != file_format or type(number) is not int:
         raise UserError(f"{path} is of the format {found!r:.60}; give a file of the format {file_format}")
     if number > version:
@@ -80,7 +84,7 @@ def read(path: str | Path, file_format: str, version: int) -> tuple[Arrays, dict
             "update dima_jax or make the file again"
         )
     if "content_hash" in header and header["content_hash"] != content_hash(arrays):
-        raise UserError(f"{path} is damaged: its arrays are not those that were written; make it again")
+        raise DamagedFile(f"{path} is damaged: its arrays are not those that were written; make it again")
     return arrays, header
 
 
@@ -96,16 +100,16 @@ def members(path: Path, file_format: str) -> Arrays:
     except OSError as error:
         raise UserError(f"{path}: {error.strerror or error}; give a file of the format {file_format}") from None
     except DAMAGE as error:
-        raise UserError(f"{path} is no npz file or is damaged ({_line(error)}); make it again") from None
+        raise DamagedFile(f"{path} is no npz file or is damaged ({_line(error)}); make it again") from None
     if len(content) < len(names):
         twice = next(name for name, count in Counter(names).items() if count > 1)
-        raise UserError(f"{path} holds {twice.removesuffix('.npy')[:60]!r} twice; make it again")
+        raise DamagedFile(f"{path} holds {twice.removesuffix('.npy')[:60]!r} twice; make it again")
     arrays = {}
     for key, data in content.items():
         try:
             arrays[key] = np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
         except DAMAGE as error:
-            raise UserError(
+            raise DamagedFile(
                 f"{path}: {key[:60]!r} is no array of numbers or texts ({_line(error)}); make it again"
             ) from None
     return arrays

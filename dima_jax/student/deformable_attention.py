@@ -96,20 +96,13 @@ def sample_levels(
     """Weighted sum of bilinear samples; locations are (x, y) in [0, 1] of each level."""
     if grid_sampling.is_traced():
         return grid_sampling.sample_levels(value, shapes, locations, weights)
-    if sharding.platform() == "tpu":
-        return _sample_tables_of_levels(value, shapes, locations, weights)
+    if sharding.platform() == "tpu":  # one camera that sees every query; locations are offsets from its corner
+        batch, queries = locations.shape[:2]
+        sizes = np.asarray([(columns, rows) for rows, columns in shapes], np.float32)
+        corner, visible = jnp.zeros((batch, 1, queries, 1, 2)), jnp.ones((batch, 1, queries), bool)
+        return sample_cameras(value[:, None], shapes, corner, visible, locations * sizes[:, None], weights)
     camera = jnp.zeros(locations.shape[:2], jnp.int32)
     return sample_one_camera(camera, value[:, None], shapes, locations, weights)
-
-
-def _sample_tables_of_levels(value, shapes, locations, weights):
-    """`sample_levels` as one camera that sees every query, all of whose locations are offsets from a corner."""
-    batch, queries = locations.shape[:2]
-    sizes = np.asarray([(columns, rows) for rows, columns in shapes], np.float32)
-    corner = jnp.zeros((batch, 1, queries, 1, 2))
-    visible = jnp.ones((batch, 1, queries), bool)
-    sample = sharding.on_own_samples(lambda value, *arrays: sample_tables(value, shapes, *arrays))
-    return sample(value[:, None], corner, visible, locations * sizes[:, None], weights)
 
 
 def sample_cameras(

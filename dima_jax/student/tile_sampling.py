@@ -238,7 +238,7 @@ def _backward(shapes, saved, gradient):
     channels, expected = value.shape[-1], expected_tiles(plan, visible)
 
     def add_table(carry, work: _Work):
-        patches, unpack = jax.vjp(partial(_patches, plan), work.table)
+        patches = _patches(plan, work.table)
 
         def add_tile(t, carry):
             to_table, to_patches, (to_offsets, to_weights) = carry
@@ -268,7 +268,7 @@ def _backward(shapes, saved, gradient):
             tiles = num_tiles(plan, numbers.count[work.camera])
             to_table, to_patches, carry = jax.lax.fori_loop(0, tiles, add_tile, start)
         if patches is not None:
-            to_table += unpack(to_patches.astype(patches.dtype))[0]
+            to_table += jax.linear_transpose(partial(_patches, plan), to_table)(to_patches)[0]
         return carry, to_table.astype(value.dtype)
 
     start = (jnp.zeros(numbers.offsets.shape), jnp.zeros(numbers.weights.shape))
@@ -285,7 +285,7 @@ def _dense_gradients(plan: Layout, to_table, table, tile: Tile, gradient: Float[
     def total(table, *numbers):
         return dense_sum(_levels(plan, table, plan.dense), [plan.shapes[i] for i in plan.dense], *numbers)
 
-    _, pullback = jax.vjp(total, table, *(x[:, which] for x in tile))
+    _, pullback = jax.vjp(total, table.astype(jnp.float32), *(x[:, which] for x in tile))
     of_table, *of_numbers = pullback(gradient)
     return to_table + of_table, of_numbers
 

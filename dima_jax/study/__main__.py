@@ -36,19 +36,22 @@ def main() -> None:
     from dima_jax.study import plan as plans
 
     plan = plans.load(PLAN.value, data=DATA.value, seeds=SEEDS.value, steps=STEPS.value, arms=ARMS.value)
-    config_check.check_folders(plans.config_of(plan, plan.arm(plan.reference)), "data.path")
+    for arm in plan.arms:
+        config = plans.config_of(plan, arm)
+        of_llm = ("teacher.tokenizer", "teacher.weights") if config.teacher.enabled else ()
+        config_check.check_folders(config, "data.path", *of_llm)
     output_files.check_place(Path(OUT.value) / "study.json")
     cli.log_to(OUT.value, "study")
     cli.use_cores()
 
     from dima_jax.study import run
 
-    told = {
+    provenance = {
         "file": PLAN.value,
         "command": shlex.join(["python", "-m", "dima_jax.study", *sys.argv[1:]]),
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
-    print(f"page: {run.run(plan, OUT.value, **told)}")
+    print(f"page: {run.run(plan, OUT.value, **provenance)}")
 
 
 if __name__ == "__main__":

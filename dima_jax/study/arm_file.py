@@ -24,7 +24,7 @@ FORMAT, VERSION = "dima_jax.study_arm", 1
 CURVE = "curve_"
 TAUGHT = ("ego_feature", "ego_offsets")
 # Keys of a config that change no number; the epochs of a plan are its steps.
-NOT_READ = ("data.path", "data.workers", "data.cache_gib", "train.epochs")
+NOT_READ = ("data.path", "data.workers", "data.cache_gib", "data.prefetch_gib", "data.hold_out_paths", "train.epochs")
 
 
 class Done(NamedTuple):
@@ -35,9 +35,9 @@ class Done(NamedTuple):
     content_hash: str
 
 
-def inputs(plan: Plan, arm: Arm, data: dict[str, str], teacher: str) -> dict[str, Any]:
+def inputs(plan: Plan, arm: Arm, data: dict[str, str], teacher: str, held_out: str) -> dict[str, Any]:
     """{what: value} that an arm's numbers hang on. data: {split: hash of its records}. teacher: the content hash of the
-    file of the arm that teaches it, "" for none.
+    file of the arm that teaches it, "" for none. held_out: hash of the training frames without a path.
     """
     config = config_of(plan, arm)
     found = {
@@ -46,6 +46,7 @@ def inputs(plan: Plan, arm: Arm, data: dict[str, str], teacher: str) -> dict[str
         "teaches": arm.name in plan.teachers(),
         "teacher": teacher,
         "train records": data[config.data.train_split],
+        "held out": held_out,
         "val records": data[config.data.val_split],
         **{f"config.{key}": value for key, value in _leaves(config).items() if key not in NOT_READ},
     }
@@ -75,7 +76,8 @@ def write(path: Path, tokens: list[str], trained: Trained, seconds: float, input
 def read(path: Path, tokens: list[str], inputs: dict[str, Any]) -> Done | None:
     """A finished arm; None if there is none, or if the file is damaged, which is said.
 
-    UserError naming the first input in which the file differs from what is asked for.
+    UserError for a file of something else or that cannot be read, and naming the first input in which it differs from what
+    is asked for.
     """
     if not path.exists():
         return None
@@ -83,7 +85,7 @@ def read(path: Path, tokens: list[str], inputs: dict[str, Any]) -> Done | None:
         arrays, header = npz_file.read(path, FORMAT, VERSION)
         held = dict(header["inputs"])
         seconds = float(header["seconds"])
-    except (UserError, LookupError, TypeError, ValueError) as error:
+    except (npz_file.DamagedFile, LookupError, TypeError, ValueError) as error:
         print(f"{path.stem} is trained again: {error}")
         return None
     for key in sorted(held.keys() | inputs.keys()):

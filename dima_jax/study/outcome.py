@@ -15,19 +15,20 @@ from dima_jax.scoring.statistics import Estimate
 from dima_jax.study import power
 from dima_jax.study.arm_file import Done
 from dima_jax.study.plan import Plan
-from dima_jax.study.scores import COLUMNS, MAIN, PROTOCOL, SPOKEN, Scores
+from dima_jax.study.scores import BLIND_WORST, COLUMNS, MAIN, PROTOCOL, SPOKEN, Scores
 
 FORMAT, VERSION = "dima_jax.study", 1
 MODE = "vector mode"
 
 
-def build(plan: Plan, done: Mapping[str, Done], scores: Scores, data: Mapping[str, str], **told: str) -> dict:
-    """The content of study.json. done, scores: of the arms that are there. data: {split: hash of its records}. told: where
-    it comes from (file, command, created).
+def build(plan: Plan, done: Mapping[str, Done], scores: Scores, data: Mapping[str, str], **provenance: str) -> dict:
+    """The content of study.json. done, scores: of the arms that are there. data: {split: hash of its records}. provenance:
+    where it comes from (file, command, created).
     """
     masks = scores.subsets(plan.blind)
     estimates = {name: scores.estimates(mask) for name, mask in masks.items()}
     differences = {name: scores.differences(plan.reference, mask) for name, mask in masks.items()}
+    differences.get(BLIND_WORST, {}).pop(plan.blind, None)  # these frames were chosen because it is worst in them
     units = result.units(scores.definition)
     ranked = sorted(differences[subsets.ALL], key=lambda arm: _sorting(differences[subsets.ALL][arm][MAIN]))
     spoken = [
@@ -42,7 +43,7 @@ def build(plan: Plan, done: Mapping[str, Done], scores: Scores, data: Mapping[st
         "header": {
             "title": plan.title,
             "commit": commit.describe(),
-            **told,
+            **provenance,
             "data": dict(data),
             "frames": int(scores.truth.future_valid.sum()),
             "scenes": scores.scenes(),

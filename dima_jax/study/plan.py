@@ -4,6 +4,7 @@ A plan file is Python with a function `get_plan()` that returns a `Plan`; `studi
 checked before JAX is imported.
 """
 
+import math
 import runpy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -61,6 +62,7 @@ class Plan:
     questions: int = 8
     blind: str = ""
     assumed: Components = ASSUMED
+    also_teach: frozenset[str] = frozenset()  # arms whose pupils were left out by `load`
 
     def arm(self, name: str) -> Arm:
         """The arm of a name."""
@@ -68,7 +70,7 @@ class Plan:
 
     def teachers(self) -> set[str]:
         """Names of the arms that teach others."""
-        return {arm.teacher for arm in self.arms} - {""}
+        return {arm.teacher for arm in self.arms} - {""} | (self.also_teach & {arm.name for arm in self.arms})
 
     def ordered(self) -> list[Arm]:
         """The reference and what it needs first, then the others as they stand; a teacher before those it teaches."""
@@ -116,7 +118,8 @@ def _only(plan: Plan, names: Sequence[str]) -> Plan:
     for arm in reversed(plan.ordered()):
         kept |= {arm.teacher} if arm.name in kept and arm.teacher else set()
     arms = tuple(arm for arm in plan.arms if arm.name in kept)
-    return replace(plan, arms=arms, blind=plan.blind if plan.blind in kept else "")
+    blind = plan.blind if plan.blind in kept else ""
+    return replace(plan, arms=arms, blind=blind, also_teach=frozenset(plan.teachers()))
 
 
 def check(plan: Plan) -> None:
@@ -126,8 +129,8 @@ def check(plan: Plan) -> None:
     for name in ("seeds", "steps", "batch", "questions"):
         value = getattr(plan, name)
         _check(type(value) is int and value >= 1, name, value, "an integer, 1 or more")
-    _check(isinstance(plan.assumed, Components) and min(plan.assumed) >= 0, "assumed", plan.assumed, "power.Components")
-    _check(isinstance(plan.lines, Mapping), "lines", plan.lines, "{config key: value}")
+    _check(_are_components(plan.assumed), "assumed", plan.assumed, "power.Components of numbers, 0 or more")
+    _check(_are_lines(plan.lines), "lines", plan.lines, "{config key: value}")
     is_arms = isinstance(plan.arms, Sequence) and all(isinstance(arm, Arm) for arm in plan.arms)
     _check(is_arms and len(plan.arms) >= 2, "arms", plan.arms, "two Arms or more")
     names = [arm.name for arm in plan.arms]
@@ -139,7 +142,7 @@ def check(plan: Plan) -> None:
             )
         _check("," not in arm.name, f"{place}.name", arm.name, "without a comma, as --arms lists names")
         _check(names.index(arm.name) == number, f"{place}.name", arm.name, "the name of one arm alone")
-        _check(isinstance(arm.lines, Mapping), f"{place}.lines", arm.lines, "{config key: value}")
+        _check(_are_lines(arm.lines), f"{place}.lines", arm.lines, "{config key: value}")
         if arm.teacher:
             _check(arm.teacher in names, f"{place}.teacher", arm.teacher, f"one of {', '.join(names)}")
     _check(plan.reference in names, "reference", plan.reference, f"one of {', '.join(names)}")
@@ -151,6 +154,16 @@ def check(plan: Plan) -> None:
             config_of(plan, arm)
         except UserError as error:
             raise UserError(f"arms[{number}] {arm.name!r}: {error}") from None
+
+
+def _are_components(assumed: Any) -> bool:
+    return isinstance(assumed, Components) and all(
+        isinstance(one, int | float) and math.isfinite(one) and one >= 0 for one in assumed
+    )
+
+
+def _are_lines(lines: Any) -> bool:
+    return isinstance(lines, Mapping) and all(isinstance(key, str) for key in lines)
 
 
 def _is_own_teacher(plan: Plan, arm: Arm) -> bool:
@@ -181,7 +194,11 @@ def config_of(plan: Plan, arm: Arm) -> ConfigDict:
     config_check.check(config)
     if not config.vector.enabled:
         raise UserError("config.vector.enabled=False: must be True, as studies are of vector mode")
-    for key, why in (("history", "reads the current frame alone"), ("flip", "mirrors no frame")):
+    for key, why in (
+        ("history", "reads the current frame alone"),
+        ("flip", "mirrors no frame"),
+        ("shuffle_scenes", "mixes the windows of all scenes"),
+    ):
         if config.data[key]:
             raise UserError(f"config.data.{key}={config.data[key]}: must be 0, as a study {why}")
     teaches = config.loss.distill > 0 and (config.teacher.enabled or arm.teacher)

@@ -5,12 +5,15 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
+from ml_collections import ConfigDict
+
 from dima_jax import locks, output_files
-from dima_jax.data import truth_arrays
+from dima_jax.data import held_out, truth_arrays
 from dima_jax.data.records import Records
 from dima_jax.html_report import study_page
 from dima_jax.interrupts import StopOnSignal
-from dima_jax.scoring import truth
+from dima_jax.scoring import npz_file, truth
 from dima_jax.study import arm_file, frames, outcome, power, training
 from dima_jax.study.arm_file import Done
 from dima_jax.study.plan import Arm, Plan, config_of
@@ -19,20 +22,21 @@ from dima_jax.study.scores import Scores
 JSON = "study.json"
 
 
-def run(plan: Plan, out: str, **told: str) -> Path:
+def run(plan: Plan, out: str, **provenance: str) -> Path:
     """Trains the arms that are not in `out` yet, and writes `out`/study.json and `out`/index.html. Returns the page.
 
-    told: where it comes from, for study.json. A signal exits after the steps that are under way; arms that are finished
+    provenance: where it comes from, for study.json. A signal exits after the steps that are under way; arms that are finished
     stay. UserError for data that is missing, and for arms in `out` that another plan made.
     """
     with locks.held(Path(out) / "study.lock", out):
-        return _run(plan, out, told)
+        return _run(plan, out, provenance)
 
 
-def _run(plan: Plan, out: str, told: dict[str, str]) -> Path:
+def _run(plan: Plan, out: str, provenance: dict[str, str]) -> Path:
     first = config_of(plan, plan.arm(plan.reference))
     records = {split: Records(plan.data, split) for split in splits(plan)}
     hashes = {split: one.data_hash for split, one in records.items()}
+    held = held_out_hash(first, records[first.data.train_split])
     val = first.data.val_split
     scores = Scores(truth.made(*truth_arrays.arrays(records[val])))
     print(announcement(plan, scores))
@@ -44,7 +48,7 @@ def _run(plan: Plan, out: str, told: dict[str, str]) -> Path:
         config = config_of(plan, arm)
         place = arm_file.path_of(out, arm.name)
         teacher = done[arm.teacher] if arm.teacher else None
-        inputs = arm_file.inputs(plan, arm, hashes, teacher.content_hash if teacher else "")
+        inputs = arm_file.inputs(plan, arm, hashes, teacher.content_hash if teacher else "", held)
         found = arm_file.read(place, tokens, inputs)
         is_new = found is None
         if is_new:
@@ -54,21 +58,28 @@ def _run(plan: Plan, out: str, told: dict[str, str]) -> Path:
                 taught = teacher.trained.taught if teacher else None
                 options = dict(teaches=arm.name in plan.teachers(), name=name, stop=stop)
                 trained = training.train(config, plan.seeds, data, taught, **options)
-            if trained is None:
+                if trained is not None:
+                    found = arm_file.write(place, tokens, trained, time.monotonic() - start, inputs)
+            if stop.requested:
+                there = len(done) + (found is not None)
                 print(
-                    f"stopped by a signal; {len(done)} of {len(plan.arms)} arms are done. The same command goes on with the rest."
+                    f"stopped by a signal; {there} of {len(plan.arms)} arms are done. The same command goes on with the rest."
                 )
                 sys.exit(stop.status)
-            found = arm_file.write(place, tokens, trained, time.monotonic() - start, inputs)
         done[arm.name] = found
         scores.add(arm.name, tokens, found.trained.plans)
         print(progress(plan, done, scores, arm))
         if len(done) == len(plan.arms) or (is_new and len(done) > 1):
-            result = outcome.build(plan, done, scores, hashes, **told)
+            result = outcome.build(plan, done, scores, hashes, **provenance)
             output_files.write_json(Path(out) / JSON, result)
             study_page.write(page, result)
     print("\n".join(result["verdicts"]))
     return page
+
+
+def held_out_hash(config: ConfigDict, records: Records) -> str:
+    """Of the training frames without a path: `data.hold_out_paths` names files, whose content may change."""
+    return npz_file.content_hash({"frames": np.asarray(held_out.frames(records, config.data.hold_out_paths))})
 
 
 def splits(plan: Plan) -> tuple[str, ...]:
@@ -78,11 +89,12 @@ def splits(plan: Plan) -> tuple[str, ...]:
 
 
 def read(plan: Plan) -> training.Data:
-    """Both splits in memory, with questions if an arm has an LLM; all arms read the same frames."""
+    """Both splits in memory, with questions if an arm has an LLM and facts if one is taught them; all arms read the same."""
     configs = [config_of(plan, arm) for arm in plan.arms]
+    reader = next((config for config in configs if config.auxiliary.facts), configs[0])
     talking = [config for config in configs if config.teacher.enabled]
-    data = configs[0].data
-    train, val = (frames.windows(configs[0], split)[1] for split in (data.train_split, data.val_split))
+    data = reader.data
+    train, val = (frames.windows(reader, split)[1] for split in (data.train_split, data.val_split))
     words = frames.words(talking[0], data.train_split, plan.questions) if talking else None
     return training.Data(train, words, val)
 

@@ -1,6 +1,6 @@
 """Trains an arm with all its seeds in one program, by the real train step, and lets every seed plan the val split.
 
-Seeds are shared among the devices (`cli.use_cores` makes one of each core); a device trains its seeds one after the other,
+Seeds are shared among the devices (`cli.use_cores` makes one of each core, of up to four); a device trains its seeds one after the other,
 some steps at a time. A seed is what `dima_jax.train` with that seed is: its initial weights, its order of windows, its
 keys of noise and dropout. Seeds side by side in one operation (`jax.vmap`) cost more on a CPU: docs/evidence.md#study.
 
@@ -100,11 +100,12 @@ def train(
             logs.append(jax.device_get(log))
             check_finite(name, start + part, logs[-1])
             bar.advance(part, shown(logs[-1]))
-            if stop.requested:
+            if stop.requested and start + part < steps:
                 return None
     params = {**state.params, **frozen}
     plans = over_seeds(plan_function(config), mesh)(place(parts(data.val), mesh), params, keys)
     said = over_seeds(say_function(graph), mesh)(place(parts(data.train), mesh), params, keys) if teaches else None
+    check_plans(name, plans)
     whole = (
         jax.tree.map(lambda x, length=length: joined(x, length), x)
         for x, length in ((plans, len(data.val.index)), (said, count))
@@ -228,10 +229,17 @@ def curves(logs: list[dict]) -> dict[str, Float[np.ndarray, "K points"]]:
 
 
 def check_finite(name: str, step: int, log: dict) -> None:
-    """UserError for a seed whose plan is no longer finite."""
+    """UserError for a seed whose loss is no longer finite."""
     bad = np.flatnonzero(~np.isfinite(log["loss"]))
     if len(bad):
         raise UserError(f"{name}, seed {bad[0]}: the loss is not finite by step {step}; lower optim.learning_rate")
+
+
+def check_plans(name: str, plans: Float[Array, "K ..."]) -> None:
+    """UserError for a seed whose last step left weights that plan nothing."""
+    bad = np.flatnonzero(~np.isfinite(np.asarray(plans)).reshape(len(plans), -1).all(axis=1))
+    if len(bad):
+        raise UserError(f"{name}, seed {bad[0]}: its plans are not finite; lower optim.learning_rate")
 
 
 def shown(log: dict) -> str:

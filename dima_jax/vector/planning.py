@@ -99,6 +99,7 @@ def _for_training(config: ConfigDict, records: Records, frames: Batch) -> Batch:
 def _window(config: ConfigDict, records: Records, split: str, i: int) -> Batch:
     """Without batch axis."""
     data, student = config.data, config.student
+    kind = "train" if split == data.train_split else split  # other rules for agents, whatever the split is called
     record = records.decode(i, NEEDED)
     first = i - 1 if data.history and record["frame_index"] else i
     can_bus = [records.decode(first, ("can_bus",))["can_bus"], record["can_bus"]]
@@ -110,7 +111,7 @@ def _window(config: ConfigDict, records: Records, split: str, i: int) -> Batch:
         frame_mask=np.ones(1, bool),
         frame_to_current=np.eye(4, dtype=np.float32)[None],
         command=command_input(record["ego"]["command"], data.command),
-        agents=targets.agent_targets(record["agents"], split, student.pc_range, data.max_agents)[0],
+        agents=targets.agent_targets(record["agents"], kind, student.pc_range, data.max_agents)[0],
         map=_first_order(targets.map_targets(record["map"], student.pc_range, student.num_points, data.max_map)[0]),
         ego=targets.ego_targets(record["ego"]),
         text=Text(*no_text),

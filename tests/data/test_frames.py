@@ -1,5 +1,6 @@
 """The memory of decoded frames: what has room stays, the least recently used goes."""
 
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -49,14 +50,21 @@ def test_threads_that_want_one_frame_decode_it_once(make):
 
 
 def test_every_thread_hears_of_a_frame_that_cannot_be_read(make):
+    calls, may_go = [], threading.Event()
+
     def derive(record):
-        time.sleep(0.05)
+        calls.append(record["sample_token"])
+        may_go.wait(20)
         raise UserError(record["sample_token"])
 
     frames = make(0, derive)
     with ThreadPoolExecutor(2) as pool:
         tasks = [pool.submit(frames.__getitem__, 0) for _ in range(2)]
-    assert [type(task.exception()) for task in tasks] == [UserError] * 2
+        while not all(task.running() for task in tasks):
+            time.sleep(0.01)
+        time.sleep(0.2)
+        may_go.set()
+    assert [type(task.exception()) for task in tasks] == [UserError] * 2 and len(calls) == 1
 
 
 def test_nothing_stays_without_room(make):

@@ -11,8 +11,9 @@ from dima_jax.errors import UserError
 def test_resize_pads_right_and_below_in_the_color_order():
     image = np.zeros((20, 40, 3), np.uint8)
     image[..., 0] = 200  # blue, OpenCV's first channel
-    bgr = transforms.resize_pad(image, 0.5, (32, 32), "bgr")
-    rgb = transforms.resize_pad(image, 0.5, (32, 32), "rgb")
+    bgr, rgb = np.zeros((2, 32, 32, 3), np.uint8)
+    transforms.resize_into(bgr, image, 0.5, "bgr")
+    transforms.resize_into(rgb, image, 0.5, "rgb")
     assert (bgr[:10, :20] == (200, 0, 0)).all() and (rgb[:10, :20] == (0, 0, 200)).all()
     assert not bgr[10:].any() and not bgr[:, 20:].any()
 

@@ -50,6 +50,22 @@ def test_equals_the_passes_over_all_queries(monkeypatch, shapes, visible_share, 
         np.testing.assert_allclose(got, wanted, atol=3e-5)
 
 
+@pytest.mark.parametrize("shapes", [SMALL, LARGE[:1]])
+def test_a_bfloat16_table_is_rounded_once(shapes):
+    value, references, visible, offsets, weights = map(jnp.asarray, inputs(shapes, 0.9))
+    value = value.astype(jnp.bfloat16)
+
+    def gradient(value):
+        def total(value):
+            return (tile_sampling.sample_tables(value, shapes, references, visible, offsets, weights) ** 2).sum()
+
+        return jax.jit(jax.grad(total))(value)
+
+    found, exact = gradient(value), gradient(value.astype(jnp.float32))
+    assert found.dtype == jnp.bfloat16
+    np.testing.assert_allclose(found.astype(jnp.float32), exact, rtol=2.0**-8, atol=1e-3)
+
+
 def test_every_device_of_a_mesh_samples_its_own_part_of_the_batch():
     value, references, visible, offsets, weights = map(jnp.asarray, inputs(SMALL, 0.3))
     expected = sample_cameras(value, SMALL, references, visible, offsets, weights)

@@ -22,7 +22,7 @@ def trained(*, teaches=False) -> Trained:
 
 def inputs(name="alone", teacher="", **changes):
     plan = mini.plan(**changes)
-    return arm_file.inputs(plan, plan.arm(name), HASHES, teacher)
+    return arm_file.inputs(plan, plan.arm(name), HASHES, teacher, "none")
 
 
 @pytest.mark.parametrize("name", ["alone", "privileged"])
@@ -102,3 +102,12 @@ def test_a_damaged_file_is_trained_again(tmp_path, capsys, damage):
 
 def test_names_stay_in_the_folder(tmp_path):
     assert arm_file.path_of(tmp_path, "../x").parent == tmp_path / "arms"
+
+
+def test_a_file_of_a_later_version_is_refused_and_kept(tmp_path, monkeypatch):
+    path = arm_file.path_of(tmp_path, "alone")
+    monkeypatch.setattr(arm_file, "VERSION", 2)
+    arm_file.write(path, TOKENS, trained(), 1.0, inputs())
+    monkeypatch.setattr(arm_file, "VERSION", 1)
+    with pytest.raises(UserError, match="is of version 2"):
+        arm_file.read(path, TOKENS, inputs())

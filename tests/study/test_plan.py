@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from dima_jax.config_kinds import DISTILL_FORMS
 from dima_jax.errors import UserError
 from dima_jax.study import plan as plans
 from dima_jax.study.plan import Arm
@@ -34,6 +35,16 @@ def with_arms(*arms):
         (dict(title=""), "title is '': must be a text"),
         (dict(arms=()), "arms is (): must be two Arms or more"),
         (dict(assumed=(0.1, 0.1, 0.1)), "assumed is (0.1, 0.1, 0.1): must be power.Components"),
+        (
+            dict(assumed=Components("a", 0, 0)),
+            "assumed is Components(seed='a', scene=0, rest=0): must be power.Components",
+        ),
+        (dict(lines={1: 2}), "lines is {1: 2}: must be {config key: value}"),
+        (with_arms(arm(lines={None: 2})), "arms[3].lines is {None: 2}: must be"),
+        (
+            dict(lines={**mini.lines(), "data.shuffle_scenes": 2}),
+            "config.data.shuffle_scenes=2: must be 0, as a study mixes the windows of all scenes",
+        ),
         (dict(reference="nobody"), "reference is 'nobody': must be one of alone, taught, privileged"),
         (dict(blind="nobody"), "blind is 'nobody': must be"),
         (with_arms(arm("alone")), "arms[3].name is 'alone': must be the name of one arm alone"),
@@ -140,3 +151,16 @@ def test_an_arm_has_the_plans_lines_and_its_own():
 
 def test_what_is_assumed_is_in_meters():
     assert mini.plan().assumed == Components(0.03, 0.06, 0.05)
+
+
+def test_a_teacher_without_its_pupils_still_keeps_what_it_says(tmp_path):
+    file = tmp_path / "plan.py"
+    file.write_text(FILE.format(""))
+    few = plans.load(str(file), arms=["privileged"])
+    assert [one.name for one in few.arms] == ["alone", "privileged"] and few.teachers() == {"privileged"}
+
+
+def test_the_shipped_plan_has_every_form():
+    plan = plans.load("studies/forms.py")
+    forms = {plans.config_of(plan, one).distill.form for one in plan.arms if one.lines.get("loss.distill")}
+    assert forms == set(DISTILL_FORMS)

@@ -59,7 +59,7 @@ def test_a_signal_keeps_what_is_finished(finished, records, monkeypatch, capsys)
     assert ended.value.code == 143
     said = capsys.readouterr().out
     assert "stopped by a signal; 2 of 3 arms are done. The same command goes on with the rest." in said
-    assert "privileged: L2" in said and "0 min left for 1 arm" in said
+    assert "privileged: L2" in said and " min left for 1 arm" in said
     assert not (out / "study.lock").exists()
 
 
@@ -77,3 +77,26 @@ def test_what_is_left_is_told_by_kind():
     assert run.left(plan, done) == "about 4 min left for 2 arms, and 1 arm of a kind that is not timed yet"
     done["joint"] = run.Done(None, 600.0, "")
     assert run.left(plan, done) == "about 4 min left for 2 arms"
+
+
+def test_facts_are_read_where_any_arm_learns_them(monkeypatch):
+    monkeypatch.setattr(run.frames, "windows", lambda config, split: (None, config.auxiliary.facts))
+    labels = mini.Arm("labels", "Facts without an LLM.", {**mini.ALONE, "auxiliary.facts": True})
+    assert run.read(mini.plan(arms=mini.plan().arms[::2])).train is False
+    assert run.read(mini.plan(arms=(*mini.plan().arms[::2], labels))).train is True
+
+
+def test_a_signal_in_the_last_steps_keeps_the_arm_and_ends_the_study(finished, records, monkeypatch, capsys):
+    out, _ = finished
+    (out / "arms" / "taught.npz").unlink(missing_ok=True)
+    real = training.train
+
+    def train(*arguments, **options):
+        found = real(*arguments, **options)
+        options["stop"].request(15)
+        return found
+
+    monkeypatch.setattr(training, "train", train)
+    with pytest.raises(SystemExit):
+        run.run(mini.plan(records), str(out), **TOLD)
+    assert "3 of 3 arms are done" in capsys.readouterr().out and (out / "arms" / "taught.npz").exists()
