@@ -136,12 +136,12 @@ def cpu_seconds(compiled, shapes) -> float:
     import jax
     import numpy as np
 
+    from dima_jax.expected_turns import PAIRS_PER_QUERY
+
     rng = np.random.default_rng(0)
 
     def draw(shape):
         if shape.dtype == bool:
-            from dima_jax.expected_turns import PAIRS_PER_QUERY
-
             return rng.random(shape.shape) < PAIRS_PER_QUERY / shape.shape[1]
         return rng.random(shape.shape, np.float32)
 

@@ -13,6 +13,8 @@ import numpy as np
 from flax import struct
 from jaxtyping import Array, Bool, Float, Int, UInt8
 
+LevelShapes = tuple[tuple[int, int], ...]  # (rows, columns) of each level of image features or of a BEV
+
 AnyArray = Array | np.ndarray  # of functions that serve the host and the device alike
 
 

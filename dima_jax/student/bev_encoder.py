@@ -19,7 +19,6 @@ from dima_jax.scan_layers import num_layers, scan_layers, stack_layers
 from dima_jax.student.bev_geometry import cell_centers, ego_shift, pillars, project_pillars, rotate_bev
 from dima_jax.student.deformable_attention import (
     DeformableProjections,
-    LevelShapes,
     sample_cameras,
     sample_levels,
     sampling_locations,
@@ -37,6 +36,7 @@ from dima_jax.student.layers import (
     zeros,
 )
 from dima_jax.student.pair_sampling import sample_pairs
+from dima_jax.types import LevelShapes
 
 TEMPORAL_POINTS = 4  # sampling points per head and BEV
 SPATIAL_POINTS = 8  # sampling points per head and level

@@ -22,8 +22,7 @@ from dima_jax import sharding
 from dima_jax.student import grid_sampling
 from dima_jax.student.layers import Rngs, dropout, linear, xavier, zeros
 from dima_jax.student.tile_sampling import sample_tables
-
-LevelShapes = tuple[tuple[int, int], ...]  # (rows, columns) of each level
+from dima_jax.types import LevelShapes
 
 
 def num_cells(shapes: LevelShapes) -> int:

@@ -21,7 +21,8 @@ import numpy as np
 from jax.interpreters import mlir
 from jaxtyping import Array, Bool, Float
 
-LevelShapes = tuple[tuple[int, int], ...]  # (rows, columns) of each level
+from dima_jax.types import LevelShapes
+
 GAP = 2  # empty rows of a camera in a tall image: one above it, one below it
 
 _TRACED: contextvars.ContextVar[bool] = contextvars.ContextVar("grid_sampling", default=False)

@@ -18,11 +18,11 @@ from jaxtyping import Array, Bool, Float, Int
 
 from dima_jax import expected_turns
 from dima_jax.student.deformable_attention import (
-    LevelShapes,
     sampling_locations,
     sum_of_samples,
     sum_of_samples_gradients,
 )
+from dima_jax.types import LevelShapes
 
 TILES = 4  # the queries are this many tiles
 EXPECTED_TILES = math.ceil(TILES * expected_turns.PAIRS_PER_QUERY)  # of pairs

@@ -30,8 +30,8 @@ from jaxtyping import Array, Bool, Float, Int
 from dima_jax import expected_turns
 from dima_jax.student import patch_table
 from dima_jax.student.dense_sampling import dense_sum
+from dima_jax.types import LevelShapes
 
-LevelShapes = tuple[tuple[int, int], ...]  # (rows, columns) of each level
 TILE, DENSE_TILE = 1024, 512  # queries of a tile, the latter where every level is a product of matrices
 DENSE_CELLS = 320  # a level of so many cells or fewer is a product of matrices
 TABLE_BYTES = 48 * 2**20  # of one table: VMEM holds it beside a tile's numbers
@@ -56,6 +56,13 @@ class Layout(NamedTuple):
         """Levels whose patches are gathered."""
         return [i for i in range(len(self.shapes)) if i not in self.dense]
 
+    def tiles(self, count: Int[Array, ""]) -> Int[Array, ""]:
+        """That hold so many queries."""
+        return -(-count // self.tile)
+
+    def shapes_of(self, levels: list[int]) -> list[tuple[int, int]]:
+        return [self.shapes[i] for i in levels]
+
 
 class Tile(NamedTuple):
     """The numbers of a tile's queries. x, y: in cells, 0 at the middle of a level's first cell."""
@@ -63,6 +70,10 @@ class Tile(NamedTuple):
     x: Float[Array, "h L p T"]
     y: Float[Array, "h L p T"]
     weights: Float[Array, "h L p T"]
+
+    def of(self, levels: list[int]) -> "Tile":
+        """Of some levels alone."""
+        return Tile(*(numbers[:, np.array(levels)] for numbers in self))
 
 
 def layout(shapes: LevelShapes, heads: int, points: int, channels: int, item_bytes: int, queries: int) -> Layout:
@@ -149,11 +160,6 @@ def expected_tiles(plan: Layout, visible: Bool[Array, "B N Q"]) -> int:
     return math.ceil(queries * (expected_turns.PAIRS_PER_QUERY / cameras if cameras > 1 else 1.0) / plan.tile)
 
 
-def num_tiles(plan: Layout, count: Int[Array, ""]) -> Int[Array, ""]:
-    """That hold so many queries."""
-    return -(-count // plan.tile)
-
-
 def _rows(rows: Float[Array, "B Q K"], which, query: Int[Array, " T"]) -> Float[Array, "K T"]:
     """Of the sample (or camera) `which`, those of some queries; zeros for padding."""
     return rows.at[which, query].get(mode="fill", fill_value=0).T
@@ -190,11 +196,9 @@ def _sum_of_samples(plan: Layout, table, patches, tile: Tile) -> Float[Array, "h
     """The weighted sums of a tile: products over small levels, patches of the others."""
     total = 0.0
     if dense := plan.dense:
-        shapes = [plan.shapes[i] for i in dense]
-        total = dense_sum(_levels(plan, table, dense), shapes, *(x[:, np.array(dense)] for x in tile))
+        total = dense_sum(_levels(plan, table, dense), plan.shapes_of(dense), *tile.of(dense))
     if gathered := plan.gathered:
-        shapes = [plan.shapes[i] for i in gathered]
-        total += patch_table.patch_sum(patches, shapes, *(x[:, np.array(gathered)] for x in tile))
+        total += patch_table.patch_sum(patches, plan.shapes_of(gathered), *tile.of(gathered))
     return total
 
 
@@ -207,7 +211,7 @@ def _levels(plan: Layout, table: Float[Array, "c h d"], levels: list[int]) -> Fl
 def _patches(plan: Layout, table: Float[Array, "c h d"]) -> Float[Array, "rows wide"] | None:
     if not plan.gathered:
         return None
-    return patch_table.pack(_levels(plan, table, plan.gathered), [plan.shapes[i] for i in plan.gathered])
+    return patch_table.pack(_levels(plan, table, plan.gathered), plan.shapes_of(plan.gathered))
 
 
 def _forward(value, shapes, references, visible, offsets, weights):
@@ -224,7 +228,7 @@ def _forward(value, shapes, references, visible, offsets, weights):
             return total.at[work.sample, work.group, query].add(out, mode="drop", unique_indices=True)
 
         with expected_turns.named(expected):
-            return jax.lax.fori_loop(0, num_tiles(plan, numbers.count[work.camera]), add_tile, total), None
+            return jax.lax.fori_loop(0, plan.tiles(numbers.count[work.camera]), add_tile, total), None
 
     total = jnp.zeros((batch, plan.groups, queries, plan.heads * channels))
     total, _ = jax.lax.scan(add_table, total, all_work)
@@ -249,10 +253,8 @@ def _backward(shapes, saved, gradient):
                 to_table, to_dense = _dense_gradients(plan, to_table, work.table, tile, own)
                 parts.append((dense, to_dense))
             if gathered := plan.gathered:
-                shapes = [plan.shapes[i] for i in gathered]
-                of_gathered = (x[:, np.array(gathered)] for x in tile)
                 to_patches, to_gathered = patch_table.patch_sum_gradients(
-                    to_patches, patches, shapes, *of_gathered, own
+                    to_patches, patches, plan.shapes_of(gathered), *tile.of(gathered), own
                 )
                 parts.append((gathered, to_gathered))
             x, y, of_weights = _in_order(parts)
@@ -265,7 +267,7 @@ def _backward(shapes, saved, gradient):
 
         start = (jnp.zeros(work.table.shape), jax.tree.map(lambda x: jnp.zeros(x.shape), patches), carry)
         with expected_turns.named(expected):
-            tiles = num_tiles(plan, numbers.count[work.camera])
+            tiles = plan.tiles(numbers.count[work.camera])
             to_table, to_patches, carry = jax.lax.fori_loop(0, tiles, add_tile, start)
         if patches is not None:
             to_table += jax.linear_transpose(partial(_patches, plan), to_table)(to_patches)[0]
@@ -280,12 +282,11 @@ def _backward(shapes, saved, gradient):
 
 def _dense_gradients(plan: Layout, to_table, table, tile: Tile, gradient: Float[Array, "h d T"]):
     """(`to_table` plus the gradient of the table, those of x, y and weights of the dense levels)."""
-    which = np.array(plan.dense)
 
     def total(table, *numbers):
-        return dense_sum(_levels(plan, table, plan.dense), [plan.shapes[i] for i in plan.dense], *numbers)
+        return dense_sum(_levels(plan, table, plan.dense), plan.shapes_of(plan.dense), *numbers)
 
-    _, pullback = jax.vjp(total, table.astype(jnp.float32), *(x[:, which] for x in tile))
+    _, pullback = jax.vjp(total, table.astype(jnp.float32), *tile.of(plan.dense))
     of_table, *of_numbers = pullback(gradient)
     return to_table + of_table, of_numbers
 
