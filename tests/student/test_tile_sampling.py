@@ -8,33 +8,10 @@ import pytest
 from dima_jax import sharding
 from dima_jax.student import tile_sampling
 from dima_jax.student.deformable_attention import sample_cameras
+from tests.student.visible_pairs import Sizes, inputs, results
 
-BATCH, CAMERAS, QUERIES, HEADS, CHANNELS, POINTS, ANCHORS = 2, 3, 37, 4, 3, 8, 4
+SIZES = Sizes(cameras=3, queries=37, heads=4)
 SMALL, LARGE = ((5, 7), (3, 4)), ((18, 20), (5, 7), (21, 17))  # cells: below and above DENSE_CELLS
-
-
-def inputs(shapes, visible_share):
-    rng = np.random.default_rng(0)
-    cells = sum(rows * columns for rows, columns in shapes)
-    value = rng.normal(size=(BATCH, CAMERAS, cells, HEADS, CHANNELS)).astype(np.float32)
-    references = rng.uniform(-0.2, 1.2, (BATCH, CAMERAS, QUERIES, ANCHORS, 2)).astype(np.float32)
-    visible = rng.random((BATCH, CAMERAS, QUERIES)) < visible_share
-    offsets = rng.normal(size=(BATCH, QUERIES, HEADS, len(shapes), POINTS, 2)).astype(np.float32)
-    weights = rng.random((BATCH, QUERIES, HEADS, len(shapes), POINTS)).astype(np.float32)
-    return value, references, visible, offsets, weights
-
-
-def results(sample, shapes, visible_share):
-    value, references, visible, offsets, weights = inputs(shapes, visible_share)
-    gradient = np.random.default_rng(1).normal(size=(BATCH, QUERIES, HEADS * CHANNELS)).astype(np.float32)
-
-    def total(value, offsets, weights):
-        out = sample(value, shapes, jnp.asarray(references), jnp.asarray(visible), offsets, weights)
-        return (out * gradient).sum(), out
-
-    gradients = jax.jit(jax.value_and_grad(total, argnums=(0, 1, 2), has_aux=True))
-    (_, out), found = gradients(value, offsets, weights)
-    return out, *found
 
 
 @pytest.mark.parametrize(
@@ -45,14 +22,14 @@ def test_equals_the_passes_over_all_queries(monkeypatch, shapes, visible_share, 
     monkeypatch.setattr(tile_sampling, "TILE", 16)
     monkeypatch.setattr(tile_sampling, "DENSE_TILE", 16)
     monkeypatch.setattr(tile_sampling, "TABLE_BYTES", table_bytes)
-    expected = results(sample_cameras, shapes, visible_share)
-    for got, wanted in zip(results(tile_sampling.sample_tables, shapes, visible_share), expected, strict=True):
+    expected = results(sample_cameras, SIZES, shapes, visible_share)
+    for got, wanted in zip(results(tile_sampling.sample_tables, SIZES, shapes, visible_share), expected, strict=True):
         np.testing.assert_allclose(got, wanted, atol=3e-5)
 
 
 @pytest.mark.parametrize("shapes", [SMALL, LARGE[:1]])
 def test_a_bfloat16_table_is_rounded_once(shapes):
-    value, references, visible, offsets, weights = map(jnp.asarray, inputs(shapes, 0.9))
+    value, references, visible, offsets, weights = map(jnp.asarray, inputs(SIZES, shapes, 0.9))
     value = value.astype(jnp.bfloat16)
 
     def gradient(value):
@@ -67,7 +44,7 @@ def test_a_bfloat16_table_is_rounded_once(shapes):
 
 
 def test_every_device_of_a_mesh_samples_its_own_part_of_the_batch():
-    value, references, visible, offsets, weights = map(jnp.asarray, inputs(SMALL, 0.3))
+    value, references, visible, offsets, weights = map(jnp.asarray, inputs(SIZES, SMALL, 0.3))
     expected = sample_cameras(value, SMALL, references, visible, offsets, weights)
     mesh = sharding.make_mesh(1, 2, 1)
     with sharding.tracing_for("tpu"):
