@@ -12,9 +12,12 @@ def order(scenes: Sequence[str], seed: int, together: int):
 
     scenes: of the records, one after the other. together: how many scenes are mixed at a time, 0 for all.
     """
-    if together:
-        return SceneGroups(scenes, seed, together)
-    return grain.MapDataset.range(len(scenes)).shuffle(seed=seed).repeat()
+    return SceneGroups(scenes, seed, together) if together else all_mixed(len(scenes), seed)
+
+
+def all_mixed(records: int, seed: int) -> grain.MapDataset:
+    """`order` of so many records without groups of scenes."""
+    return grain.MapDataset.range(records).shuffle(seed=seed).repeat()
 
 
 class SceneGroups:

@@ -5,7 +5,6 @@ n frames, Q questions of each, R steps, B windows of a step, S text tokens.
 
 from typing import NamedTuple
 
-import grain
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,6 +12,7 @@ from jaxtyping import Array, Int
 from ml_collections import ConfigDict
 
 from dima_jax.data import questions
+from dima_jax.data.order import all_mixed
 from dima_jax.data.prompts import edit_texts, tokenizer_of
 from dima_jax.data.records import Records
 from dima_jax.types import Batch, EditText, TaughtEgo, Text
@@ -54,7 +54,7 @@ def words(config: ConfigDict, split: str, count: int) -> Words:
 
 def order(frames: int, seed: int, steps: int, batch: int, count: int) -> Chosen:
     """The windows of a run, in the order in which `dima_jax.train` takes them. count: questions of a frame."""
-    endless = grain.MapDataset.range(frames).shuffle(seed=seed).repeat()
+    endless = all_mixed(frames, seed)
     rows = np.array([endless[i] for i in range(steps * batch)], np.int32).reshape(steps, batch)
     return Chosen(rows, np.random.default_rng(seed).integers(count, size=rows.shape, dtype=np.int32))
 

@@ -8,7 +8,7 @@
 Nothing here holds a state: for many seeds, `jax.vmap` over params and key.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +23,7 @@ from dima_jax.data.ego_inputs import can_bus_input, command_input
 from dima_jax.data.prompts import EDIT_TEXTS, tokenizer_of
 from dima_jax.data.records import Records
 from dima_jax.errors import UserError
-from dima_jax.types import Batch, EditText, MapTargets, Text
+from dima_jax.types import Batch, EditText, Facts, MapTargets, Text
 
 NEEDED = ("frame_index", "can_bus", "agents", "map", "ego")  # of a record
 
@@ -76,30 +76,28 @@ def recorded_frames(config: ConfigDict, split: str) -> tuple[list[str], Batch]:
     records = Records(config.data.path, split)
     if not len(records):
         raise UserError(f"split {split!r} of {config.data.path} has no frames")
-    samples = [_window(config, records, split, i) for i in range(len(records))]
-    frames = jax.tree.map(lambda *leaves: np.stack(leaves), *samples)
-    return list(records.samples), _for_training(config, records, frames) if split == config.data.train_split else frames
+    is_training = split == config.data.train_split
+    held = held_out.frames(records, config.data.hold_out_paths if is_training else ())
+    kind = "train" if is_training else split  # other rules for agents, whatever the split is called
+    frames = _stacked(_window(config, records, kind, i, is_held_out=bool(held[i])) for i in range(len(records)))
+    if is_training and config.auxiliary.facts:
+        frames = frames.replace(facts=_known_facts(config, records))
+    return list(records.samples), frames
 
 
-def _for_training(config: ConfigDict, records: Records, frames: Batch) -> Batch:
-    """As `loader.TrainWindows` has them."""
-    held = held_out.frames(records, config.data.hold_out_paths)
-    ego = frames.ego.replace(
-        future_offsets=np.where(held[:, None, None], np.float32(0), frames.ego.future_offsets),
-        future_mask=frames.ego.future_mask & ~held[:, None],
-    )
-    if not config.auxiliary.facts:
-        return frames.replace(ego=ego)
+def _stacked(samples: Iterable):
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *samples)
+
+
+def _known_facts(config: ConfigDict, records: Records) -> Facts:
     chosen, tokenizer = facts.of_training(config), tokenizer_of(config)
     said = (facts.said(records.decode(i, facts.FIELDS), tokenizer, config.data.max_text) for i in range(len(records)))
-    known = jax.tree.map(lambda *leaves: np.stack(leaves), *[facts.targets(chosen, one) for one in said])
-    return frames.replace(ego=ego, facts=known)
+    return _stacked(facts.targets(chosen, one) for one in said)
 
 
-def _window(config: ConfigDict, records: Records, split: str, i: int) -> Batch:
+def _window(config: ConfigDict, records: Records, kind: str, i: int, *, is_held_out: bool) -> Batch:
     """Without batch axis."""
     data, student = config.data, config.student
-    kind = "train" if split == data.train_split else split  # other rules for agents, whatever the split is called
     record = records.decode(i, NEEDED)
     first = i - 1 if data.history and record["frame_index"] else i
     can_bus = [records.decode(first, ("can_bus",))["can_bus"], record["can_bus"]]
@@ -113,7 +111,7 @@ def _window(config: ConfigDict, records: Records, split: str, i: int) -> Batch:
         command=command_input(record["ego"]["command"], data.command),
         agents=targets.agent_targets(record["agents"], kind, student.pc_range, data.max_agents)[0],
         map=_first_order(targets.map_targets(record["map"], student.pc_range, student.num_points, data.max_map)[0]),
-        ego=targets.ego_targets(record["ego"]),
+        ego=targets.ego_targets(record["ego"], is_held_out=is_held_out),
         text=Text(*no_text),
         edit_text=EditText(*(np.repeat(x[None], len(EDIT_TEXTS), axis=0) for x in no_text)),
         index=np.int32(i),
