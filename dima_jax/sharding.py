@@ -52,7 +52,7 @@ def batch_sharding(mesh: Mesh) -> NamedSharding:
 
 
 def on_mesh(function: Callable, mesh: Mesh) -> Callable:
-    """The function with `mesh` known to what it traces: `constrain_batch` acts there and nowhere else."""
+    """The function with `mesh` known to what it traces: `constrain_batch` and `on_own_samples` act there, nowhere else."""
 
     @functools.wraps(function)
     def traced(*arguments):
@@ -85,9 +85,14 @@ def constrain_batch(x: jax.Array, *rest: str | None) -> jax.Array:
     """x with its first axis over data and fsdp and the others as given. Left to itself the compiler may spread an
     activation like a weight it meets, and send activations where it should gather the weight.
     """
-    if not set(AXES) <= set(jax.sharding.get_abstract_mesh().axis_names):
+    if not _is_on_mesh():
         return x
     return jax.lax.with_sharding_constraint(x, PartitionSpec(("data", "fsdp"), *rest))
+
+
+def _is_on_mesh() -> bool:
+    """Whether this is traced inside `on_mesh`: a study has a mesh of other axes."""
+    return set(AXES) <= set(jax.sharding.get_abstract_mesh().axis_names)
 
 
 def on_own_samples(function: Callable) -> Callable:
@@ -96,7 +101,7 @@ def on_own_samples(function: Callable) -> Callable:
     For loops that end with the data: over a batch that is split they would wait for each other at every turn. Other axes
     of the mesh are left to the compiler.
     """
-    if not set(AXES) <= set(jax.sharding.get_abstract_mesh().axis_names):
+    if not _is_on_mesh():
         return function
     split = PartitionSpec(("data", "fsdp"))
     return jax.shard_map(function, in_specs=split, out_specs=split, axis_names={"data", "fsdp"}, check_vma=False)
