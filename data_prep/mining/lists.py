@@ -16,11 +16,7 @@ SOURCE = ("split", "source", "token_hash", "content_hash")  # of a truth's heade
 def mine(truth: Truth) -> dict:
     """The content of the file of token lists (docs/mining.md). UserError as `tracks.of_truth`."""
     scenes = tracks.of_truth(truth)
-    short = [
-        str(truth.scene_names[truth.scene[frames[0]]])
-        for frames in truth.scene_frames()
-        if tracks.is_too_short(truth, frames)
-    ]
+    names = [scene.scene for scene in scenes]
     found = [
         {tag: rule(scene) for tag, rule in rules.RULES.items()}
         for scene in progress.each(scenes, len(scenes), "scene", name="rules")
@@ -36,10 +32,10 @@ def mine(truth: Truth) -> dict:
         "has_lights": truth.has("lights"),
         "frames": len(truth.tokens),
         "scenes": len(scenes),
-        "too_short": short,
+        "too_short": [name for name in truth.scene_names[np.unique(truth.scene)].tolist() if name not in names],
         "thresholds": rules.thresholds(),
         "counts": {tag: _counts(one) for tag, one in masks.items()},
-        "agreement": _agreement(truth, [scene.scene for scene in scenes], masks),
+        "agreement": _agreement(truth, names, masks),
         "tokens": {
             tag: [
                 token

@@ -150,12 +150,8 @@ def of_truth(truth: Truth) -> list[Tracks]:
     if lacking := [group for group in NEEDED if not truth.has(group)]:
         raise UserError(f"the truth lacks {', '.join(lacking)}: tracks need poses and instances; docs/scores/truth.md")
     places = grounds(truth)
-    return [_scene(truth, frames, places) for frames in truth.scene_frames() if not is_too_short(truth, frames)]
-
-
-def is_too_short(truth: Truth, frames: Int[np.ndarray, " T"]) -> bool:
-    """Whether the scene of these frames is over before a change of speed is known: no rule can find anything in it."""
-    return bool(truth.scene_length[frames[0]] < MIN_FRAMES)
+    long_enough = (frames for frames in truth.scene_frames() if truth.scene_length[frames[0]] >= MIN_FRAMES)
+    return [_scene(truth, frames, places) for frames in long_enough]
 
 
 def _scene(truth: Truth, frames, places) -> Tracks:

@@ -98,11 +98,11 @@ class _Recording:
             frame = self._frame(k, state) if car.cameras else self._frame_without_files(k, state)
             frames.append(frame)
             lights[self.samples[k]] = signals.shown(state, self.recorder.town)
-            if car.is_asked and self.scene.states[-1].time - state.time >= DRIVELM_FUTURE - 1e-6:
+            if car.has_questions and self.scene.states[-1].time - state.time >= DRIVELM_FUTURE - 1e-6:
                 questions[self.samples[k]] = self._questions(k, state, frame.shares)
         self._annotations(frames)
         self._scene_rows()
-        messages = can_bus(self.scene.states, self.start, self.recorder.town) if car.is_asked else {}
+        messages = can_bus(self.scene.states, self.start, self.recorder.town) if car.has_questions else {}
         for name, content in messages.items():
             write_json(self.recorder.root / "can_bus" / f"{self.name}_{name}.json", content)
         drivelm = {"scene_description": self.scene.description, "key_frames": questions}

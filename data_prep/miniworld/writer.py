@@ -223,7 +223,7 @@ def _join(out, wanted, jobs):
     splits = {f"miniworld_{split}": [job.name for job in jobs if job.split == split] for split in ("train", "val")}
     write_json(out / VERSION / "splits.json", splits)
     write_json(out / VERSION / TRAFFIC_LIGHTS, lights)
-    if car.is_asked:
+    if car.has_questions:
         write_json(out / "drivelm.json", questions)
     write_json(out / VERSION / "miniworld.json", wanted._asdict())
     shutil.rmtree(out / "unfinished")

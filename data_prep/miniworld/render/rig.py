@@ -69,10 +69,10 @@ _FOUR = {
 
 
 class Rig(NamedTuple):
-    """sensors: {channel: Sensor}; is_asked: with a CAN bus, and with questions."""
+    """sensors: {channel: Sensor}; has_questions: and a CAN bus."""
 
     sensors: dict[str, Sensor]
-    is_asked: bool
+    has_questions: bool
 
     @property
     def cameras(self) -> tuple[str, ...]:
