@@ -28,7 +28,9 @@ def test_equals_the_passes_over_all_queries(monkeypatch, shapes, visible_share, 
 
 
 @pytest.mark.parametrize("shapes", [SMALL, LARGE[:1]])
-def test_a_bfloat16_table_is_rounded_once(shapes):
+def test_a_bfloat16_table_is_rounded_once(monkeypatch, shapes):
+    monkeypatch.setattr(tile_sampling, "TILE", 16)
+    monkeypatch.setattr(tile_sampling, "DENSE_TILE", 16)
     value, references, visible, offsets, weights = map(jnp.asarray, inputs(SIZES, shapes, 0.9))
     value = value.astype(jnp.bfloat16)
 
@@ -40,7 +42,7 @@ def test_a_bfloat16_table_is_rounded_once(shapes):
 
     found, exact = gradient(value), gradient(value.astype(jnp.float32))
     assert found.dtype == jnp.bfloat16
-    np.testing.assert_allclose(found.astype(jnp.float32), exact, rtol=2.0**-8, atol=1e-3)
+    np.testing.assert_allclose(found.astype(jnp.float32), exact, rtol=1.01 * 2.0**-8, atol=1e-4)
 
 
 def test_every_device_of_a_mesh_samples_its_own_part_of_the_batch():

@@ -52,8 +52,8 @@ def test_walls_and_boxes_in_front_occlude():
     assert visible_fraction(target, eye, np.add(wall, [0, 20.0]), nobody) == pytest.approx([1.0])
     assert visible_fraction(target, eye, NO_WALLS, truck) == pytest.approx([0.0])
     beside = Boxes([box(0.0, 0.0, length=16.0, width=2.5, height=3.5)])  # the eye is inside its round outline
-    behind = Boxes([box(-9.0, -1.0)])
-    assert visible_fraction(behind, np.array([4.0, 3.5, 1.5]), NO_WALLS, beside) < 0.5
+    behind = Boxes([box(21.0, -7.1)])  # its end is 109 degrees from the direction of its middle
+    assert visible_fraction(behind, np.array([4.0, 3.5, 1.5]), NO_WALLS, beside) < 0.7
     half = Boxes([box(10.0, 1.5, width=3.0, height=3.5)])
     assert 0.3 < visible_fraction(target, eye, NO_WALLS, half)[0] < 0.7
     assert visible_fraction(Boxes([]), eye, wall, truck).shape == (0,)
