@@ -110,6 +110,7 @@ def teacher() -> ConfigDict:
                 ego_status=False,  # True: the ego token, a learned constant, carries the student's CAN bus and command
             ),
             tokens=("ego", "agents", "bev", "map"),  # what the teacher sees of the scene; all else is zero
+            shapes_student=True,  # D11; False: it reads these as constants, and its own losses train it alone
             mask_ratio=(0.2, 0.4),  # D7, share of BEV cells, uniform
             separate_mask_pass=False,  # D8
             edit_share=1.0,  # D10, share of the batch that is edited; less saves time with several windows a device

@@ -165,6 +165,7 @@ KINDS: dict[str, Kind] = {
     **{f"teacher.adapter.{key}": COUNT for key in ("layers", "heads", "agent_queries", "map_queries", "ego_queries")},
     "teacher.adapter.ego_status": FLAG,
     "teacher.tokens": Kind(f"some of {SCENE_PARTS}, each once", _is_parts),
+    "teacher.shapes_student": FLAG,
     "teacher.mask_ratio": span(0, 1),
     "teacher.separate_mask_pass": FLAG,
     "teacher.edit_share": SHARE,

@@ -149,10 +149,9 @@ def loss_terms(output: dima.DiMAOutput, batch: Batch, config: ConfigDict) -> dic
             bev_shape=tuple(config.student.bev_shape),
             pc_range=pc_range,
         )
-    how = dict(form=config.distill.form, gate=config.distill.gate)
     if output.teacher is not None:
         terms |= dima_loss.teacher_terms(
-            output.student,
+            output.student if config.teacher.shapes_student else jax.lax.stop_gradient(output.student),
             output.teacher,
             output.future_bevs,
             batch,
@@ -162,8 +161,8 @@ def loss_terms(output: dima.DiMAOutput, batch: Batch, config: ConfigDict) -> dic
             bev_grid=tuple(config.teacher.adapter.bev_grid),
             pc_range=pc_range,
             history=config.data.history,
-            **how,
         )
-    elif batch.taught is not None:
-        terms |= dima_loss.distill_terms(output.student, batch.taught, batch, loss_weights, **how)
+    if (teacher := output.teacher or batch.taught) is not None:
+        how = dict(form=config.distill.form, gate=config.distill.gate)
+        terms |= dima_loss.distill_terms(output.student, teacher, batch, loss_weights, **how)
     return terms

@@ -133,7 +133,7 @@ def test_the_teacher_sees_the_parts_it_is_given_and_no_other(answer_to, visible)
 def test_what_is_hidden_is_zero_and_what_is_seen_is_untouched(visible):
     """Places too: where the agents are would tell the teacher about them."""
     tokens = scene_tokens(0)
-    seen = Teacher.mask_inputs(SimpleNamespace(visible_parts=visible), tokens)
+    seen = Teacher.mask_inputs(SimpleNamespace(visible_parts=visible, shapes_student=True), tokens)
     fields = {
         "ego": "ego",
         "bev": "bev",

@@ -18,38 +18,38 @@ from dima_jax.scoring import token_lists
 KEY, ENDING = "config.data.hold_out_paths", ".json"
 
 
-def frames(records: Records, names: Sequence[str]) -> np.ndarray:
+def frames(records: Records, names: Sequence[str], place: str = KEY) -> np.ndarray:
     """[n] bool: whether the path of each record is held out.
 
     names: "FILE.json:TAG", a list of tokens of a file of `data_prep.mine`; "FILE.json", all its lists; or else a tag of
-    scenes (`scene_tags`), whose frames are all meant. UserError, in one line, for a file or a tag that is not there, and
-    for a list without a frame of these records.
+    scenes (`scene_tags`), whose frames are all meant. place: where the names stand, for errors. UserError, in one line, for
+    a file or a tag that is not there, and for a list without a frame of these records.
     """
     found = np.zeros(len(records), bool)
     tags = None
     for name in names:
         if ENDING in name:
-            found |= _listed(records, name)
+            found |= _listed(records, name, place)
         else:
             tags = _scene_tags(records) if tags is None else tags
-            found |= _tagged(records, name, tags)
+            found |= _tagged(records, name, tags, place)
     return found
 
 
-def _listed(records: Records, name: str) -> np.ndarray:
+def _listed(records: Records, name: str, place: str) -> np.ndarray:
     start, _, tag = name.rpartition(ENDING)
     path, tag = start + ENDING, tag.removeprefix(":")
     try:
         lists = token_lists.read(path)
     except UserError as error:
-        raise UserError(f"{KEY}: {error}") from None
+        raise UserError(f"{place}: {error}") from None
     if tag and tag not in lists:
-        raise UserError(f"{KEY}: {path} has no list {tag!r}; it has {', '.join(sorted(lists)) or 'none'}")
+        raise UserError(f"{place}: {path} has no list {tag!r}; it has {', '.join(sorted(lists)) or 'none'}")
     tokens = set(lists[tag] if tag else (token for one in lists.values() for token in one))
     found = np.array([sample in tokens for sample in records.samples], bool)
     if not found.any():
         raise UserError(
-            f"{KEY}: {name}: no frame of split {records.split!r} of {records.folder} is in it; mine that split: "
+            f"{place}: {name}: no frame of split {records.split!r} of {records.folder} is in it; mine that split: "
             f"`python -m data_prep.mine --data={records.folder} --split={records.split}`"
         )
     return found
@@ -61,12 +61,12 @@ def _scene_tags(records: Records) -> dict[str, tuple[str, ...]]:
     return {records.scenes[i]: scene_tags(records.decode(i, ("scene",))["scene"]["description"]) for i in first}
 
 
-def _tagged(records: Records, name: str, tags: dict[str, tuple[str, ...]]) -> np.ndarray:
+def _tagged(records: Records, name: str, tags: dict[str, tuple[str, ...]], place: str) -> np.ndarray:
     found = np.array([name in tags.get(scene, ()) for scene in records.scenes], bool)
     if not found.any():
         have = sorted({tag for one in tags.values() for tag in one})
         raise UserError(
-            f"{KEY}: {name!r}: no scene of split {records.split!r} of {records.folder} has this tag; it has "
+            f"{place}: {name!r}: no scene of split {records.split!r} of {records.folder} has this tag; it has "
             f"{', '.join(have) or 'none'}; or give FILE.json:TAG of `python -m data_prep.mine`"
         )
     return found

@@ -108,15 +108,12 @@ def teacher_terms(
     bev_grid: tuple[int, int],
     pc_range: Sequence[float],
     history: int,
-    form: str,
-    gate: bool,
 ) -> dict[str, Term]:
-    """L_llm, L_recon, L_future, L_edit and L_distill (docs/decisions.md#d5 to #d12).
+    """L_llm, L_recon, L_future and L_edit (docs/decisions.md#d5 to #d12).
 
-    Gradients flow into the scene encoder (#d11). future_bevs: of the next two key frames, each in its own LiDAR frame;
-    None leaves L_future out.
+    Gradients flow into the scene encoder (#d11), unless `student` is given as constants. future_bevs: of the next two key
+    frames, each in its own LiDAR frame; None leaves L_future out.
     bev_shape, bev_grid: (rows, columns) of the BEV and of the grid of BEV queries. history: frames before the current.
-    form, gate: of `distill_terms`.
     """
     scene = plan.surroundings(student, pc_range)
     centers = student.agent_codes[-1][..., :2]
@@ -148,7 +145,7 @@ def teacher_terms(
             pc_range,
         )
     terms |= _edit_terms(teacher, batch, scene)
-    return _weighted(terms, weights) | distill_terms(student, teacher, batch, weights, form=form, gate=gate)
+    return _weighted(terms, weights)
 
 
 def distill_terms(

@@ -1,7 +1,8 @@
 """A finished arm in one file, so that a study that was stopped goes on with the arms that are left.
 
-    DIR/arms/<name>.npz     tokens [v] of the val frames, plans [K, v, 6, 2], curve_<name> [K, points] and, of an arm that
-                            teaches others, ego_feature [K, n, D2] and ego_offsets [K, n, R, 6, 2] of the training frames
+    DIR/arms/<name>.npz     tokens [v] of the val frames, plans [K, v, 6, 2], curve_<name> [K, points]; of an arm with an LLM
+                            its llm_plans [K, v, 6, 2]; of an arm that teaches others ego_feature [K, n, D2] and
+                            ego_offsets [K, n, R, 6, 2] of the training frames
 
 The header holds what all of it hangs on (`inputs`); a file of other inputs is refused, not replaced.
 """
@@ -20,7 +21,7 @@ from dima_jax.study.plan import Arm, Plan, config_of
 from dima_jax.study.training import Trained
 from dima_jax.types import TaughtEgo
 
-FORMAT, VERSION = "dima_jax.study_arm", 1
+FORMAT, VERSION = "dima_jax.study_arm", 2
 CURVE = "curve_"
 TAUGHT = ("ego_feature", "ego_offsets")
 # Keys of a config that change no number; the epochs of a plan are its steps.
@@ -66,6 +67,8 @@ def write(path: Path, tokens: list[str], trained: Trained, seconds: float, input
     """Keeps an arm."""
     arrays = {"tokens": np.array(tokens, str), "plans": trained.plans}
     arrays |= {CURVE + name: rows for name, rows in trained.curves.items()}
+    if trained.llm_plans is not None:
+        arrays["llm_plans"] = trained.llm_plans
     if trained.taught is not None:
         arrays |= {name: getattr(trained.taught, name) for name in TAUGHT}
     header = {"format": FORMAT, "version": VERSION, "mode": "vector mode", "seconds": seconds, "inputs": inputs}
@@ -101,4 +104,4 @@ def read(path: Path, tokens: list[str], inputs: dict[str, Any]) -> Done | None:
             f"{path}: is of other val frames; give another --out, or delete the file to train the arm again"
         )
     curves = {name.removeprefix(CURVE): rows for name, rows in arrays.items() if name.startswith(CURVE)}
-    return Done(Trained(arrays["plans"], curves, taught), seconds, header["content_hash"])
+    return Done(Trained(arrays["plans"], curves, arrays.get("llm_plans"), taught), seconds, header["content_hash"])

@@ -48,7 +48,8 @@ class Plan:
     data: folder of the records. lines: {config key: value} of every arm. seeds: 0 to seeds - 1. batch: windows of a step.
     questions: how many of a frame are drawn before training, for arms with an LLM. reference: the arm that all others are
     compared with. blind: an arm that is told nothing of the scene; the frames in which it is worst are scored apart, too;
-    "" for none. assumed: standard deviations of paired differences of L2 in meters, for the forecast before any are known.
+    "" for none. situations: {name: val frames that are scored apart, as `data.hold_out_paths` names frames}. assumed: standard
+    deviations of paired differences of L2 in meters, for the forecast before any are known.
     """
 
     title: str
@@ -61,6 +62,7 @@ class Plan:
     lines: Mapping[str, Any] = field(default_factory=dict)
     questions: int = 8
     blind: str = ""
+    situations: Mapping[str, Sequence[str]] = field(default_factory=dict)
     assumed: Components = ASSUMED
     also_teach: frozenset[str] = frozenset()  # arms whose pupils were left out by `load`
 
@@ -131,6 +133,7 @@ def check(plan: Plan) -> None:
         _check(type(value) is int and value >= 1, name, value, "an integer, 1 or more")
     _check(_are_components(plan.assumed), "assumed", plan.assumed, "power.Components of numbers, 0 or more")
     _check(_are_lines(plan.lines), "lines", plan.lines, "{config key: value}")
+    _check(_are_situations(plan.situations), "situations", plan.situations, "{name: (scene tag or FILE.json:TAG, ...)}")
     is_arms = isinstance(plan.arms, Sequence) and all(isinstance(arm, Arm) for arm in plan.arms)
     _check(is_arms and len(plan.arms) >= 2, "arms", plan.arms, "two Arms or more")
     names = [arm.name for arm in plan.arms]
@@ -164,6 +167,13 @@ def _are_components(assumed: Any) -> bool:
 
 def _are_lines(lines: Any) -> bool:
     return isinstance(lines, Mapping) and all(isinstance(key, str) for key in lines)
+
+
+def _are_situations(situations: Any) -> bool:
+    return isinstance(situations, Mapping) and all(
+        isinstance(name, str) and name.strip() and isinstance(names, tuple) and all(isinstance(one, str) for one in names)
+        for name, names in situations.items()
+    )
 
 
 def _is_own_teacher(plan: Plan, arm: Arm) -> bool:

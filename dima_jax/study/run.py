@@ -17,7 +17,7 @@ from dima_jax.scoring import npz_file, truth
 from dima_jax.study import arm_file, frames, outcome, power, training
 from dima_jax.study.arm_file import Done
 from dima_jax.study.plan import Arm, Plan, config_of
-from dima_jax.study.scores import Scores
+from dima_jax.study.scores import LLM, Scores
 
 JSON = "study.json"
 
@@ -38,7 +38,7 @@ def _run(plan: Plan, out: str, provenance: dict[str, str]) -> Path:
     hashes = {split: one.data_hash for split, one in records.items()}
     held = held_out_hash(first, records[first.data.train_split])
     val = first.data.val_split
-    scores = Scores(truth.made(*truth_arrays.arrays(records[val])))
+    scores = Scores(truth.made(*truth_arrays.arrays(records[val])), situations(plan, records[val]))
     print(announcement(plan, scores))
     done: dict[str, Done] = {}
     data: training.Data | None = None
@@ -68,6 +68,8 @@ def _run(plan: Plan, out: str, provenance: dict[str, str]) -> Path:
                 sys.exit(stop.status)
         done[arm.name] = found
         scores.add(arm.name, tokens, found.trained.plans)
+        if found.trained.llm_plans is not None:
+            scores.add(arm.name + LLM, tokens, found.trained.llm_plans)
         print(progress(plan, done, scores, arm))
         if len(done) == len(plan.arms) or (is_new and len(done) > 1):
             result = outcome.build(plan, done, scores, hashes, **provenance)
@@ -75,6 +77,13 @@ def _run(plan: Plan, out: str, provenance: dict[str, str]) -> Path:
             study_page.write(page, result)
     print("\n".join(result["verdicts"]))
     return page
+
+
+def situations(plan: Plan, records: Records) -> dict[str, np.ndarray]:
+    """{situation: its frames of these records}. UserError for one that is not there."""
+    return {
+        name: held_out.frames(records, names, f"situations[{name!r}]") for name, names in plan.situations.items()
+    }
 
 
 def held_out_hash(config: ConfigDict, records: Records) -> str:

@@ -23,17 +23,18 @@ COLUMNS = (MAIN, "l2_1s", "l2_2s", "l2_3s", "collision_avg", "collision_1s", "co
 SPOKEN = (MAIN, "collision_avg")  # for which there are sentences
 WORST = 0.2  # the share of frames that are the blind arm's worst
 BLIND_WORST = "worst fifth of frames of the blind arm"
+LLM = ", LLM drives"  # ends the name of the row of an arm's own LLM; no arm has a comma in its name
 
 
 class Scores:
-    """Of one split. arms: {name: its rows}, of those that were added."""
+    """Of one split. arms: {name: its rows}, of those that were added. situations: {name: frames that are scored apart}."""
 
-    def __init__(self, truth: Truth):
-        self.truth, self.arms = truth, dict[str, Planner]()
+    def __init__(self, truth: Truth, situations: Mapping[str, Bool[np.ndarray, " v"]] | None = None):
+        self.truth, self.situations, self.arms = truth, dict(situations or {}), dict[str, Planner]()
         self.definition = None
 
     def add(self, name: str, tokens: list[str], plans: Float[np.ndarray, "K v 6 2"]) -> None:
-        """Scores an arm, seed by seed."""
+        """Scores the plans of an arm or of its LLM, seed by seed."""
         rows = [
             Predictions(name, f"{name}, seed {seed}", "lidar", tokens, plan.astype(np.float64), seed, {})
             for seed, plan in enumerate(plans)
@@ -43,9 +44,10 @@ class Scores:
         self.arms[name] = Planner(found.value, found.weight)
 
     def subsets(self, blind: str) -> dict[str, Bool[np.ndarray, " v"]]:
-        """{name: its frames}: all, turns and stops, and the worst of the blind arm, if that is there."""
+        """{name: its frames}: all, turns and stops, the situations, and the worst of the blind arm, if that is there."""
         known = subsets.masks(self.truth)
         found = {name: known[name] for name in (subsets.ALL, subsets.EITHER) if name in known and known[name].any()}
+        found |= {name: mask & self.truth.future_valid for name, mask in self.situations.items()}
         if blind in self.arms:
             value, counts = self.distances(blind)
             value = np.where(counts, value.mean(axis=0), -np.inf)

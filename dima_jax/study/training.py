@@ -52,11 +52,13 @@ class Data(NamedTuple):
 
 class Trained(NamedTuple):
     """plans: meters in the LiDAR frame, 0.5 s apart. curves: by the names of CURVES, means over equal parts of the run, NaN
-    where the arm has no such number. taught: what the arm says of the training frames.
+    where the arm has no such number. llm_plans: of the LLM itself, None for an arm without one. taught: what the arm says of
+    the training frames, None if it teaches nobody.
     """
 
     plans: Float[np.ndarray, "K v 6 2"]
     curves: dict[str, Float[np.ndarray, "K points"]]
+    llm_plans: Float[np.ndarray, "K v 6 2"] | None
     taught: TaughtEgo | None
 
 
@@ -103,14 +105,16 @@ def train(
             if stop.requested and start + part < steps:
                 return None
     params = {**state.params, **frozen}
-    plans = over_seeds(plan_function(config), mesh)(place(parts(data.val), mesh), params, keys)
-    said = over_seeds(say_function(graph), mesh)(place(parts(data.train), mesh), params, keys) if teaches else None
+
+    def over(function: Callable, batch: Batch):
+        found = over_seeds(function, mesh)(place(parts(batch), mesh), params, keys)
+        return jax.tree.map(lambda x: joined(x, len(batch.index)), found)
+
+    plans = over(plan_function(config), data.val)
+    llm_plans = over(llm_plan_function(graph), data.val) if config.teacher.enabled else None
     check_plans(name, plans)
-    whole = (
-        jax.tree.map(lambda x, length=length: joined(x, length), x)
-        for x, length in ((plans, len(data.val.index)), (said, count))
-    )
-    return Trained(next(whole), curves(logs), next(whole))
+    check_plans(f"{name}, its LLM", llm_plans)
+    return Trained(plans, curves(logs), llm_plans, over(ego_function(graph), data.train) if teaches else None)
 
 
 def starts(config: ConfigDict, seeds: int) -> tuple[nnx.GraphDef, weights.Params]:
@@ -151,10 +155,21 @@ def plan_function(config: ConfigDict) -> Callable:
     return plan
 
 
-def say_function(graph: nnx.GraphDef) -> Callable:
-    """(training frames in parts, weights, key) -> what one seed says of them: its LLM where it has one, else its student."""
+def llm_plan_function(graph: nnx.GraphDef) -> Callable:
+    """(val frames in parts, weights, key) -> waypoints of the LLM of one seed."""
 
-    def say(batch, params, key):
+    def plan(batch, params, key):
+        return jax.lax.map(lambda part: planning.teacher_plans(graph, params, part, key), batch)
+
+    return plan
+
+
+def ego_function(graph: nnx.GraphDef) -> Callable:
+    """(training frames in parts, weights, key) -> ego feature and plan of one seed: of its LLM if it has one, else of its
+    student.
+    """
+
+    def ego(batch, params, key):
         model = weights.bind(graph, params)
 
         def one(part):
@@ -165,7 +180,7 @@ def say_function(graph: nnx.GraphDef) -> Callable:
 
         return jax.lax.map(one, batch)
 
-    return say
+    return ego
 
 
 def over_seeds(function: Callable, mesh: Mesh, *, donated: bool = False) -> Callable:
@@ -235,9 +250,9 @@ def check_finite(name: str, step: int, log: dict) -> None:
         raise UserError(f"{name}, seed {bad[0]}: the loss is not finite by step {step}; lower optim.learning_rate")
 
 
-def check_plans(name: str, plans: Float[Array, "K ..."]) -> None:
+def check_plans(name: str, plans: Float[np.ndarray, "K ..."] | None) -> None:
     """UserError for a seed whose last step left weights that plan nothing."""
-    bad = np.flatnonzero(~np.isfinite(np.asarray(plans)).reshape(len(plans), -1).all(axis=1))
+    bad = [] if plans is None else np.flatnonzero(~np.isfinite(plans).reshape(len(plans), -1).all(axis=1))
     if len(bad):
         raise UserError(f"{name}, seed {bad[0]}: its plans are not finite; lower optim.learning_rate")
 

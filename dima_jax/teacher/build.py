@@ -40,6 +40,7 @@ def build_teacher(config: ConfigDict, rngs: nnx.Rngs, *, init_llm: bool = True) 
         num_commands=student.num_commands,
         num_future=student.num_future,
         visible_parts=teacher.tokens,
+        shapes_student=teacher.shapes_student,
         mask_ratio=teacher.mask_ratio,
         separate_mask_pass=teacher.separate_mask_pass,
         edit_share=teacher.edit_share,

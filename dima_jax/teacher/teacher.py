@@ -5,8 +5,8 @@
 One pass of the LLM serves all tasks (D8). The heads read its last-layer states: at ego positions the teacher's ego
 feature and path (D5), at agent positions the agents' futures (D5), at BEV positions the masked reconstruction (D7) and
 the future BEVs (D9), at text positions the next-token logits of the answer (D12). Samples whose scene was edited (D10)
-are additional rows of the same pass. No gradient is stopped here (D11), except that the scene editor reads the student's
-predictions as constants; the stops of D6, D7 and D9 are in `losses/`.
+are additional rows of the same pass. No gradient is stopped here unless `shapes_student` is off (D11), except that the
+scene editor reads the student's predictions as constants; the stops of D6, D7 and D9 are in `losses/`.
 
 D1 to D14 are this implementation's decisions where the paper (Hegde et al., CVPR 2025) is silent: docs/decisions.md.
 """
@@ -44,6 +44,7 @@ class Teacher(nnx.Module):
 
     width, heads: width and attention heads of the teacher's own heads; the width is the student's.
     visible_parts: those of PARTS that the teacher reads; the other parts are zero. ValueError if one is unknown.
+    shapes_student: False reads the scene tokens as constants, so that no loss of the teacher reaches the student (D11).
     mask_ratio: least and largest share of BEV cells that is masked in training (D7).
     separate_mask_pass: mask in a second pass of the LLM that serves the reconstruction alone (D8).
     edit_share: share of the samples of a batch that is edited (D10).
@@ -61,6 +62,7 @@ class Teacher(nnx.Module):
         num_commands: int,
         num_future: int,
         visible_parts: Sequence[str],
+        shapes_student: bool,
         mask_ratio: Sequence[float],
         separate_mask_pass: bool,
         edit_share: float,
@@ -68,7 +70,7 @@ class Teacher(nnx.Module):
     ):
         if unknown := set(visible_parts) - set(PARTS):
             raise ValueError(f"teacher.tokens: {sorted(unknown)} are no parts of the scene; there are {PARTS}")
-        self.visible_parts = tuple(visible_parts)
+        self.visible_parts, self.shapes_student = tuple(visible_parts), shapes_student
         self.mask_ratio, self.separate_mask_pass, self.edit_share = tuple(mask_ratio), separate_mask_pass, edit_share
         self.llm, self.lora, self.adapter, self.editor = llm, lora, adapter, editor
 
@@ -168,8 +170,9 @@ class Teacher(nnx.Module):
 
     def mask_inputs(self, tokens: SceneTokens) -> SceneTokens:
         """The scene tokens with all parts that are not in `visible_parts` set to zero, their positions included, and
-        with the ego its CAN bus and command.
+        with the ego its CAN bus and command; constants unless the teacher is to shape the student.
         """
+        tokens = tokens if self.shapes_student else jax.lax.stop_gradient(tokens)
         more = {"agents": ("agent_positions",), "map": ("map_positions",), "ego": ("can_bus", "command")}
         hidden = [part for part in PARTS if part not in self.visible_parts]
         fields = [name for part in hidden for name in (part, *more.get(part, ()))]

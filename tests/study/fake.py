@@ -34,7 +34,7 @@ def done(off: Mapping[str, float] = OFF, seeds: int = 4) -> dict[str, Done]:
     curve = np.linspace(2.0, 0.5, 7)[None].repeat(seeds, axis=0)
     nothing = np.full(curve.shape, np.nan)
     curves = {"loss": curve, "plan_loss": curve / 2, "l2_student": curve, "l2_teacher": nothing}
-    return {name: Done(Trained(np.zeros((seeds, 1, 6, 2)), curves, None), 61.0, "abc") for name in off}
+    return {name: Done(Trained(np.zeros((seeds, 1, 6, 2)), curves, None, None), 61.0, "abc") for name in off}
 
 
 def result(off: Mapping[str, float] = OFF, missing: tuple[str, ...] = ()) -> dict:

@@ -17,7 +17,8 @@ def trained(*, teaches=False) -> Trained:
     rng = np.random.default_rng(0)
     taught = TaughtEgo(rng.random((2, 5, 64), np.float32), rng.random((2, 5, 3, 6, 2), np.float32))
     curves = {"loss": rng.random((2, 4), np.float32), "l2_student": np.full((2, 4), np.nan, np.float32)}
-    return Trained(rng.random((2, 3, 6, 2), np.float32), curves, taught if teaches else None)
+    plans, llm_plans = rng.random((2, 2, 3, 6, 2), np.float32)
+    return Trained(plans, curves, llm_plans if teaches else None, taught if teaches else None)
 
 
 def inputs(name="alone", teacher="", **changes):
@@ -34,9 +35,10 @@ def test_is_read_as_it_was_written(tmp_path, name):
     np.testing.assert_array_equal(done.trained.plans, whole.plans)
     assert done.trained.curves.keys() == whole.curves.keys()
     np.testing.assert_array_equal(done.trained.curves["l2_student"], whole.curves["l2_student"])
-    assert (done.trained.taught is None) == (name == "alone")
+    assert (done.trained.taught is None) == (done.trained.llm_plans is None) == (name == "alone")
     if name == "privileged":
         np.testing.assert_array_equal(done.trained.taught.ego_offsets, whole.taught.ego_offsets)
+        np.testing.assert_array_equal(done.trained.llm_plans, whole.llm_plans)
 
 
 @pytest.mark.parametrize(

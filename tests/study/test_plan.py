@@ -1,9 +1,11 @@
 """Plans: what is wrong in one is one line that names the place; what an arm's config becomes; which arm goes first."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from dima_jax import config_check
 from dima_jax.config_kinds import DISTILL_FORMS
 from dima_jax.errors import UserError
 from dima_jax.study import plan as plans
@@ -45,6 +47,7 @@ def with_arms(*arms):
             dict(lines={**mini.lines(), "data.shuffle_scenes": 2}),
             "config.data.shuffle_scenes=2: must be 0, as a study mixes the windows of all scenes",
         ),
+        (dict(situations={"cut in": "t.json:cut_in"}), "situations is {'cut in': 't.json:cut_in'}: must be {name: ("),
         (dict(reference="nobody"), "reference is 'nobody': must be one of alone, taught, privileged"),
         (dict(blind="nobody"), "blind is 'nobody': must be"),
         (with_arms(arm("alone")), "arms[3].name is 'alone': must be the name of one arm alone"),
@@ -158,6 +161,15 @@ def test_a_teacher_without_its_pupils_still_keeps_what_it_says(tmp_path):
     file.write_text(FILE.format(""))
     few = plans.load(str(file), arms=["privileged"])
     assert [one.name for one in few.arms] == ["alone", "privileged"] and few.teachers() == {"privileged"}
+
+
+@pytest.mark.parametrize("file", sorted(Path("studies").glob("*.py")), ids=str)
+def test_a_shipped_plan_can_be_run_as_it_stands(file):
+    plan = plans.load(str(file))
+    assert (plan.data, plan.seeds) == ("data/vectors/records", 8) and f"--plan={file}" in file.read_text()
+    configs = {one.name: config_check.flat(plans.config_of(plan, one)) for one in plan.arms}
+    distinct = [configs[one.name] | {"teacher": one.teacher} for one in plan.arms]
+    assert all(one not in distinct[:number] for number, one in enumerate(distinct))
 
 
 def test_the_shipped_plan_has_every_form():

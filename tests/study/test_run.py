@@ -1,11 +1,14 @@
 """A whole study: files, page, what is not trained twice, and what is refused."""
 
 import contextlib
+import json
 
 import pytest
 
+from dima_jax.data.records import Records
 from dima_jax.errors import UserError
-from dima_jax.study import run, training
+from dima_jax.scoring.token_lists import FORMAT, VERSION
+from dima_jax.study import arm_file, run, training
 from tests import tiny_root
 from tests.study import mini
 from tests.test_output_files import strict
@@ -69,6 +72,31 @@ def test_a_folder_has_one_study_at_a_time(tmp_path, monkeypatch):
     monkeypatch.setattr(run.locks, "held", lambda *names: held.append(names) or contextlib.nullcontext())
     run.run(mini.plan(), str(tmp_path), **TOLD)
     assert held == [(tmp_path / "study.lock", str(tmp_path))]
+
+
+def test_an_llm_and_a_situation_have_rows_of_their_own(finished, records, tmp_path, monkeypatch):
+    out, _ = finished
+
+    def train(config, *_, **options):
+        known = arm_file.npz_file.read(arm_file.path_of(out, "alone"), arm_file.FORMAT, arm_file.VERSION)[0]
+        llm = known["plans"] + 1.0 if config.teacher.enabled else None
+        return training.Trained(known["plans"], {"loss": known["curve_loss"]}, llm, None)
+
+    monkeypatch.setattr(training, "train", train)
+    arms = (mini.plan().arms[0], mini.Arm("joint", "With an LLM."))
+    listed = tmp_path / "tokens.json"
+    listed.write_text(json.dumps({"format": FORMAT, "version": VERSION, "tokens": {"cut_in": Records(records, "val").samples[2:5]}}))
+    situations = {"cut in": (f"{listed}:cut_in",)}
+    page = run.run(mini.plan(records, arms=arms, situations=situations), str(tmp_path / "out"), **TOLD)
+    result = strict((tmp_path / "out" / "study.json").read_text())
+    for subset in ("all frames", "cut in"):
+        rows = {name: one["l2_avg"]["value"] for name, one in result["scores"][subset].items()}
+        assert rows["alone"] == rows["joint"] != rows["joint, LLM drives"]
+    assert result["subsets"]["cut in"]["frames"] == 3 < result["subsets"]["all frames"]["frames"]
+    assert result["differences"]["cut in"].keys() == {"joint", "joint, LLM drives"}
+    assert "joint, LLM drives" in page.read_text()
+    with pytest.raises(UserError, match=r"situations\['cut in'\]: 'three_point_turn': no scene of split 'val'"):
+        run.run(mini.plan(records, situations={"cut in": ("three_point_turn",)}), str(tmp_path / "other"), **TOLD)
 
 
 def test_what_is_left_is_told_by_kind():

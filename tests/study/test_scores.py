@@ -6,6 +6,7 @@ import pytest
 from dima_jax.scoring import subsets, verdicts
 from dima_jax.study import scores as scores_module
 from dima_jax.study.scores import BLIND_WORST, MAIN
+from tests.scoring.fake import fake_truth
 from tests.study import fake
 
 
@@ -55,6 +56,15 @@ def test_the_worst_of_the_blind_are_a_fifth_of_the_frames_that_count(scores):
 def test_turns_and_stops_are_scored_apart(scores):
     found = scores.subsets("")
     assert list(found) == [subsets.ALL, subsets.EITHER] and 0 < found[subsets.EITHER].sum() < found[subsets.ALL].sum()
+
+
+def test_situations_are_scored_apart_where_a_path_is_known():
+    truth = fake_truth(scenes=12, frames=9)
+    mask = np.arange(len(truth.tokens)) % 3 == 0
+    found = scores_module.Scores(truth, {"cut in": mask}).subsets("")
+    assert list(found) == [subsets.ALL, subsets.EITHER, "cut in"]
+    np.testing.assert_array_equal(found["cut in"], mask & truth.future_valid)
+    assert not truth.future_valid[mask].all()
 
 
 def test_sentences_say_vector_mode(scores):

@@ -106,6 +106,7 @@ def test_an_llm_teaches_in_the_same_program(plan, data, privileged):
         found = training.train(config, 1, data._replace(words=words), None, teaches=True, name="joint", stop=stop)
     assert found.curves["l2_teacher"].shape == (1, 1) and np.isfinite(found.plans).all()
     assert found.taught.ego_feature.shape[1:] == privileged.taught.ego_feature.shape[1:]
+    assert found.llm_plans.shape == found.plans.shape and np.abs(found.llm_plans - found.plans).max() > 1e-3
 
 
 def test_a_loss_that_is_not_finite_is_named(plan, data):

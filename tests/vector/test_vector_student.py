@@ -239,6 +239,30 @@ def test_every_term_of_the_teacher_teaches_the_student(gradients, term):
     assert any(np.abs(value).max() > 0.0 for value in found.values())
 
 
+def test_a_teacher_that_reads_constants_leaves_the_student_alone(config, batch):
+    """`teacher.shapes_student=False`: of the teacher's terms none reaches the student, and distillation still does."""
+    config = config.copy_and_resolve_references()
+    config.teacher.shapes_student = False
+    model = ShardedModel(config)
+    trained, frozen = optimizer.split_frozen(moving(model.init_params()), config.optim.groups)
+
+    @jax.jit
+    def gradients(share, batch):
+        def objective(params):
+            output = weights.bind(model.graph, params | frozen)(batch, history=0, key=KEY, is_training=True)
+            _, means = dima_loss.total(train_step.loss_terms(output, batch, config), config.loss.to_dict())
+            return sum(share[name] * means[name] for name in share)
+
+        return jax.grad(objective)(trained)
+
+    share = {name: jnp.float32(name != "distill") for name in (*TEACHER_TERMS, "distill")}
+    found = gradients(share, crowded(batch))
+    moves = {path for path, value in found.items() if np.abs(value).max() > 0.0}
+    assert moves and all(path.startswith("teacher/") for path in moves)
+    found = gradients({name: 1.0 - value for name, value in share.items()}, crowded(batch))
+    assert any(np.abs(value).max() > 0.0 for path, value in found.items() if path.startswith("student/planner/"))
+
+
 def test_a_real_step_learns_without_images(sharded, batch):
     config = sharded.config
     optim = optimizer.build(config, 10)

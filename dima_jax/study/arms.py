@@ -1,0 +1,70 @@
+"""Config lines and arms that several studies share (`studies/`), at sizes that a laptop can train many times."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from dima_jax.study.plan import Arm
+
+SIZES = {  # of every arm: smaller than `configs/vector.py`
+    "student.num_modes": 2,
+    "student.num_agents": 16,
+    "student.num_map": 16,
+    "data.max_agents": 16,
+    "data.max_map": 16,
+    "teacher.llm.layers": 2,
+    "teacher.llm.width": 64,
+    "teacher.llm.ffn_width": 128,
+    "teacher.adapter.bev_grid": (6, 3),
+    "loss.map_class": 0.0,  # what is told of a line is what is found: a constant, and matching takes time
+    "loss.map_points": 0.0,
+}
+SHARED = dict(data="data/vectors/records", seeds=8, steps=600, batch=16, lines=SIZES)  # fields of a plan
+ALONE = {"teacher.enabled": False}
+BLIND = {**ALONE, "vector.agent_dropout": 1.0, "vector.line_dropout": 1.0}
+FACTS = {**ALONE, "auxiliary.facts": True}
+PRIVILEGED = {
+    **ALONE,
+    "vector.future": True,
+    "vector.velocity": True,
+    "vector.agent_dropout": 0.0,
+    "vector.line_dropout": 0.0,
+    "vector.jitter": 0.0,
+    "vector.range_noise": 0.0,
+}
+NO_EDITS = {
+    "teacher.edit_share": 0.0,
+    **{f"loss.edit_{term}": 0.0 for term in ("imitation", "boundary", "collision", "direction", "language")},
+}
+FROZEN_LLM = {"optim.groups": (("teacher/llm/.*", 0.0), (".*", 1.0))}
+
+
+def alone() -> Arm:
+    """The usual reference."""
+    return Arm("alone", "The student without a teacher.", ALONE)
+
+
+def blind() -> Arm:
+    """What the scene is worth."""
+    return Arm("blind", "The student that is told its speed and command alone: what the scene is worth.", BLIND)
+
+
+def privileged() -> Arm:
+    """The teacher of the positive control."""
+    tests = "The teacher of the positive control: it is told the agents around it, and where they go."
+    return Arm("privileged", tests, PRIVILEGED)
+
+
+def taught(name: str, tests: str, lines: Mapping[str, Any]) -> Arm:
+    """A student without an LLM, whose teacher is the privileged one."""
+    return Arm(name, tests, {**ALONE, "loss.distill": 1.0, **lines}, teacher="privileged")
+
+
+def learns_first() -> dict[str, Any]:
+    """Lines of a teacher that learns for half of the steps, and is frozen when it begins to teach."""
+    steps = SHARED["steps"]
+    return {
+        "loss.distill": 1.0,
+        "distill.start_step": steps // 2,
+        "distill.ramp_steps": steps // 10,
+        "distill.freeze_teacher": True,
+    }
