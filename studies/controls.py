@@ -8,8 +8,6 @@
 from dima_jax.study import arms
 from dima_jax.study.plan import Arm, Plan
 
-KL = {"distill.form": "kl", "loss.distill": 1.0}
-
 
 def get_plan():
     return Plan(
@@ -22,14 +20,14 @@ def get_plan():
             arms.alone(),
             arms.blind(),
             arms.privileged(),
-            arms.taught("privileged teaches", "What a teacher that knows more brings.", {"distill.form": "plan"}),
+            arms.plan_of_privileged(),
             Arm("labels", "The facts of the questions' answers as plain labels, without an LLM.", arms.FACTS),
-            Arm("random LLM", "The joint method with an LLM of random frozen weights, and LoRA.", KL | arms.FROZEN_LLM),
-            Arm("tiny LLM", "The joint method with a tiny LLM that is trained whole.", KL),
+            arms.joint_kl(),
+            Arm("random LLM", "The same with an LLM of random frozen weights, and LoRA.", arms.KL | arms.FROZEN_LLM),
             Arm(
                 "frozen tokens",
                 "The same LLM reads the student's tokens as constants: it cannot shape them, and still distills.",
-                {**KL, "teacher.shapes_student": False},
+                {**arms.KL, "teacher.shapes_student": False},
             ),
         ),
     )

@@ -26,7 +26,7 @@ def get_plan():
             taught("feature L2", "Standardized features of the privileged teacher.", {"distill.form": "feature_l2"}),
             taught("KL", "Softmaxes of its features, as the paper says.", {"distill.form": "kl"}),
             taught("KL standardized", "Softmaxes of its standardized features.", {"distill.form": "kl_standardized"}),
-            taught("plan", "Its plan.", {"distill.form": "plan"}),
+            arms.plan_of_privileged(),
             taught(
                 "plan gated", "Its plan, where it is the better one.", {"distill.form": "plan", "distill.gate": True}
             ),
@@ -35,7 +35,7 @@ def get_plan():
                 "A tiny LLM on the student's tokens, whose losses reach them.",
                 {"loss.distill": 0.0},
             ),
-            Arm("joint KL", "The joint method as the paper has it.", {"distill.form": "kl", "loss.distill": 1.0}),
+            arms.joint_kl(),
             Arm(
                 "joint feature L2",
                 "The LLM learns first for half of the steps, is frozen, and then teaches standardized features.",

@@ -33,7 +33,7 @@ def get_plan():
             Arm(
                 "LLM distilled",
                 "The same, and the student learns from its feature, as the paper has it.",
-                {"distill.form": "kl", "loss.distill": 1.0},
+                arms.KL,
             ),
         ),
     )

@@ -11,7 +11,6 @@ from dima_jax.study.plan import Arm, Plan
 LLM_ALONE = {"distill.form": "kl", "loss.distill": 0.0, "loss.reconstruction": 0.0, **arms.NO_EDITS}
 DISTILLED = {**LLM_ALONE, "loss.distill": 1.0}
 RECONSTRUCTED = {**DISTILLED, "loss.reconstruction": 1.0}
-WHOLE = {"distill.form": "kl", "loss.distill": 1.0}
 
 
 def get_plan():
@@ -26,6 +25,6 @@ def get_plan():
             Arm("4 and agents and ego", "It reads everything.", LLM_ALONE),
             Arm("5 and distillation", "The student learns from its feature.", DISTILLED),
             Arm("6 and reconstruction", "It fills in masked BEV cells.", RECONSTRUCTED),
-            Arm("8 and editing", "It plans in edited scenes: the whole method.", WHOLE),
+            Arm("8 and editing", "It plans in edited scenes: the whole method.", arms.KL),
         ),
     )

@@ -13,12 +13,14 @@ SIZES = {  # of every arm: smaller than `configs/vector.py`
     "data.max_map": 16,
     "teacher.llm.layers": 2,
     "teacher.llm.width": 64,
+    "teacher.llm.heads": 2,
+    "teacher.llm.kv_heads": 2,
     "teacher.llm.ffn_width": 128,
     "teacher.adapter.bev_grid": (6, 3),
     "loss.map_class": 0.0,  # what is told of a line is what is found: a constant, and matching takes time
     "loss.map_points": 0.0,
 }
-SHARED = dict(data="data/vectors/records", seeds=8, steps=600, batch=16, lines=SIZES)  # fields of a plan
+SHARED = dict(data="data/vectors/records", seeds=8, steps=500, batch=16, lines=SIZES)  # fields of a plan
 ALONE = {"teacher.enabled": False}
 BLIND = {**ALONE, "vector.agent_dropout": 1.0, "vector.line_dropout": 1.0}
 FACTS = {**ALONE, "auxiliary.facts": True}
@@ -31,6 +33,7 @@ PRIVILEGED = {
     "vector.jitter": 0.0,
     "vector.range_noise": 0.0,
 }
+KL = {"distill.form": "kl", "loss.distill": 1.0}
 NO_EDITS = {
     "teacher.edit_share": 0.0,
     **{f"loss.edit_{term}": 0.0 for term in ("imitation", "boundary", "collision", "direction", "language")},
@@ -57,6 +60,17 @@ def privileged() -> Arm:
 def taught(name: str, tests: str, lines: Mapping[str, Any]) -> Arm:
     """A student without an LLM, whose teacher is the privileged one."""
     return Arm(name, tests, {**ALONE, "loss.distill": 1.0, **lines}, teacher="privileged")
+
+
+def plan_of_privileged() -> Arm:
+    """The student that a teacher can help, if any can."""
+    return taught("plan", "The privileged teacher's plan.", {"distill.form": "plan"})
+
+
+def joint_kl() -> Arm:
+    """The joint method."""
+    tests = "The joint method as the paper has it: a tiny LLM that is trained whole reads the student's tokens."
+    return Arm("joint KL", tests, KL)
 
 
 def learns_first() -> dict[str, Any]:

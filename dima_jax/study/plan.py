@@ -171,7 +171,10 @@ def _are_lines(lines: Any) -> bool:
 
 def _are_situations(situations: Any) -> bool:
     return isinstance(situations, Mapping) and all(
-        isinstance(name, str) and name.strip() and isinstance(names, tuple) and all(isinstance(one, str) for one in names)
+        isinstance(name, str)
+        and name.strip()
+        and isinstance(names, tuple)
+        and all(isinstance(one, str) for one in names)
         for name, names in situations.items()
     )
 

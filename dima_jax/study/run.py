@@ -81,9 +81,7 @@ def _run(plan: Plan, out: str, provenance: dict[str, str]) -> Path:
 
 def situations(plan: Plan, records: Records) -> dict[str, np.ndarray]:
     """{situation: its frames of these records}. UserError for one that is not there."""
-    return {
-        name: held_out.frames(records, names, f"situations[{name!r}]") for name, names in plan.situations.items()
-    }
+    return {name: held_out.frames(records, names, f"situations[{name!r}]") for name, names in plan.situations.items()}
 
 
 def held_out_hash(config: ConfigDict, records: Records) -> str:

@@ -85,7 +85,9 @@ def test_an_llm_and_a_situation_have_rows_of_their_own(finished, records, tmp_pa
     monkeypatch.setattr(training, "train", train)
     arms = (mini.plan().arms[0], mini.Arm("joint", "With an LLM."))
     listed = tmp_path / "tokens.json"
-    listed.write_text(json.dumps({"format": FORMAT, "version": VERSION, "tokens": {"cut_in": Records(records, "val").samples[2:5]}}))
+    listed.write_text(
+        json.dumps({"format": FORMAT, "version": VERSION, "tokens": {"cut_in": Records(records, "val").samples[2:5]}})
+    )
     situations = {"cut in": (f"{listed}:cut_in",)}
     page = run.run(mini.plan(records, arms=arms, situations=situations), str(tmp_path / "out"), **TOLD)
     result = strict((tmp_path / "out" / "study.json").read_text())
