@@ -140,6 +140,7 @@ def arms(result: dict) -> list[ArmFacts]:
     found = []
     for arm in result["arms"]:
         facts = [f"taught by {arm['teacher']}"] if arm["teacher"] else []
+        facts += [f"{arm['steps']:,} steps"] if arm["steps"] != result["plan"]["steps"] else []
         facts += ["the reference"] if arm["name"] == result["plan"]["reference"] else []
         facts += ["told nothing of the scene"] if arm["name"] == result["plan"]["blind"] else []
         seeds = result["seeds"].get(arm["name"])

@@ -53,8 +53,8 @@ def blind() -> Arm:
 
 def privileged() -> Arm:
     """The teacher of the positive control."""
-    tests = "The teacher of the positive control: it is told the agents around it, and where they go."
-    return Arm("privileged", tests, PRIVILEGED)
+    tests = "The teacher of the positive control: it is told the agents around it and where they go, and learns three times as long."
+    return Arm("privileged", tests, PRIVILEGED, times=3)
 
 
 def taught(name: str, tests: str, lines: Mapping[str, Any]) -> Arm:

@@ -32,13 +32,15 @@ class Arm:
 
     tests: a sentence that says what the arm is for. lines: {config key: value}, beside those of the plan. teacher: the name
     of another arm, which is trained first; what it says of the training frames, seed by seed, is what this arm's
-    distillation is given, as from files of `dima_jax.cache_teacher`. "" for none.
+    distillation is given, as from files of `dima_jax.cache_teacher`. "" for none. times: how many times the plan's steps it
+    learns; more than 1 for a teacher that is to be better than those it teaches.
     """
 
     name: str
     tests: str
     lines: Mapping[str, Any] = field(default_factory=dict)
     teacher: str = ""
+    times: int = 1
 
 
 @dataclass(frozen=True)
@@ -146,6 +148,7 @@ def check(plan: Plan) -> None:
         _check("," not in arm.name, f"{place}.name", arm.name, "without a comma, as --arms lists names")
         _check(names.index(arm.name) == number, f"{place}.name", arm.name, "the name of one arm alone")
         _check(_are_lines(arm.lines), f"{place}.lines", arm.lines, "{config key: value}")
+        _check(type(arm.times) is int and arm.times >= 1, f"{place}.times", arm.times, "an integer, 1 or more")
         if arm.teacher:
             _check(arm.teacher in names, f"{place}.teacher", arm.teacher, f"one of {', '.join(names)}")
     _check(plan.reference in names, "reference", plan.reference, f"one of {', '.join(names)}")
@@ -202,7 +205,8 @@ def config_of(plan: Plan, arm: Arm) -> ConfigDict:
         _set(config, key, value)
     config.data.update(path=plan.data, batch_size=plan.batch)
     config.mesh.update(data=1, fsdp=1, model=1)
-    config.train.update(epochs=plan.steps, max_steps=plan.steps)  # an epoch has a step or more
+    steps = arm.times * plan.steps
+    config.train.update(epochs=steps, max_steps=steps)  # an epoch has a step or more
     config.distill.cache = f"arm {arm.teacher}" if arm.teacher else ""
     config_check.check(config)
     if not config.vector.enabled:
@@ -215,8 +219,8 @@ def config_of(plan: Plan, arm: Arm) -> ConfigDict:
         if config.data[key]:
             raise UserError(f"config.data.{key}={config.data[key]}: must be 0, as a study {why}")
     teaches = config.loss.distill > 0 and (config.teacher.enabled or arm.teacher)
-    if teaches and config.distill.start_step >= plan.steps:
-        raise UserError(f"config.distill.start_step={config.distill.start_step}: must be below the {plan.steps} steps")
+    if teaches and config.distill.start_step >= steps:
+        raise UserError(f"config.distill.start_step={config.distill.start_step}: must be below the {steps} steps")
     if arm.teacher:
         width = config_of(plan, plan.arm(arm.teacher)).student.width
         if width != config.student.width:

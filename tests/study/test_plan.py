@@ -53,6 +53,7 @@ def with_arms(*arms):
         (with_arms(arm("alone")), "arms[3].name is 'alone': must be the name of one arm alone"),
         (with_arms(arm("a, b")), "arms[3].name is 'a, b': must be without a comma"),
         (with_arms(arm(" ")), "arms[3].name is ' ': must be a text"),
+        (with_arms(arm(times=0)), "arms[3].times is 0: must be an integer, 1 or more"),
         (with_arms(arm(teacher="nobody")), "arms[3].teacher is 'nobody': must be one of"),
         (with_arms(arm(teacher="other")), "arms[3].teacher is 'other': must be an arm that it does not teach"),
         (
@@ -148,6 +149,8 @@ def test_an_arm_has_the_plans_lines_and_its_own():
     config = plans.config_of(plan, plan.arm("taught"))
     assert (config.vector.jitter, config.loss.distill, config.distill.form) == (0.5, 0.3, "feature_l2")
     assert (config.data.path, config.data.batch_size, config.train.max_steps) == ("records", 2, 4)
+    longer = replace(plan, arms=(*plan.arms, arm("long", times=3)), steps=5)
+    assert plans.config_of(longer, longer.arm("long")).train.max_steps == 15
     assert config.distill.cache == "arm privileged" and not plans.config_of(plan, plan.arm("alone")).distill.cache
     assert config.mesh.to_dict() == config.mesh.to_dict() | dict(data=1, fsdp=1, model=1)
 
