@@ -2,10 +2,10 @@
 
     python -m data_prep.miniworld --out=data/one_scene --scenes=1 --val_scenes=1
     python -m data_prep.build --dataroot=data/one_scene --version=v1.0-miniworld --out=data/one_scene/records
-    python -m benchmarks.memorize --config.data.path=data/one_scene/records --epochs=300
+    python -m benchmarks.memorize --config.data.path=data/one_scene/records
 
 What cannot be memorized cannot be learned: a fault in targets, matching or frames shows here first. Without
-augmentation, since each frame is to be seen as it is. Prints JSON: the curve of the losses, and AP and L2 at the end.
+augmentation, since each frame is to be seen as it is, and in small steps, since many are needed. Prints JSON: the curve of the losses, and AP and L2 at the end.
 """
 
 from absl import flags
@@ -15,7 +15,7 @@ from dima_jax import cli
 
 CONFIG = cli.define_config("configs/demo_student.py")
 WORKDIR = flags.DEFINE_string("workdir", "runs/memorize", "Folder of the run.")
-EPOCHS = flags.DEFINE_integer("epochs", 300, "Epochs of the one scene.", lower_bound=1)
+EPOCHS = flags.DEFINE_integer("epochs", 600, "Epochs of the one scene.", lower_bound=1)
 SPLIT = flags.DEFINE_string("split", "train", "Split with the scene.")
 POINTS = 20  # of the curve
 
@@ -27,7 +27,8 @@ def main() -> None:
     from dima_jax.policy import Policy
     from dima_jax.prediction_writer import Places
 
-    config.data.update(train_split=SPLIT.value, flip=0.0, color=0.0)
+    config.data.update(train_split=SPLIT.value, flip=0.0, color=0.0, batch_size=8)
+    config.optim.learning_rate = 2e-3
     config.train.epochs = EPOCHS.value
     train_loop.train(config, WORKDIR.value)
     places = Places.beside(f"{WORKDIR.value}/scores.json")
