@@ -1,11 +1,13 @@
-"""Can the student learn one scene by heart? Trains on a single scene and scores the student on that scene's own frames.
+r"""Can the student learn one scene by heart? Trains on a single scene and scores the student on that scene's own frames.
 
     python -m data_prep.miniworld --out=data/one_scene --scenes=1 --val_scenes=1
     python -m data_prep.build --dataroot=data/one_scene --version=v1.0-miniworld --out=data/one_scene/records
-    python -m benchmarks.memorize --config.data.path=data/one_scene/records
+    python -m benchmarks.memorize --config.data.path=data/one_scene/records --config.data.batch_size=8 \
+        --config.optim.learning_rate=2e-3
 
 What cannot be memorized cannot be learned: a fault in targets, matching or frames shows here first. Without
-augmentation, since each frame is to be seen as it is, and in small steps, since many are needed. Prints JSON: the curve of the losses, and AP and L2 at the end.
+augmentation, since each frame is to be seen as it is; in steps of 8, since many steps are needed. Prints JSON: the curve of
+the losses, and AP and L2 at the end.
 """
 
 from absl import flags
@@ -27,8 +29,7 @@ def main() -> None:
     from dima_jax.policy import Policy
     from dima_jax.prediction_writer import Places
 
-    config.data.update(train_split=SPLIT.value, flip=0.0, color=0.0, batch_size=8)
-    config.optim.learning_rate = 2e-3
+    config.data.update(train_split=SPLIT.value, flip=0.0, color=0.0)
     config.train.epochs = EPOCHS.value
     train_loop.train(config, WORKDIR.value)
     places = Places.beside(f"{WORKDIR.value}/scores.json")
