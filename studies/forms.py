@@ -23,7 +23,9 @@ def get_plan():
             arms.alone(),
             arms.blind(),
             arms.privileged(),
-            Arm("longer", "The student without a teacher, as long as the teacher: what steps are worth.", ALONE, times=3),
+            Arm(
+                "longer", "The student without a teacher, as long as the teacher: what steps are worth.", ALONE, times=3
+            ),
             taught("feature L2", "Standardized features of the privileged teacher.", {"distill.form": "feature_l2"}),
             taught("KL", "Softmaxes of its features, as the paper says.", {"distill.form": "kl"}),
             taught("KL standardized", "Softmaxes of its standardized features.", {"distill.form": "kl_standardized"}),
