@@ -64,7 +64,7 @@ class Plan:
     lines: Mapping[str, Any] = field(default_factory=dict)
     questions: int = 8
     blind: str = ""
-    situations: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    situations: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     assumed: Components = ASSUMED
     also_teach: frozenset[str] = frozenset()  # arms whose pupils were left out by `load`
 
