@@ -52,16 +52,25 @@ def val_scores(config: ConfigDict, folder: Path) -> Scores:
     rows = variants.chosen(blank_images=True, other_images=False, audit=False)
     found = evaluation.evaluate(Policy.load(folder, config), config, config.data.val_split, places, variants=rows)
     evaluation.write(found, places)
-    plans = found.result["scores"]["stp3_vad"]["all frames"]
-    perception = found.result["perception"]["scores"]
+    result = found.result
+    blank = result["scores"]["stp3_vad"]["all frames"]["student, blank images"]
     return {
         "windows": loader.num_train_windows(config) * config.train.epochs,
-        "frames": plans["student"]["l2_avg"]["frames"],
+        **told(result),
+        "l2_avg_blank": blank["l2_avg"]["value"],
+    }
+
+
+def told(result: Mapping) -> Scores:
+    """Of the content of scores.json: frames, AP of what the student found, L2 of its plan."""
+    plan = result["scores"]["stp3_vad"]["all frames"]["student"]["l2_avg"]
+    perception = result["perception"]["scores"]
+    return {
+        "frames": plan["frames"],
         "AP_car": perception["detection"]["AP_car"],
         "AP_pedestrian": perception["detection"]["AP_pedestrian"],
         **{key: value for key, value in perception["map"].items() if key.startswith("AP_")},
-        "l2_avg": plans["student"]["l2_avg"]["value"],
-        "l2_avg_blank": plans["student, blank images"]["l2_avg"]["value"],
+        "l2_avg": plan["value"],
     }
 
 

@@ -4,9 +4,10 @@
     python -m dima_jax.cache_teacher --checkpoint=runs/base --split=val --out=runs/base/taught_val
 
 The student of the run drives each scene from its first frame, as in evaluation; the teacher reads its scene tokens, and
-its ego feature and its own plan are kept (`teacher_cache.py`). A command that was stopped goes on with the scenes that are
-left. Several commands may share the scenes: --share=0/2 and --share=1/2. The teacher's
-answers to all questions of a split: `python -m dima_jax.ask --split=train --out=FILE`.
+its ego feature and its own plan are kept (`teacher_cache.py`). A run of vector mode teaches too, also students that see
+images: the privileged teacher of configs/privileged.py, for one. A command that was stopped goes on with the scenes that
+are left. Several commands may share the scenes: --share=0/2 and --share=1/2. The teacher's answers to all questions of a
+split: `python -m dima_jax.ask --split=train --out=FILE`.
 """
 
 import re
@@ -16,7 +17,7 @@ from absl import flags
 from dima_jax import cli
 from dima_jax.errors import UserError
 
-READS = ("seed", "student", "teacher", "data", "mesh")  # of the config
+READS = ("seed", "student", "vector", "teacher", "data", "mesh")  # of the config
 
 
 def main() -> None:
@@ -31,11 +32,12 @@ def main() -> None:
 
     saved, _, meta = checkpoints.load_student(run, STEP.value)
     config = CONFIG.value or saved
-    if not saved.teacher.enabled:
+    if not (saved.teacher.enabled or saved.vector.enabled):
         raise UserError(
-            f"--checkpoint={run} was trained without a teacher; give a joint run (configs/demo.py, configs/base.py)"
+            f"--checkpoint={run} was trained without a teacher; give a joint run (configs/demo.py, configs/base.py), or one "
+            "of a privileged teacher (configs/privileged.py)"
         )
-    checkpoints.check_model(meta["config"], config, str(run), (*checkpoints.STUDENT_KEYS, "teacher"))
+    checkpoints.check_model(meta["config"], config, str(run), (*checkpoints.STUDENT_KEYS, "vector", "teacher"))
     split = SPLIT.value or config.data.train_split
     teaching_drive.write(checkpoints.step_folder(run, STEP.value), config, split, OUT.value, part=part, parts=parts)
     print(f"{OUT.value}: what the teacher of {run} says of split {split}")

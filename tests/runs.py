@@ -29,7 +29,11 @@ def make(folder: Path) -> JointRun:
     """Records of two scenes with two DriveLM questions in `folder`/records, and a run on them in `folder`/run."""
     questions = tiny_root.drivelm(folder / "drivelm.json")
     records = tiny_root.write_records(tiny_root.make(folder / "root"), folder / "records", str(questions))
-    config = mini_config(records)
+    return joint(mini_config(records), folder)
+
+
+def joint(config: ConfigDict, folder: Path) -> JointRun:
+    """A whole run at step 0 in `folder`/run."""
     model = ShardedModel(config, jax.devices()[:1])
     state, frozen = init_train_state(model, optimizer.build(config, steps_per_epoch=1))
     rng = np.random.default_rng(0)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from dima_jax.configs import privileged as privileged_config
 from dima_jax.study.plan import Arm
 
 SIZES = {  # of every arm: smaller than `configs/vector.py`
@@ -24,15 +25,6 @@ SHARED = dict(data="data/vectors/records", seeds=8, steps=500, batch=16, lines=S
 ALONE = {"teacher.enabled": False}
 BLIND = {**ALONE, "vector.agent_dropout": 1.0, "vector.line_dropout": 1.0}
 FACTS = {**ALONE, "auxiliary.facts": True}
-PRIVILEGED = {
-    **ALONE,
-    "vector.future": True,
-    "vector.velocity": True,
-    "vector.agent_dropout": 0.0,
-    "vector.line_dropout": 0.0,
-    "vector.jitter": 0.0,
-    "vector.range_noise": 0.0,
-}
 KL = {"distill.form": "kl", "loss.distill": 1.0}
 NO_EDITS = {
     "teacher.edit_share": 0.0,
@@ -54,7 +46,7 @@ def blind() -> Arm:
 def privileged() -> Arm:
     """The teacher of the positive control."""
     tests = "The teacher of the positive control: it is told the agents around it and where they go, and learns three times as long."
-    return Arm("privileged", tests, PRIVILEGED, times=3)
+    return Arm("privileged", tests, privileged_config.LINES, times=3)
 
 
 def taught(name: str, tests: str, lines: Mapping[str, Any]) -> Arm:

@@ -170,15 +170,7 @@ def ego_function(graph: nnx.GraphDef) -> Callable:
     """
 
     def ego(batch, params, key):
-        model = weights.bind(graph, params)
-
-        def one(part):
-            output = model.student(part, history=0, key=key)
-            if model.teacher is not None:
-                return TaughtEgo(*model.teacher.plan(output.tokens))
-            return TaughtEgo(output.ego_feature, output.ego_offsets)
-
-        return jax.lax.map(one, batch)
+        return jax.lax.map(lambda part: planning.taught(graph, params, part, key), batch)
 
     return ego
 

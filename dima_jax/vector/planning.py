@@ -23,7 +23,7 @@ from dima_jax.data.ego_inputs import can_bus_input, command_input
 from dima_jax.data.prompts import EDIT_TEXTS, tokenizer_of
 from dima_jax.data.records import Records
 from dima_jax.errors import UserError
-from dima_jax.types import Batch, EditText, Facts, MapTargets, Text
+from dima_jax.types import Batch, EditText, Facts, MapTargets, TaughtEgo, Text
 
 NEEDED = ("frame_index", "can_bus", "agents", "map", "ego")  # of a record
 
@@ -53,6 +53,17 @@ def teacher_plans(
         raise ValueError("this model has no teacher; build it with teacher.enabled=True")
     _, offsets = model.teacher.plan(model.student(batch, history=history, key=key).tokens)
     return _commanded(offsets, batch)
+
+
+def taught(graph: nnx.GraphDef, params: Mapping, batch: Batch, key: jax.Array, *, history: int = 0) -> TaughtEgo:
+    """What a whole model (`dima.DiMA`) tells its pupils of each sample: ego feature and plan of its LLM or, without one, of its
+    student. key, history: as in `plans`.
+    """
+    model = weights.bind(graph, params)
+    output = model.student(batch, history=history, key=key)
+    if model.teacher is not None:
+        return TaughtEgo(*model.teacher.plan(output.tokens))
+    return TaughtEgo(output.ego_feature, output.ego_offsets)
 
 
 def _commanded(ego_offsets: Float[Array, "B R F 2"], batch: Batch) -> Float[Array, "B F 2"]:
