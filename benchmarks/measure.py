@@ -39,6 +39,23 @@ def peak_memory_gib() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
+def device() -> dict:
+    """JAX's first device, and the most of its memory that this process has used, in GiB; None where it does not tell."""
+    import jax
+
+    first = jax.devices()[0]
+    stats = first.memory_stats() or {}
+    peak = stats.get("peak_bytes_in_use")
+    return {"device": first.device_kind, "device_memory_gib": None if peak is None else peak / 2**30}
+
+
+def compiled_memory_gib(compiled) -> float:
+    """What the compiler says that a program needs, its arguments included, in GiB: the peak of a plan of a run."""
+    memory = compiled.memory_analysis()
+    whole = memory.argument_size_in_bytes + memory.output_size_in_bytes + memory.temp_size_in_bytes
+    return (whole - memory.alias_size_in_bytes) / 2**30
+
+
 def machine() -> dict:
     packages = {name: version(name) for name in ("jax", "jaxlib", "flax", "numpy")}
     return {"platform": platform.platform(), "cores": os.cpu_count(), "python": platform.python_version(), **packages}

@@ -1,12 +1,13 @@
 """What sampling costs in one layer of the BEV encoder, in each of its forms: spatial and temporal attention, without projections.
 
-    python -m benchmarks.sampling --config=configs/vad_tiny.py --runs=5            # on this CPU: seconds of processor time
+    python -m benchmarks.sampling --config=configs/vad_tiny.py --runs=5            # on this machine's CPU or accelerator
     python -m benchmarks.sampling --config=configs/base.py --target=v5e:1          # compiled for a device that is not there
 
 Forms: rows (`deformable_attention`), pairs (`pair_sampling`, spatial alone), tiles (`tile_sampling`). A target is one of
 `dima_jax.plan_run`, whose prices it gets: milliseconds where every branch that data decides is taken, and `least_ms` where none
-is. On a CPU every query is seen by 1.2 cameras, drawn at random. Backward is the gradient of values, offsets and weights with
-what it computes again. JSON on stdout.
+is. Here (and on `cpu:1`) it is run: milliseconds, on CPUs of processor time, and how far the result is from that of rows; every
+query is seen by 1.2 cameras, drawn at random. Backward is the gradient of values, offsets and weights with what it computes
+again. JSON on stdout.
 """
 
 import statistics
@@ -18,32 +19,49 @@ from benchmarks import measure
 from dima_jax import cli
 
 CONFIG = cli.define_config("configs/vad_tiny.py")
-TARGET = flags.DEFINE_string("target", "cpu:1", "DEVICE:NUMBER, as of dima_jax.plan_run; one device is used.")
-RUNS = flags.DEFINE_integer("runs", 5, "Timed runs on a CPU.", lower_bound=1)
+TARGET = flags.DEFINE_string(
+    "target", "here", "The device of this machine, or DEVICE:NUMBER as of dima_jax.plan_run; one device is used."
+)
+RUNS = flags.DEFINE_integer("runs", 5, "Timed runs.", lower_bound=1)
 PARTS = flags.DEFINE_list("parts", ["spatial", "temporal"], "Of them.")
 FORMS = flags.DEFINE_list("forms", ["rows", "pairs", "tiles"], "Of them.")
 
 
 def main() -> None:
+    import jax
+
     from dima_jax.plan_run import devices
 
-    kind, number = devices.parse(TARGET.value)
-    device = devices.make_devices(kind, number)[:1]
-    results = {
-        f"{part} {form}": {name: cost(CONFIG.value, part, form, name, device, kind) for name in ("forward", "backward")}
-        for part in PARTS.value
-        for form in FORMS.value
-        if (part, form) != ("temporal", "pairs")
-    }
+    if is_here := TARGET.value == "here":
+        kind, device = jax.devices()[0].device_kind, jax.devices()[:1]
+    else:
+        kind, number = devices.parse(TARGET.value)
+        device = devices.make_devices(kind, number)[:1]
+    runs = is_here or kind == "cpu"
+    results: dict[str, dict] = {}
+    for part in PARTS.value:
+        expected = {}
+        for form in FORMS.value:
+            if (part, form) == ("temporal", "pairs"):
+                continue
+            found = results[f"{part} {form}"] = {}
+            for direction in ("forward", "backward"):
+                compiled, shapes = compiled_for(CONFIG.value, part, form, direction, device)
+                temporary = compiled.memory_analysis().temp_size_in_bytes / 2**30
+                if runs:
+                    costs, result = measured(compiled, shapes)
+                    costs["difference"] = worst(result, expected.setdefault(direction, result))
+                else:
+                    costs = priced(compiled, kind)
+                found[direction] = costs | {"temporary_gib": temporary}
     measure.print_json(benchmark="sampling", config=flags.FLAGS["config"].config_filename, target=kind, **results)
 
 
-def cost(config, part: str, form: str, direction: str, device: list, kind: str) -> dict:
-    """Of one layer's sampling of one frame."""
+def compiled_for(config, part: str, form: str, direction: str, device: list):
+    """(program of one layer's sampling of one frame, the shapes of its arguments)."""
     import jax
 
     from dima_jax import sharding
-    from dima_jax.plan_run import hlo_cost
 
     mesh = sharding.make_mesh(1, 1, 1, device)
     function, shapes = spatial(config, form) if part == "spatial" else temporal(config)
@@ -52,17 +70,19 @@ def cost(config, part: str, form: str, direction: str, device: list, kind: str) 
     everywhere = sharding.replicated(mesh)
     run = jax.jit(sharding.on_mesh(function, mesh), in_shardings=everywhere, out_shardings=everywhere)
     with sharding.tracing_for("tpu" if form == "tiles" else "gpu"):
-        compiled = run.lower(*shapes).compile()
-    temporary = compiled.memory_analysis().temp_size_in_bytes / 2**30
-    if kind == "cpu":
-        return {"median_cpu_s": cpu_seconds(compiled, shapes), "temporary_gib": temporary}
+        return run.lower(*shapes).compile(), shapes
+
+
+def priced(compiled, kind: str) -> dict:
+    """By the prices of a plan of a run."""
+    from dima_jax.plan_run import hlo_cost
+
     found = hlo_cost.cost(compiled.as_text(), 1, kind)
     return {
         "ms": 1e3 * sum(found.seconds.values()),
         "least_ms": 1e3 * found.least_seconds,
         "gathers_ms": 1e3 * sum(found.gather_seconds.values()),
         "moved_gb": sum(found.moved.values()) / 1e9,
-        "temporary_gib": temporary,
     }
 
 
@@ -131,8 +151,8 @@ def gradient(function, shapes):
     return backward, (jax.eval_shape(function, *shapes), *shapes)
 
 
-def cpu_seconds(compiled, shapes) -> float:
-    """The median processor time of a run on random arguments."""
+def measured(compiled, shapes) -> tuple[dict, object]:
+    """(the median milliseconds of a run on random arguments, on CPUs of processor time; its result)."""
     import jax
     import numpy as np
 
@@ -145,14 +165,24 @@ def cpu_seconds(compiled, shapes) -> float:
             return rng.random(shape.shape) < PAIRS_PER_QUERY / shape.shape[1]
         return rng.random(shape.shape, np.float32)
 
-    arguments = [draw(shape) for shape in shapes]
-    jax.block_until_ready(compiled(*arguments))
-    times = []
+    arguments = jax.device_put([draw(shape) for shape in shapes])
+    result = jax.block_until_ready(compiled(*arguments))
+    is_cpu = jax.devices()[0].platform == "cpu"
+    clock, times = time.process_time if is_cpu else time.perf_counter, []
     for _ in range(RUNS.value):
-        start = time.process_time()
+        start = clock()
         jax.block_until_ready(compiled(*arguments))
-        times.append(time.process_time() - start)
-    return statistics.median(times)
+        times.append(clock() - start)
+    return {"cpu_ms" if is_cpu else "ms": 1e3 * statistics.median(times)}, jax.device_get(result)
+
+
+def worst(result, expected) -> float:
+    """The largest difference between two results, as a share of the largest number."""
+    import jax
+    import numpy as np
+
+    pairs = zip(jax.tree.leaves(result), jax.tree.leaves(expected), strict=True)
+    return max(float(np.abs(ours - theirs).max() / np.abs(theirs).max()) for ours, theirs in pairs)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,9 @@
 Each figure comes from a process of its own, held to its cores before JAX starts: seconds per frame (batch 1, with a
 previous BEV) or per step, and that process's largest resident memory, compilation included. JSON on stdout.
 The processes get `measure.ALLOCATOR`, as `make demo` does: huge pages, and freed memory is kept. Without, XLA's large
-temporaries are mapped and cleared again in every run. The part onnx_gather is the file of `export --sampling=gather`.
+temporaries are mapped and cleared again in every run. The part onnx_gather is the file of `export --sampling=gather`, onnx_cuda
+runs on a GPU and needs onnxruntime-gpu. On a GPU a figure has the device's memory, too: what was used, and what the compiler
+says that is needed.
 """
 
 import functools
@@ -20,11 +22,12 @@ from absl import flags
 
 from benchmarks import measure
 from dima_jax import cli
+from dima_jax.errors import UserError
 from dima_jax.output_files import json_text
 
 CONFIG = cli.define_config("configs/vad_tiny.py")
 RUNS = flags.DEFINE_integer("runs", 5, "Timed runs.", lower_bound=1)
-PARTS = flags.DEFINE_list("parts", ["forward", "onnx", "train"], "What is measured; also: onnx_gather.")
+PARTS = flags.DEFINE_list("parts", ["forward", "onnx", "train"], "What is measured; also: onnx_gather, onnx_cuda.")
 THREADS = flags.DEFINE_list("threads", ["1", "2"], "Numbers of cores.")
 ALONE = flags.DEFINE_string("alone", None, "Internal: the one part this process measures.")
 
@@ -72,17 +75,23 @@ def forward(config) -> dict:
     graph, params = weights.split(student.module)
     run = jax.jit(lambda params, *inputs: jax_student.run(weights.bind(graph, params), config, *inputs)[0])
     compiled = run.lower(params, *inputs).compile()
+    params, inputs = jax.device_put((params, inputs))
     jax.block_until_ready(compiled(params, *inputs))
-    return measure.seconds(lambda: jax.block_until_ready(compiled(params, *inputs)), RUNS.value)
+    timing = measure.seconds(lambda: jax.block_until_ready(compiled(params, *inputs)), RUNS.value)
+    return timing | measure.device() | {"compiled_memory_gib": measure.compiled_memory_gib(compiled)}
 
 
-def onnx(config, sampling: str = "grid_sample") -> dict:
+def onnx(config, sampling: str = "grid_sample", provider: str = "CPUExecutionProvider") -> dict:
+    import onnxruntime
+
     from dima_jax import interface, onnx_export, onnx_student
 
+    if provider not in onnxruntime.get_available_providers():
+        raise UserError(f"onnxruntime has no {provider}; pip install onnxruntime-gpu")
     student, inputs = student_and_frame(config)
     with tempfile.TemporaryDirectory() as folder:
         file = onnx_export.export_student(student, Path(folder) / "student.onnx", sampling=sampling)
-        session = onnx_student.open_session(str(file), int(THREADS.value[0]))
+        session = onnx_student.open_session(str(file), int(THREADS.value[0]), provider)
     feed = dict(zip(interface.INPUTS, inputs, strict=True))
     session.run(None, feed)
     return measure.seconds(lambda: session.run(None, feed), RUNS.value)
@@ -101,21 +110,24 @@ def train(config) -> dict:
     model, optim = ShardedModel(config, jax.devices()[:1]), optimizer.build(config, steps_per_epoch=1000)
     state, frozen = init_train_state(model, optim)
     batch = sharding.place_batch(model.mesh, loader.example(config))
-    step = make_train_step(model, optim)
+    key = jax.random.key(0)
+    compiled = make_train_step(model, optim).lower(state, frozen, batch, key).compile()
 
     def run():
         nonlocal state
-        state, log = step(state, frozen, batch, jax.random.key(0))
+        state, log = compiled(state, frozen, batch, key)
         jax.block_until_ready(log)
 
     run()
-    return measure.seconds(run, RUNS.value)
+    timing = measure.seconds(run, RUNS.value)
+    return timing | measure.device() | {"compiled_memory_gib": measure.compiled_memory_gib(compiled)}
 
 
 MEASURES = {
     "forward": forward,
     "onnx": onnx,
     "onnx_gather": functools.partial(onnx, sampling="gather"),
+    "onnx_cuda": functools.partial(onnx, provider="CUDAExecutionProvider"),
     "train": train,
 }
 

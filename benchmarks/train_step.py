@@ -48,6 +48,8 @@ def main() -> None:
         windows_per_second=config.data.batch_size / timing["median_s"],
         compile_s=compile_seconds,
         peak_memory_gib=measure.peak_memory_gib(),
+        compiled_memory_gib=measure.compiled_memory_gib(compiled),
+        **measure.device(),
         **timing,
     )
 

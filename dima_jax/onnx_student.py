@@ -35,10 +35,10 @@ class OnnxStudent:
         return Outputs(*self.session.run(list(Outputs._fields), feed)), None
 
 
-def open_session(model: str | bytes, threads: int = 0):
-    """An onnxruntime session on the CPU for a file or its bytes; threads 0: as many as there are cores."""
+def open_session(model: str | bytes, threads: int = 0, provider: str = "CPUExecutionProvider"):
+    """An onnxruntime session for a file or its bytes; threads 0: as many as there are cores. provider: of onnxruntime."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(model, options, providers=[provider])

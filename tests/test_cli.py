@@ -36,6 +36,7 @@ COMMANDS = {  # {module: a flag that its help must explain}
     **{
         f"benchmarks.{name}": flag
         for name, flag in (
+            ("card", "--minutes"),
             ("distillation", "--windows"),
             ("gradient_shares", "--share"),
             ("metrics", "--planners"),
@@ -48,6 +49,7 @@ COMMANDS = {  # {module: a flag that its help must explain}
             ("recipe", "--epochs"),
             ("student", "--parts"),
             ("surrogates", "--steps"),
+            ("taught_images", "--steps"),
             ("teacher", "--llm"),
             ("train_step", "--runs"),
         )

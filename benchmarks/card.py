@@ -1,0 +1,86 @@
+"""All that a card can tell of this project, in one call: speed and memory of every part, the forms of sampling compared.
+
+    python -m benchmarks.card --out=card.json                  # on one GPU, or a TPU's first chip; nine minutes at most
+    python -m benchmarks.card --tiny=configs/miniworld.py --base=configs/demo.py --runs=2          # a rehearsal on a CPU
+
+Reads nothing: students of random weights, random frames. Each part is a process of its own, so that its peak of memory is its
+own, and one that fails or takes too long costs the others nothing: it stands in the JSON with its last line. --out is written
+anew after each part. `device_memory_gib` was used, `compiled_memory_gib` is what a plan of the run says.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+from absl import flags
+
+from benchmarks import measure
+from dima_jax import cli, output_files
+
+TINY = flags.DEFINE_string("tiny", "configs/vad_tiny.py", "Config of the small student.")
+BASE = flags.DEFINE_string("base", "configs/base.py", "Config of the large student, with a teacher.")
+LAYERS = flags.DEFINE_integer("layers", 4, "Layers of the teacher's LLM, which has the sizes of --base.", lower_bound=1)
+RUNS = flags.DEFINE_integer("runs", 20, "Timed runs of every part.", lower_bound=1)
+MINUTES = flags.DEFINE_float("minutes", 9.0, "For all parts together.", lower_bound=0.1)
+PARTS = flags.DEFINE_list("parts", [], "Beginnings of the names of the parts to measure; default: all.")
+OUT = flags.DEFINE_string("out", "card.json", "JSON to write.")
+
+ONE_DEVICE = ("--config.mesh.data=1", "--config.mesh.fsdp=1", "--config.mesh.model=1")
+
+
+def parts() -> dict[str, list[str]]:
+    """{name: arguments of `python -m`}, the most wanted first."""
+    found = {}
+    for size, config in (("small", TINY.value), ("large", BASE.value)):
+        for dtype in ("float32", "bfloat16"):
+            student = ["benchmarks.student", f"--config={config}", f"--config.student.dtype={dtype}"]
+            student += [f"--threads={os.cpu_count()}", f"--runs={RUNS.value}"]
+            found[f"forward {size} {dtype}"] = [*student, "--alone=forward"]
+            found[f"train {size} {dtype}"] = [*student, "--alone=train", "--config.teacher.enabled=False"]
+        found[f"sampling {size}"] = ["benchmarks.sampling", f"--config={config}", f"--runs={RUNS.value}"]
+    joint = ["benchmarks.train_step", f"--config={BASE.value}", f"--config.teacher.llm.layers={LAYERS.value}"]
+    joint += ["--config.teacher.weights=", "--config.data.batch_size=1", f"--runs={RUNS.value}", *ONE_DEVICE]
+    found["joint large"] = joint
+    student = ["benchmarks.student", f"--config={TINY.value}", f"--threads={os.cpu_count()}", f"--runs={RUNS.value}"]
+    found["onnxruntime small"] = [*student, "--alone=onnx_cuda"]
+    order = ("forward", "train small", "sampling small", "joint", "onnxruntime", "train large", "sampling")
+    return dict(
+        sorted(found.items(), key=lambda one: next(i for i, name in enumerate(order) if one[0].startswith(name)))
+    )
+
+
+def main() -> None:
+    chosen = {name: of for name, of in parts().items() if not PARTS.value or name.startswith(tuple(PARTS.value))}
+    end = time.monotonic() + 60 * MINUTES.value
+    results: dict[str, dict] = {}
+    output_files.check_place(OUT.value)
+    for number, (name, arguments) in enumerate(chosen.items(), 1):
+        print(f"{number} of {len(chosen)}, {name}; {max(end - time.monotonic(), 0):.0f} s left", file=sys.stderr)
+        results[name] = measured(arguments, end - time.monotonic())
+        output_files.write_json(OUT.value, {"benchmark": "card", "parts": results, "machine": measure.machine()})
+    measure.print_json(benchmark="card", parts=results)
+
+
+def measured(arguments: list[str], seconds: float) -> dict:
+    """What a process prints as JSON, or {"failed": why}; "seconds": of the whole process."""
+    if seconds <= 0:
+        return {"failed": "no time was left"}
+    environment = {"GLIBC_TUNABLES": measure.ALLOCATOR, "XLA_PYTHON_CLIENT_PREALLOCATE": "false"} | os.environ
+    start = time.monotonic()
+    try:
+        command = [sys.executable, "-m", *arguments]
+        run = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=seconds)
+    except subprocess.TimeoutExpired:
+        return {"failed": f"stopped after {seconds:.0f} s"}
+    if run.returncode:
+        lines = run.stderr.strip().splitlines()
+        return {"failed": lines[-1][:300] if lines else f"exit status {run.returncode}"}
+    printed = json.loads(run.stdout[run.stdout.index("{") :])
+    printed.pop("machine", None)
+    return printed | {"seconds": time.monotonic() - start}
+
+
+if __name__ == "__main__":
+    cli.run(main)
