@@ -45,7 +45,8 @@ def parts() -> dict[str, list[str]]:
     found["joint large"] = joint
     student = ["benchmarks.student", f"--config={TINY.value}", f"--threads={os.cpu_count()}", f"--runs={RUNS.value}"]
     found["onnxruntime small"] = [*student, "--alone=onnx_cuda"]
-    order = ("forward", "train small", "sampling small", "joint", "onnxruntime", "train large", "sampling")
+    found["backbone small"] = [*student, "--alone=backbone"]
+    order = ("forward", "train small", "sampling small", "joint", "onnxruntime", "backbone", "train large", "sampling")
     return dict(
         sorted(found.items(), key=lambda one: next(i for i, name in enumerate(order) if one[0].startswith(name)))
     )

@@ -8,6 +8,9 @@ The processes get `measure.ALLOCATOR`, as `make demo` does: huge pages, and free
 temporaries are mapped and cleared again in every run. The part onnx_gather is the file of `export --sampling=gather`, onnx_cuda
 runs on a GPU and needs onnxruntime-gpu. On a GPU a figure has the device's memory, too: what was used, and what the compiler
 says that is needed.
+
+The part backbone is a guard: products a second of the image encoder alone, forward and with its gradients, beside those of a
+plain matrix product. The three are of one size; gradients that fall far behind the forward pass are compiled badly.
 """
 
 import functools
@@ -27,7 +30,9 @@ from dima_jax.output_files import json_text
 
 CONFIG = cli.define_config("configs/vad_tiny.py")
 RUNS = flags.DEFINE_integer("runs", 5, "Timed runs.", lower_bound=1)
-PARTS = flags.DEFINE_list("parts", ["forward", "onnx", "train"], "What is measured; also: onnx_gather, onnx_cuda.")
+PARTS = flags.DEFINE_list(
+    "parts", ["forward", "onnx", "train"], "What is measured; also: backbone, onnx_gather, onnx_cuda."
+)
 THREADS = flags.DEFINE_list("threads", ["1", "2"], "Numbers of cores.")
 ALONE = flags.DEFINE_string("alone", None, "Internal: the one part this process measures.")
 
@@ -123,7 +128,45 @@ def train(config) -> dict:
     return timing | measure.device() | {"compiled_memory_gib": measure.compiled_memory_gib(compiled)}
 
 
+def backbone(config) -> dict:
+    import jax
+    import jax.numpy as jnp
+    from flax import nnx
+
+    from dima_jax import weights
+    from dima_jax.student import student as student_lib
+
+    graph, params = weights.split(student_lib.build(config, nnx.Rngs(0)).image_encoder)
+    images = jnp.ones((len(config.data.cameras), *config.data.image_shape, 3), jnp.float32)
+
+    def forward(params, images):
+        return weights.bind(graph, params)(images)
+
+    def gradients(params, images):
+        return jax.grad(lambda params: sum(jnp.square(level).sum() for level in forward(params, images)))(params)
+
+    matrix = jnp.ones((2048, 2048), jnp.float32)
+    found, products = {}, 0.0
+    for name, function, arguments in (
+        ("matrix_product", jnp.matmul, (matrix, matrix)),
+        ("forward", forward, (params, images)),
+        ("forward_and_gradients", gradients, (params, images)),
+    ):
+        compiled = jax.jit(function).lower(*arguments).compile()
+        if name != "forward_and_gradients":  # which make the products of the forward pass three times
+            products = compiled.cost_analysis()["flops"] / 2
+        jax.block_until_ready(compiled(*arguments))
+        run = functools.partial(
+            lambda compiled, arguments: jax.block_until_ready(compiled(*arguments)), compiled, arguments
+        )
+        timing = measure.seconds(run, RUNS.value)
+        times = 3 if name == "forward_and_gradients" else 1
+        found |= {f"{name}_s": timing["median_s"], f"{name}_gmac_per_s": times * products / timing["median_s"] / 1e9}
+    return found | measure.device()
+
+
 MEASURES = {
+    "backbone": backbone,
     "forward": forward,
     "onnx": onnx,
     "onnx_gather": functools.partial(onnx, sampling="gather"),

@@ -13,7 +13,7 @@ def parsed():
 
 def test_every_part_is_a_command_and_the_most_wanted_is_first():
     parts = card.parts()
-    assert list(parts)[:2] == ["forward small float32", "forward small bfloat16"] and len(parts) == 12
+    assert list(parts)[:2] == ["forward small float32", "forward small bfloat16"] and len(parts) == 13
     for arguments in parts.values():
         assert arguments[0].startswith("benchmarks.") and any(one.startswith("--config=") for one in arguments)
 
