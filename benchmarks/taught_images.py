@@ -2,7 +2,8 @@
 
     make demo
     python -m dima_jax.train --config=configs/privileged.py --workdir=runs/privileged
-    python -m dima_jax.cache_teacher --checkpoint=runs/privileged --out=runs/privileged/taught
+    python -m dima_jax.cache_teacher --checkpoint=runs/privileged --config=configs/privileged.py \
+        --config.data.path=data/miniworld/records --out=runs/privileged/taught
     python -m benchmarks.taught_images --cache=runs/privileged/taught
 
 Both go on from the student in the repository, for --steps steps, with the same windows in the same order. A finished run is
