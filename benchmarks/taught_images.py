@@ -1,4 +1,4 @@
-"""Does a teacher that knows more help a student that sees images? The same student with it and without, by seed, on val.
+r"""Does a teacher that knows more help a student that sees images? The same student with it and without, by seed, on val.
 
     make demo
     python -m dima_jax.train --config=configs/privileged.py --workdir=runs/privileged

@@ -1,4 +1,4 @@
-"""The privileged teacher, for students that see images: a student of vector mode that is told the agents and where they go.
+r"""The privileged teacher, for students that see images: a student of vector mode that is told the agents and where they go.
 
     python -m dima_jax.train --config=configs/privileged.py --workdir=runs/privileged
     python -m dima_jax.cache_teacher --checkpoint=runs/privileged --config=configs/privileged.py \
