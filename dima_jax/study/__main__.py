@@ -4,8 +4,9 @@
     python -m dima_jax.study --plan=studies/forms.py --out=runs/trial --seeds=2 --steps=100 --arms=blind
 
 Writes into --out a file for each arm, study.json, the page index.html, and study.log. Ctrl-C and SIGTERM end it; the same
-command goes on with the arms that are left. --data, --seeds, --steps and --arms change the plan, for a trial say. What
-vector mode can and cannot test, and how a plan is written: docs/evidence.md.
+command goes on with the arms that are left. --data, --seeds, --steps and --arms change the plan, for a trial say; with
+--reference all arms are compared with another one, and nothing is trained again. What vector mode can and cannot test, and
+how a plan is written: docs/evidence.md.
 """
 
 import datetime
@@ -26,6 +27,9 @@ STEPS = flags.DEFINE_integer("steps", None, "Steps of each run; default: the pla
 ARMS = flags.DEFINE_list(
     "arms", None, "Names of arms, separated by commas; the reference and their teachers come along. Default: all."
 )
+REFERENCE = flags.DEFINE_string(
+    "reference", None, "Name of the arm that all others are compared with; default: the plan's."
+)
 
 
 def main() -> None:
@@ -35,7 +39,8 @@ def main() -> None:
     from dima_jax import config_check
     from dima_jax.study import plan as plans
 
-    plan = plans.load(PLAN.value, data=DATA.value, seeds=SEEDS.value, steps=STEPS.value, arms=ARMS.value)
+    changes = dict(data=DATA.value, seeds=SEEDS.value, steps=STEPS.value, reference=REFERENCE.value, arms=ARMS.value)
+    plan = plans.load(PLAN.value, **changes)
     for arm in plan.arms:
         config = plans.config_of(plan, arm)
         of_llm = ("teacher.tokenizer", "teacher.weights") if config.teacher.enabled else ()

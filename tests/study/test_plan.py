@@ -131,6 +131,8 @@ def test_some_arms_bring_the_reference_and_their_teachers(tmp_path):
     path = tmp_path / "plan.py"
     path.write_text(FILE.format("blind='privileged'"))
     assert [one.name for one in plans.load(str(path), arms=["taught"]).arms] == ["alone", "taught", "privileged"]
+    other = plans.load(str(path), reference="privileged", arms=["privileged", "taught"])
+    assert [one.name for one in other.ordered()] == ["privileged", "taught"]
     few = plans.load(str(path), arms=["alone", "privileged"])
     assert [one.name for one in few.arms] == ["alone", "privileged"] and few.blind == "privileged"
     with pytest.raises(UserError, match="--arms: there is no arm 'nobody'"):
