@@ -27,22 +27,23 @@ WEIGHT = flags.DEFINE_float("weight", 1.0, "loss.distill of the taught runs.", l
 STEPS = flags.DEFINE_integer("steps", 200, "Steps of every run.", lower_bound=1)
 SEEDS = flags.DEFINE_list("seeds", ["0", "1", "2", "3", "4"], "Seeds, each trained with the teacher and without.")
 WORKDIR = flags.DEFINE_string("workdir", "runs/taught_images", "Folder of the runs.")
-START = "dima_jax/pretrained/miniworld"
 ALONE, TAUGHT = "alone", "taught"
+COMMON = {  # config lines of both, over those of the command line
+    "train.init_from": "dima_jax/pretrained/miniworld",
+    "init.can_bus_frames": 0,  # the layer is trained
+    "data.history": 2,  # two frames before tell the speed
+    "data.flip": 0.0,  # a teacher saw no mirrored frames
+    "optim.learning_rate": 5e-4,
+}
 
 
 def main() -> None:
     config = CONFIG.value
-    config.train.update(init_from=START, epochs=STEPS.value, max_steps=STEPS.value)
-    config.data.update(flip=0.0, history=2)  # a teacher saw no mirrored frames; two frames before tell the speed
-    config.init.can_bus_frames = 0  # the layer is trained
-    config.optim.learning_rate = 5e-4
+    config.train.update(epochs=STEPS.value, max_steps=STEPS.value)
     config.optim.warmup_steps = min(20, STEPS.value)
     cli.prepare_jax(config.mesh)
-    lines = {
-        ALONE: {},
-        TAUGHT: {"distill.cache": CACHE.value, "distill.form": FORM.value, "loss.distill": WEIGHT.value},
-    }
+    teacher = {"distill.cache": CACHE.value, "distill.form": FORM.value, "loss.distill": WEIGHT.value}
+    lines = {ALONE: COMMON, TAUGHT: COMMON | teacher}
     results = variant_runs.run_all(config, lines, SEEDS.value, WORKDIR.value, score)
     measure.print_json(
         benchmark="taught_images",
