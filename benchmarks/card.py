@@ -32,24 +32,34 @@ ONE_DEVICE = ("--config.mesh.data=1", "--config.mesh.fsdp=1", "--config.mesh.mod
 
 def parts() -> dict[str, list[str]]:
     """{name: arguments of `python -m`}, the most wanted first."""
-    found = {}
-    for size, config in (("small", TINY.value), ("large", BASE.value)):
-        for dtype in ("float32", "bfloat16"):
-            student = ["benchmarks.student", f"--config={config}", f"--config.student.dtype={dtype}"]
-            student += [f"--threads={os.cpu_count()}", f"--runs={RUNS.value}"]
-            found[f"forward {size} {dtype}"] = [*student, "--alone=forward"]
-            found[f"train {size} {dtype}"] = [*student, "--alone=train", "--config.teacher.enabled=False"]
-        found[f"sampling {size}"] = ["benchmarks.sampling", f"--config={config}", f"--runs={RUNS.value}"]
-    joint = ["benchmarks.train_step", f"--config={BASE.value}", f"--config.teacher.llm.layers={LAYERS.value}"]
-    joint += ["--config.teacher.weights=", "--config.data.batch_size=1", f"--runs={RUNS.value}", *ONE_DEVICE]
-    found["joint large"] = joint
-    student = ["benchmarks.student", f"--config={TINY.value}", f"--threads={os.cpu_count()}", f"--runs={RUNS.value}"]
-    found["onnxruntime small"] = [*student, "--alone=onnx_cuda"]
-    found["backbone small"] = [*student, "--alone=backbone"]
-    order = ("forward", "train small", "sampling small", "joint", "onnxruntime", "backbone", "train large", "sampling")
-    return dict(
-        sorted(found.items(), key=lambda one: next(i for i, name in enumerate(order) if one[0].startswith(name)))
-    )
+
+    def student(config: str, part: str, *lines: str) -> list[str]:
+        options = [f"--threads={os.cpu_count()}", f"--runs={RUNS.value}", f"--alone={part}"]
+        return ["benchmarks.student", f"--config={config}", *options, *lines]
+
+    def in_both_types(part: str, size: str, config: str, *lines: str) -> dict[str, list[str]]:
+        return {
+            f"{part} {size} {dtype}": student(config, part, f"--config.student.dtype={dtype}", *lines)
+            for dtype in ("float32", "bfloat16")
+        }
+
+    small, large, no_teacher = TINY.value, BASE.value, "--config.teacher.enabled=False"
+    sampling = {
+        size: ["benchmarks.sampling", f"--config={config}", f"--runs={RUNS.value}"]
+        for size, config in (("small", small), ("large", large))
+    }
+    lines = [f"--config.teacher.llm.layers={LAYERS.value}", "--config.teacher.weights=", "--config.data.batch_size=1"]
+    return {
+        **in_both_types("forward", "small", small),
+        **in_both_types("forward", "large", large),
+        **in_both_types("train", "small", small, no_teacher),
+        "sampling small": sampling["small"],
+        "joint large": ["benchmarks.train_step", f"--config={large}", f"--runs={RUNS.value}", *lines, *ONE_DEVICE],
+        "onnxruntime small": student(small, "onnx_cuda"),
+        "backbone small": student(small, "backbone"),
+        **in_both_types("train", "large", large, no_teacher),
+        "sampling large": sampling["large"],
+    }
 
 
 def main() -> None:

@@ -50,10 +50,10 @@ def device() -> dict:
 
 
 def compiled_memory_gib(compiled) -> float:
-    """What the compiler says that a program needs, its arguments included, in GiB: the peak of a plan of a run."""
-    memory = compiled.memory_analysis()
-    whole = memory.argument_size_in_bytes + memory.output_size_in_bytes + memory.temp_size_in_bytes
-    return (whole - memory.alias_size_in_bytes) / 2**30
+    """The peak of a plan of a run, in GiB."""
+    from dima_jax.plan_run import plan
+
+    return plan.peak_bytes(compiled) / 2**30
 
 
 def machine() -> dict:

@@ -10,9 +10,11 @@ augmentation, since each frame is to be seen as it is; in steps of 8, since many
 the losses, and AP and L2 at the end.
 """
 
+from pathlib import Path
+
 from absl import flags
 
-from benchmarks import measure
+from benchmarks import measure, variant_runs
 from dima_jax import cli
 
 CONFIG = cli.define_config("configs/demo_student.py")
@@ -25,18 +27,14 @@ POINTS = 20  # of the curve
 def main() -> None:
     config = CONFIG.value
     cli.prepare_jax(config.mesh)
-    from dima_jax import evaluation, train_loop
-    from dima_jax.policy import Policy
-    from dima_jax.prediction_writer import Places
+    from dima_jax import train_loop
 
     config.data.update(train_split=SPLIT.value, flip=0.0, color=0.0)
     config.train.epochs = EPOCHS.value
     train_loop.train(config, WORKDIR.value)
-    places = Places.beside(f"{WORKDIR.value}/scores.json")
-    found = evaluation.evaluate(Policy.load(WORKDIR.value, config), config, SPLIT.value, places)
-    evaluation.write(found, places)
-    plan = found.result["scores"]["stp3_vad"]["all frames"]["student"]["l2_avg"]
-    perception = found.result["perception"]["scores"]
+    result = variant_runs.evaluated(config, Path(WORKDIR.value), SPLIT.value)
+    plan = result["scores"]["stp3_vad"]["all frames"]["student"]["l2_avg"]
+    perception = result["perception"]["scores"]
     measure.print_json(
         benchmark="memorize",
         epochs=EPOCHS.value,

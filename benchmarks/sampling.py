@@ -5,7 +5,7 @@
 
 Forms: rows (`deformable_attention`), pairs (`pair_sampling`, spatial alone), tiles (`tile_sampling`). A target is one of
 `dima_jax.plan_run`, whose prices it gets: milliseconds where every branch that data decides is taken, and `least_ms` where none
-is. Here (and on `cpu:1`) it is run: milliseconds, on CPUs of processor time, and how far the result is from that of rows; every
+is. Here (and on `cpu:1`) it is run: milliseconds, on CPUs of processor time, and how far the result is from the first form's; every
 query is seen by 1.2 cameras, drawn at random. Backward is the gradient of values, offsets and weights with what it computes
 again. JSON on stdout.
 """

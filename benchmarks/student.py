@@ -10,7 +10,7 @@ runs on a GPU and needs onnxruntime-gpu. On a GPU a figure has the device's memo
 says that is needed.
 
 The part backbone is a guard: products a second of the image encoder alone, forward and with its gradients, beside those of a
-plain matrix product. The three are of one size; gradients that fall far behind the forward pass are compiled badly.
+plain matrix product. Gradients that fall far behind the forward pass are compiled badly.
 """
 
 import functools
@@ -145,24 +145,19 @@ def backbone(config) -> dict:
     def gradients(params, images):
         return jax.grad(lambda params: sum(jnp.square(level).sum() for level in forward(params, images)))(params)
 
-    matrix = jnp.ones((2048, 2048), jnp.float32)
-    found, products = {}, 0.0
-    for name, function, arguments in (
-        ("matrix_product", jnp.matmul, (matrix, matrix)),
-        ("forward", forward, (params, images)),
-        ("forward_and_gradients", gradients, (params, images)),
-    ):
+    def rate(name, function, arguments, products=None):
+        """(multiplications with addition of a run, by default as XLA counts them; seconds, and how many a second)."""
         compiled = jax.jit(function).lower(*arguments).compile()
-        if name != "forward_and_gradients":  # which make the products of the forward pass three times
-            products = compiled.cost_analysis()["flops"] / 2
+        products = compiled.cost_analysis()["flops"] / 2 if products is None else products
         jax.block_until_ready(compiled(*arguments))
-        run = functools.partial(
-            lambda compiled, arguments: jax.block_until_ready(compiled(*arguments)), compiled, arguments
-        )
-        timing = measure.seconds(run, RUNS.value)
-        times = 3 if name == "forward_and_gradients" else 1
-        found |= {f"{name}_s": timing["median_s"], f"{name}_gmac_per_s": times * products / timing["median_s"] / 1e9}
-    return found | measure.device()
+        median = measure.seconds(lambda: jax.block_until_ready(compiled(*arguments)), RUNS.value)["median_s"]
+        return products, {f"{name}_s": median, f"{name}_gmac_per_s": products / median / 1e9}
+
+    matrix = jnp.ones((2048, 2048), jnp.float32)
+    _, plain = rate("matrix_product", jnp.matmul, (matrix, matrix))
+    products, once = rate("forward", forward, (params, images))
+    _, whole = rate("forward_and_gradients", gradients, (params, images), 3 * products)
+    return plain | once | whole | measure.device()
 
 
 MEASURES = {

@@ -57,21 +57,12 @@ def main() -> None:
 
 def score(config, folder: Path) -> variant_runs.Scores:
     """AP of car and L2 on val; the plans are left beside the run."""
-    from dima_jax import evaluation
-    from dima_jax.policy import Policy
     from dima_jax.scoring import predictions
 
-    places = places_of(folder)
-    if not (places.out.exists() and predictions.load(places.plans).header.get("step") == config.train.max_steps):
-        found = evaluation.evaluate(Policy.load(folder, config), config, config.data.val_split, places)
-        evaluation.write(found, places)
-    return variant_runs.told(json.loads(places.out.read_text()))
-
-
-def places_of(folder: Path):
-    from dima_jax.prediction_writer import Places
-
-    return Places.beside(folder / "scores.json")
+    places = variant_runs.places_of(folder)
+    if places.out.exists() and predictions.load(places.plans).header.get("step") == config.train.max_steps:
+        return variant_runs.told(json.loads(places.out.read_text()))
+    return variant_runs.told(variant_runs.evaluated(config, folder, config.data.val_split))
 
 
 def compared(config, seeds: list[str], workdir: str) -> dict:
@@ -80,23 +71,21 @@ def compared(config, seeds: list[str], workdir: str) -> dict:
 
     from dima_jax.data.records import Records
     from dima_jax.evaluation import made_truth
-    from dima_jax.scoring import predictions, result, verdicts
-    from dima_jax.study import power
+    from dima_jax.scoring import predictions, result
+    from dima_jax.study import outcome, power
     from dima_jax.study.scores import COLUMNS, MAIN, Scores
 
     scores = Scores(made_truth(Records(config.data.path, config.data.val_split)))
     for name in (ALONE, TAUGHT):
-        files = [predictions.load(places_of(variant_runs.folder(workdir, name, seed)).plans) for seed in seeds]
+        files = [
+            predictions.load(variant_runs.places_of(variant_runs.folder(workdir, name, seed)).plans) for seed in seeds
+        ]
         scores.add(name, list(files[0].tokens), np.stack([file.plans for file in files]))
     units, arms, differences = result.units(scores.definition), {}, {}
     for subset, mask in scores.subsets("").items():
-        estimates = scores.estimates(mask)
-        arms[subset] = {name: {column: estimates[name][column]._asdict() for column in COLUMNS} for name in estimates}
+        arms[subset] = outcome.table(scores.estimates(mask))
         found = scores.differences(ALONE, mask)[TAUGHT]
-        differences[subset] = {
-            column: found[column]._asdict() | {"verdict": verdicts.verdict(found[column], units[column])}
-            for column in COLUMNS
-        }
+        differences[subset] = {column: outcome.difference(found[column], units[column]) for column in COLUMNS}
     parts = scores.components(TAUGHT, ALONE)
     detectable = None if parts is None else power.detectable(parts, len(seeds), scores.scenes())
     return {"arms": arms, "differences": differences, "detectable": {MAIN: detectable}}

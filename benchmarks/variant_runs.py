@@ -1,7 +1,7 @@
 """Runs of variants of a config, seed by seed: trained unless they are there, scored on val, compared by seed."""
 
 import statistics
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from ml_collections import ConfigDict
@@ -43,22 +43,35 @@ def run(config: ConfigDict, lines: Mapping, folder: Path, score: Callable[[Confi
 
 def val_scores(config: ConfigDict, folder: Path) -> Scores:
     """The scores of a run on val: {"windows", "AP_car", ..., "l2_avg", "l2_avg_blank"}."""
-    from dima_jax import evaluation, variants
+    from dima_jax import variants
     from dima_jax.data import loader
-    from dima_jax.policy import Policy
-    from dima_jax.prediction_writer import Places
 
-    places = Places.beside(folder / "scores.json")
     rows = variants.chosen(blank_images=True, other_images=False, audit=False)
-    found = evaluation.evaluate(Policy.load(folder, config), config, config.data.val_split, places, variants=rows)
-    evaluation.write(found, places)
-    result = found.result
+    result = evaluated(config, folder, config.data.val_split, rows)
     blank = result["scores"]["stp3_vad"]["all frames"]["student, blank images"]
     return {
         "windows": loader.num_train_windows(config) * config.train.epochs,
         **told(result),
         "l2_avg_blank": blank["l2_avg"]["value"],
     }
+
+
+def places_of(folder: Path):
+    """Where the evaluation of a run is written: beside it."""
+    from dima_jax.prediction_writer import Places
+
+    return Places.beside(folder / "scores.json")
+
+
+def evaluated(config: ConfigDict, folder: Path, split: str, rows: Sequence = ()) -> dict:
+    """Drives and scores the student of a run, and writes that beside it. rows: `variants.chosen`'s. The content of scores.json."""
+    from dima_jax import evaluation
+    from dima_jax.policy import Policy
+
+    places = places_of(folder)
+    found = evaluation.evaluate(Policy.load(folder, config), config, split, places, variants=rows)
+    evaluation.write(found, places)
+    return found.result
 
 
 def told(result: Mapping) -> Scores:

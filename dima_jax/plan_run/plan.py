@@ -78,13 +78,6 @@ def make_plan(config: ConfigDict, devices: list, kind: str) -> Plan:
     """
     compiled, arguments, trace_seconds, compile_seconds = compile_step(config, devices, compiler_options(kind))
     state, frozen, batch, _ = arguments
-    memory = compiled.memory_analysis()
-    peak = (
-        memory.argument_size_in_bytes
-        + memory.output_size_in_bytes
-        - memory.alias_size_in_bytes
-        + memory.temp_size_in_bytes
-    )
     with progress.waiting("reading the compiled program"):
         cost = hlo_cost.cost(compiled.as_text(), len(devices), kind)
     with progress.waiting("counting what the method needs"):
@@ -94,13 +87,20 @@ def make_plan(config: ConfigDict, devices: list, kind: str) -> Plan:
         frozen=shard_bytes(frozen),
         optimizer=shard_bytes(state.opt_state),
         batch=shard_bytes(batch),
-        temporary=memory.temp_size_in_bytes,
-        peak=peak,
+        temporary=compiled.memory_analysis().temp_size_in_bytes,
+        peak=peak_bytes(compiled),
         needed_flops=needed,
         cost=cost,
         trace_seconds=trace_seconds,
         compile_seconds=compile_seconds,
     )
+
+
+def peak_bytes(compiled) -> int:
+    """What the compiler says that a program needs of a device's memory, its arguments included."""
+    memory = compiled.memory_analysis()
+    whole = memory.argument_size_in_bytes + memory.output_size_in_bytes + memory.temp_size_in_bytes
+    return whole - memory.alias_size_in_bytes
 
 
 def compile_step(config: ConfigDict, devices: list, options: dict):

@@ -54,11 +54,11 @@ def build(plan: Plan, done: Mapping[str, Done], scores: Scores, data: Mapping[st
         "arms": [_arm(plan, name, done.get(name)) for name in (arm.name for arm in plan.arms)],
         "subsets": {name: {"frames": int((mask & scores.truth.future_valid).sum())} for name, mask in masks.items()},
         "units": {column: units[column] for column in COLUMNS},
-        "scores": {name: _table(found) for name, found in estimates.items()},
+        "scores": {name: table(found) for name, found in estimates.items()},
         "seeds": {arm: scores.distances(arm)[0].mean(axis=1, where=scores.distances(arm)[1]) for arm in scores.arms},
         "differences": {
             name: {
-                arm: {column: _difference(one[column], units[column]) for column in COLUMNS}
+                arm: {column: difference(one[column], units[column]) for column in COLUMNS}
                 for arm, one in found.items()
             }
             for name, found in differences.items()
@@ -105,11 +105,13 @@ def _lines(lines: Mapping[str, Any]) -> dict[str, Any]:
     return {key: list(value) if isinstance(value, tuple) else value for key, value in lines.items()}
 
 
-def _table(found: Mapping[str, Mapping[str, Estimate]]) -> dict[str, dict]:
+def table(found: Mapping[str, Mapping[str, Estimate]]) -> dict[str, dict]:
+    """{arm: {column: its mean and interval}} of `Scores.estimates`, as JSON."""
     return {arm: {column: columns[column]._asdict() for column in COLUMNS} for arm, columns in found.items()}
 
 
-def _difference(one: Estimate, unit: str) -> dict[str, Any]:
+def difference(one: Estimate, unit: str) -> dict[str, Any]:
+    """One number of `Scores.differences` with its interval and its verdict, as JSON."""
     told = one._asdict()
     return {"difference": told.pop("value"), **told, "verdict": verdicts.verdict(one, unit)}
 

@@ -48,11 +48,9 @@ def teacher_plans(
     graph, params: of a whole model (`dima.DiMA`), its LLM included. The teacher reads the tokens of a student that was told
     what `plans` tells it with the same key; the text is not read (D3). ValueError for a model without a teacher.
     """
-    model = weights.bind(graph, params)
-    if model.teacher is None:
+    if not weights.with_prefix(params, "teacher/"):
         raise ValueError("this model has no teacher; build it with teacher.enabled=True")
-    _, offsets = model.teacher.plan(model.student(batch, history=history, key=key).tokens)
-    return _commanded(offsets, batch)
+    return _commanded(taught(graph, params, batch, key, history=history).ego_offsets, batch)
 
 
 def taught(graph: nnx.GraphDef, params: Mapping, batch: Batch, key: jax.Array, *, history: int = 0) -> TaughtEgo:
