@@ -4,12 +4,14 @@
 """
 
 import json
-import logging
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
-from data_prep import qa, shards
+from data_prep import pipeline, qa, shards, tables
 from data_prep.nuscenes_schema import cameras
 from data_prep.root_check import checking
+from data_prep.scenes import Root
 from dima_jax import locks
 from dima_jax.data import features, records
 from dima_jax.errors import UserError
@@ -26,29 +28,39 @@ def build(
     workers: int,
     is_strict: bool = False,
     image_scale: float = 1.0,
+    runner: str = "",
+    options: Sequence[str] = (),
 ) -> dict[str, list[shards.Shard]]:
     """Writes the missing records below `out` and returns {split: shards}. Raises UserError on bad input, where another
     build is at work, and where `out` holds records of something else.
 
     dataroot, version: the nuScenes root and the folder of its tables; drivelm: DriveLM's question file, "" for none;
-    workers: number of threads; is_strict: what the check of the root skips is an error; image_scale: 1 keeps the image
-    files as they are, less makes smaller ones. The same input gives the same bytes for any number of workers.
+    workers: number of processes; is_strict: what the check of the root skips is an error; image_scale: 1 keeps the image
+    files as they are, less makes smaller ones; runner: of Apache Beam, with its options, in place of processes of this
+    machine. The same input gives the same bytes whoever writes them.
     """
     with locks.held(Path(out) / "build.lock", out):
         report = checking.check(dataroot, version)
         report.refuse(is_strict)
         if report.findings:
             print(report.text())
-        planned = _build(dataroot, version, drivelm, Path(out), workers, image_scale)
+        planned = _build(dataroot, version, drivelm, Path(out), workers, image_scale, runner, options)
         write_json(Path(out) / REPORT, report.content())
         print(f"records in {out}: check them with `python -m data_prep.validate --data={out}`")
         return planned
 
 
 def _build(
-    dataroot: str, version: str, drivelm: str, folder: Path, workers: int, image_scale: float
+    dataroot: str,
+    version: str,
+    drivelm: str,
+    folder: Path,
+    workers: int,
+    image_scale: float,
+    runner: str,
+    options: Sequence[str],
 ) -> dict[str, list[shards.Shard]]:
-    root, answers = shards.opened(dataroot, version), shards.questions(drivelm)
+    root, answers = Root(dataroot, version, tables.outline(Path(dataroot), version)), qa.read(drivelm)
     planned = shards.plan(root.splits(), folder)
     _refuse_others(folder, root, planned, image_scale)
     mark = shards.fingerprint(dataroot, version, drivelm, image_scale)
@@ -60,11 +72,10 @@ def _build(
     _report_questions(root, planned, answers)
     if missing:
         _open_maps(root, missing)
-        logging.getLogger().setLevel(logging.ERROR)  # importing Beam warns of unused Google libraries
-        from data_prep import pipeline
-
         try:
-            pipeline.run(missing, pipeline.WriteShard(dataroot, version, drivelm, mark, image_scale), workers)
+            with pipeline.shared_folder(folder) as shared:
+                work = pipeline.Build(shared, dataroot, version, mark, image_scale)
+                pipeline.run(missing, work, answers, workers, runner, options)
         except BaseException:
             _remove_leftovers(folder, every)
             raise
@@ -131,7 +142,9 @@ def _report_questions(root, planned: dict, answers: dict) -> None:
 
 
 def _remove_leftovers(folder: Path, planned: list[shards.Shard]) -> None:
-    """Deletes temporary files of a killed build, and shards of another plan."""
+    """Deletes what a killed build left, and shards of another plan."""
+    for path in folder.glob(pipeline.FOLDERS):
+        shutil.rmtree(path)
     keep = {name for shard in planned for name in (Path(shard.path).name, records.sidecar(Path(shard.path)).name)}
     for path in folder.glob(f"{records.DATASET}-*.tfrecord-*"):
         if path.name not in keep:

@@ -1,80 +1,164 @@
-"""The Beam pipeline that writes shards, with its progress and one error instead of Beam's stack traces."""
+"""Writes the shards of a build: in processes of this machine, or through any runner of Apache Beam.
 
+Workers, wherever they are, share a folder with the command: from it they read what records are made of (`scene_store.py`), and
+there they leave how many key frames are written, and the first error. So progress, and an error of one line instead of a
+stack of traces, do not hang on who runs them.
+"""
+
+import json
+import logging
+import os
+import shutil
+import tempfile
 import threading
 import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import lru_cache, partial
 from pathlib import Path
+from typing import NamedTuple
 
-import apache_beam as beam
-from apache_beam.options.pipeline_options import PipelineOptions
-
-from data_prep import shards
+from data_prep import scene_store, shards
+from data_prep.key_frames import KeyFrames
+from data_prep.scene_store import SceneStore
+from data_prep.scenes import Root
+from dima_jax import processes
 from dima_jax.errors import UserError
+from dima_jax.output_files import json_text
 from dima_jax.progress import Progress
 
 LONGEST_TEXT = 300  # characters of an error that is not ours
+FOLDERS = "build.*.tmp"  # in the folder of the records, while a build is at work
 
 
-class Outcome:
-    """Progress of the threads of this process: key frames written, and errors."""
+class Build(NamedTuple):
+    """What every worker is told. folder: shared by the workers and the command; mark: the fingerprint of the input."""
 
-    def __init__(self):
-        self.frames = 0
-        self.errors: list[BaseException] = []
-        self._lock = threading.Lock()
+    folder: str
+    dataroot: str
+    version: str
+    mark: str
+    image_scale: float
 
-    def add_frame(self) -> None:
-        with self._lock:
-            self.frames += 1
+    @property
+    def store(self) -> Path:
+        return Path(self.folder, "scenes.sqlite")
 
+    @property
+    def frames(self) -> Path:
+        """A byte for every key frame that is written."""
+        return Path(self.folder, "frames")
 
-_outcome = Outcome()
-
-
-class WriteShard(beam.DoFn):
-    """Shard -> nothing; writes the shard and its sidecar. After the first error no further shard is written.
-
-    Workers are threads of this process and share the opened data set. Errors are collected in `_outcome`, as Beam would
-    wrap a raised one, a full disk or an interrupt included, into long stack traces.
-    """
-
-    def __init__(self, dataroot: str, version: str, drivelm: str, mark: str, image_scale: float = 1.0):
-        self.dataroot, self.version, self.drivelm, self.mark = dataroot, version, drivelm, mark
-        self.image_scale = image_scale
-
-    def process(self, shard: shards.Shard):
-        if _outcome.errors:
-            return
-        try:
-            root, answers = shards.opened(self.dataroot, self.version), shards.questions(self.drivelm)
-            shards.write(shard, root, answers, self.mark, _outcome.add_frame, self.image_scale)
-        except Exception as error:
-            _outcome.errors.append(_one_line(error, shard.path))
-        except BaseException as error:
-            _outcome.errors.append(error)
+    @property
+    def error(self) -> Path:
+        """Is there when something went wrong: no worker goes on then."""
+        return Path(self.folder, "error.json")
 
 
-def run(missing: list[shards.Shard], write: WriteShard, workers: int) -> None:
-    """Writes the shards with `workers` threads. Raises the first error of a worker, as one that is printed in one line."""
-    global _outcome
-    _outcome = Outcome()
-    mode = "multi_threading" if workers > 1 else "in_memory"
-    options = PipelineOptions([f"--direct_num_workers={workers}", f"--direct_running_mode={mode}"])
-    done = threading.Event()
-    bar = threading.Thread(target=_show_progress, args=(sum(shard.frames for shard in missing), done))
-    bar.start()
+class _Stopped(Exception):
+    """Another worker met an error, or the command was stopped."""
+
+
+@contextmanager
+def shared_folder(out: Path) -> Iterator[str]:
+    """A folder in `out` for as long as a build is at work."""
+    folder = tempfile.mkdtemp(prefix=FOLDERS.partition("*")[0], suffix=FOLDERS.rpartition("*")[2], dir=out)
     try:
-        with beam.Pipeline(options=options) as pipeline:
-            _ = pipeline | beam.Create(missing) | beam.Reshuffle() | beam.ParDo(write)
-    except Exception as error:  # of Beam itself
-        _outcome.errors.append(_one_line(error, "Beam"))
-    except BaseException as error:
-        _outcome.errors.append(error)  # no worker begins another shard
-        raise
+        yield folder
     finally:
-        done.set()
-        bar.join()
-    if _outcome.errors:
-        raise _outcome.errors[0]
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def run(
+    missing: Sequence[shards.Shard], build: Build, answers: dict, workers: int, runner: str, options: Sequence[str]
+) -> None:
+    """Writes the shards. answers: questions by sample (`qa.read`). runner: Beam's name of one, with its options; "" for
+    `workers` processes. Raises the first error of a worker, as one that is printed in one line.
+    """
+    scene_store.write(build.store, Path(build.dataroot), build.version, answers)
+    build.frames.touch()
+    write = partial(write_shard, build)
+    with _progress(sum(shard.frames for shard in missing), build):
+        try:
+            if runner:
+                _on_beam(write, missing, [f"--runner={runner}", *options])
+            else:
+                for _ in processes.as_they_end(
+                    write, missing, min(workers, len(missing)), str(Path(build.folder).parent)
+                ):
+                    pass
+        except BaseException as error:
+            _fail(build, error, runner or "a worker process")
+            raise
+        if build.error.exists():
+            raise _error(build)
+
+
+def write_shard(build: Build, shard: shards.Shard) -> None:
+    """In a worker: writes a shard, unless something went wrong somewhere. Leaves its own error in the shared folder."""
+
+    def on_frame() -> None:
+        with build.frames.open("ab", buffering=0) as file:
+            file.write(b".")
+        if build.error.exists():
+            raise _Stopped
+
+    if build.error.exists():
+        return
+    try:
+        shards.write(shard, opener(build), build.mark, on_frame, build.image_scale)
+    except _Stopped:
+        pass
+    except Exception as error:
+        _fail(build, error, shard.path)
+
+
+@lru_cache(maxsize=1)
+def opener(build: Build) -> Callable[[str], tuple[KeyFrames, dict]]:
+    """Opens scenes of a build by their tokens; the maps stay open in a process."""
+    store = SceneStore(build.store, build.dataroot, build.version)
+    root = Root(build.dataroot, build.version, store.tables())
+
+    def opened(token: str) -> tuple[KeyFrames, dict]:
+        scene = root.with_tables(store.tables(token))
+        return KeyFrames(scene, scene.tables.get("scene", token)), store.questions(token)
+
+    return opened
+
+
+def _on_beam(write: Callable[[shards.Shard], None], missing: Sequence[shards.Shard], options: list[str]) -> None:
+    logging.getLogger().setLevel(logging.ERROR)  # importing Beam warns of unused Google libraries
+    import apache_beam as beam
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    try:
+        quiet = PipelineOptions([*options, "--default_sdk_harness_log_level=ERROR"])
+        with beam.Pipeline(options=quiet) as pipeline:
+            _ = pipeline | beam.Create(missing) | beam.Reshuffle() | beam.Map(write)
+    except Exception as error:
+        raise _one_line(error, f"Beam's {' '.join(options)}") from error
+
+
+def _fail(build: Build, error: BaseException, where: str) -> None:
+    """Leaves the first error for the command, and stops the others. Raises the error where it cannot be left."""
+    error = _one_line(error, where) if isinstance(error, Exception) else UserError("stopped")
+    system = None if isinstance(error, UserError) else [error.errno, error.strerror, error.filename]
+    part = build.error.with_name(f"error.{os.getpid()}.{threading.get_ident()}")
+    try:
+        part.write_text(json_text({"text": str(error), "system": system}))
+        os.link(part, build.error)  # whole from the first moment, and only if there is none
+    except FileExistsError:
+        pass
+    except OSError:
+        raise error from None
+    finally:
+        with suppress(OSError):
+            part.unlink()
+
+
+def _error(build: Build) -> UserError | OSError:
+    content = json.loads(build.error.read_text())
+    return OSError(*content["system"]) if content["system"] else UserError(content["text"])
 
 
 def _one_line(error: Exception, where: str) -> UserError | OSError:
@@ -90,9 +174,26 @@ def _one_line(error: Exception, where: str) -> UserError | OSError:
     )
 
 
-def _show_progress(total: int, done: threading.Event) -> None:
+@contextmanager
+def _progress(total: int, build: Build) -> Iterator[None]:
+    """Shows in a thread how many key frames are written."""
+    done = threading.Event()
     progress = Progress(total, "key frame", name="records")
-    while not done.wait(0.2):
-        progress.advance(_outcome.frames - progress.done)
-    progress.advance(_outcome.frames - progress.done)
-    progress.close(is_whole=not _outcome.errors)
+
+    def show() -> None:
+        while not done.wait(0.2):
+            progress.advance(build.frames.stat().st_size - progress.done)
+        progress.advance(build.frames.stat().st_size - progress.done)
+
+    thread = threading.Thread(target=show)
+    thread.start()
+    try:
+        yield
+    except BaseException:
+        done.set()
+        thread.join()
+        progress.close(is_whole=False)
+        raise
+    done.set()
+    thread.join()
+    progress.close()

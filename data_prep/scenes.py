@@ -1,8 +1,6 @@
-"""A nuScenes root, opened by the devkit: tables, CAN bus, maps, splits.
+"""A nuScenes root, opened by the devkit: tables, CAN bus, maps, splits."""
 
-`Root` opens everything once and is shared by all workers.
-"""
-
+import copy
 import threading
 from pathlib import Path
 
@@ -13,18 +11,24 @@ from data_prep.root_check import can_bus, checking, maps, splits
 class Root:
     """An opened nuScenes data set.
 
-    is_checked: whether `root_check` was passed already. If not, its tables are checked here; UserError where they, and
-    later where a map or a file of the CAN bus, are not whole.
+    opened: those of its tables that `root_check` passed already. Without, all are checked and read here; UserError where they,
+    and later where a map or a file of the CAN bus, are not whole.
     """
 
-    def __init__(self, dataroot: str, version: str, is_checked: bool = False):
+    def __init__(self, dataroot: str, version: str, opened: tables.Tables | None = None):
         self.path = Path(dataroot)
         self.version = version
-        if not is_checked:
+        if opened is None:
             checking.check_tables(dataroot, version).refuse()
-        self.tables = tables.Tables(self.path, version)
+        self.tables = tables.read(self.path, version) if opened is None else opened
         self._maps: dict[str, dict] = {}
         self._lock = threading.Lock()
+
+    def with_tables(self, opened: tables.Tables) -> "Root":
+        """The same root with other tables, those of one scene say; the maps are shared."""
+        other = copy.copy(self)
+        other.tables = opened
+        return other
 
     def splits(self) -> dict[str, list[dict]]:
         """{split: scene rows in the order of their names}. UserError as `root_check.splits.scenes` raises it."""

@@ -8,19 +8,18 @@ fingerprint of the input and whose records pass their CRCs.
 
 import os
 from collections.abc import Callable, Iterable
-from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import google_crc32c
 
-from data_prep import qa, scaled_images
+from data_prep import scaled_images
 from data_prep.key_frames import KeyFrames
-from data_prep.scenes import Root
 from dima_jax.data import features, records
 from dima_jax.errors import UserError
 
 FRAMES_PER_SHARD = 200
+READ_AT_ONCE = 1 << 24  # bytes
 VERSION = "2.0.0"  # of the records; raise it when the same input makes other records
 
 
@@ -61,7 +60,9 @@ def fingerprint(dataroot: str, version: str, drivelm: str, image_scale: float = 
         crc.update(f"image_scale={image_scale}".encode())
     for path in [*sorted(files), *([Path(drivelm)] if drivelm else [])]:
         crc.update(path.name.encode())
-        crc.update(path.read_bytes())
+        with path.open("rb") as file:
+            while part := file.read(READ_AT_ONCE):
+                crc.update(part)
     return crc.hexdigest().decode()
 
 
@@ -70,35 +71,33 @@ def is_complete(shard: Shard, mark: str) -> bool:
     path = Path(shard.path)
     try:
         content = records.read_sidecar(path)
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            return content["fingerprint"] == mark and all(_passes(file, row) for row in content["records"])
     except (OSError, UserError):
         return False
-    return content["fingerprint"] == mark and all(
-        records.masked_crc(data[row["offset"] : row["offset"] + row["bytes"]]) == row["crc"]
-        for row in content["records"]
-    )
 
 
-@lru_cache(maxsize=1)
-def opened(dataroot: str, version: str) -> Root:
-    """The data set that `root_check` passed, opened once in a process."""
-    return Root(dataroot, version, is_checked=True)
-
-
-@lru_cache(maxsize=1)
-def questions(drivelm: str) -> dict:
-    """The question file, read once in a process."""
-    return qa.read(drivelm)
+def _passes(file: BinaryIO, row: dict) -> bool:
+    file.seek(row["offset"])
+    return records.masked_crc(file.read(row["bytes"])) == row["crc"]
 
 
 def write(
-    shard: Shard, root: Root, answers: dict, mark: str, on_frame: Callable[[], None], image_scale: float = 1.0
+    shard: Shard,
+    opened: Callable[[str], tuple[KeyFrames, dict]],
+    mark: str,
+    on_frame: Callable[[], None],
+    image_scale: float = 1.0,
 ) -> None:
-    """Writes the scenes of a shard. on_frame: called after every key frame. image_scale: 1 keeps the files as they are."""
+    """Writes the scenes of a shard.
+
+    opened: of a scene's token its key frames and the questions of its samples (`qa.read`). on_frame: called after every key
+    frame. image_scale: 1 keeps the files as they are.
+    """
 
     def frames():
         for token in shard.scenes:
-            scene = KeyFrames(root, root.tables.get("scene", token))
+            scene, answers = opened(token)
             for i in range(len(scene)):
                 frame = scene.record(i, answers)
                 if image_scale != 1.0:

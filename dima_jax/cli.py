@@ -55,11 +55,12 @@ def define_config(
     return holder
 
 
-def run(main: Callable, words: str | None = None) -> None:
+def run(main: Callable, words: str | None = None, takes_options: bool = False) -> None:
     """Parses flags and calls main(). One line and exit status 2 for a UserError, a mistake in the flags and a disk that
     refuses; one line and 128 + the signal's number after Ctrl-C or SIGTERM.
 
-    words: what a command takes beside its flags, e.g. "QUESTION"; main then gets it, or None.
+    words: what a command takes beside its flags, e.g. "QUESTION"; main then gets it, or None. takes_options: main gets what
+    follows `--`, a list, as a library that it starts has options of its own.
     """
     interrupts.install()
     keep_programs()
@@ -68,6 +69,9 @@ def run(main: Callable, words: str | None = None) -> None:
     def start(arguments: list[str]) -> None:
         logging.set_verbosity(logging.WARNING)  # the libraries' progress notes would drown ours
         rest = arguments[1:]
+        if takes_options:
+            main(rest)
+            return
         if len(rest) > (words is not None):
             hint = f"; one {words} is taken (quotes keep words together)" if words else ""
             raise UserError(f"unexpected {rest[-1]!r}{hint}; see --help")

@@ -27,7 +27,6 @@ def root(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def records(root):
-    builder.shards.opened.cache_clear()
     builder.build(str(root), writer.VERSION, str(root / "drivelm.json"), str(root / "records"), workers=1)
     return Records(root / "records", "train")
 

@@ -36,7 +36,6 @@ def root(tmp_path_factory):
 
 
 def built(root, out):
-    builder.shards.opened.cache_clear()
     builder.build(str(root), VERSION, "", str(out), workers=1)
     assert validation.validate(str(out)).report.findings == []
     return Records(out, "train")

@@ -115,12 +115,18 @@ def _street(x: float, y: float) -> dict:
 def write_records(root: Path, out: Path, drivelm_path: str = "") -> Path:
     """The records of a data set, without Beam. Returns `out`."""
     from data_prep import builder, qa, scenes, shards
+    from data_prep.key_frames import KeyFrames
 
-    source = scenes.Root(str(root), VERSION)
+    source, answers = scenes.Root(str(root), VERSION), qa.read(drivelm_path)
     out.mkdir(parents=True, exist_ok=True)
     planned = shards.plan(source.splits(), out)
     for shard in (shard for group in planned.values() for shard in group):
-        shards.write(shard, source, qa.read(drivelm_path), "test", lambda: None)
+        shards.write(
+            shard,
+            lambda token: (KeyFrames(source, source.tables.get("scene", token)), answers),
+            "test",
+            lambda: None,
+        )
     builder.write_metadata(out, planned)
     return out
 

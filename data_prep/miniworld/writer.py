@@ -7,11 +7,8 @@ resumes with the missing scenes. When all scenes are there, the fragments become
 
 import hashlib
 import json
-import multiprocessing
-import os
 import shutil
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,7 +21,7 @@ from data_prep.miniworld.traffic import maneuvers
 from data_prep.miniworld.world.state import KEYFRAME_RATE
 from data_prep.miniworld.world.town import load_town
 from data_prep.nuscenes_schema import TABLES, TRAFFIC_LIGHTS
-from dima_jax import constants, interrupts, locks
+from dima_jax import constants, locks, processes
 from dima_jax.errors import UserError
 from dima_jax.progress import Progress
 
@@ -157,30 +154,8 @@ def _write_scenes(out, wanted, missing, workers, total):
 
 
 def _results(out, wanted, missing, workers):
-    """Yields each job when it is done. SUMO has one state per process, so several workers are several processes.
-
-    Scenes that are being written when one fails are finished first; an interrupt ends their processes.
-    """
-    if workers <= 1:
-        for job in missing:
-            yield _write_scene(str(out), wanted, job)
-        return
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ.setdefault(name, "1")
-    processes = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, processes, initializer=interrupts.end_with_parent) as pool:
-        try:
-            with interrupts.blocked():
-                futures = [pool.submit(_write_scene, str(out), wanted, job) for job in missing]
-            for future in as_completed(futures):
-                yield future.result()
-        except BrokenProcessPool as error:
-            raise UserError(f"{out}: a worker process was killed; is the memory full? Give fewer --workers") from error
-        except BaseException as error:
-            if isinstance(error, KeyboardInterrupt):
-                interrupts.end_children()
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
+    """Yields each job when it is done. SUMO has one state per process, so several workers are several processes."""
+    yield from processes.as_they_end(partial(_write_scene, str(out), wanted), missing, workers, str(out))
 
 
 def _write_scene(out, wanted, job):

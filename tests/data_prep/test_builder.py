@@ -17,7 +17,6 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def test_same_bytes_for_any_workers_and_resume(copy, tmp_path, monkeypatch):
-    shards.opened.cache_clear()
     arguments = (str(copy), tiny_root.VERSION, str(tiny_root.drivelm(tmp_path / "drivelm.json")))
     builder.build(*arguments, str(tmp_path / "one"), workers=1)
     builder.build(*arguments, str(tmp_path / "two"), workers=2)
@@ -36,7 +35,6 @@ def test_same_bytes_for_any_workers_and_resume(copy, tmp_path, monkeypatch):
 
 
 def test_failed_build_says_where_and_goes_on(copy, tmp_path):
-    shards.opened.cache_clear()
     row = next(
         row
         for row in tiny_root.tables(copy, "sample_data")
@@ -68,7 +66,6 @@ def test_two_builds_do_not_share_a_folder(copy, tmp_path):
 
 
 def test_records_of_something_else_are_not_deleted(copy, tmp_path):
-    shards.opened.cache_clear()
     out = tmp_path / "out"
     builder.build(str(copy), tiny_root.VERSION, "", str(out), workers=1)
     before = contents(out)
@@ -80,7 +77,6 @@ def test_records_of_something_else_are_not_deleted(copy, tmp_path):
         UserError, match=r"out: holds records of 'v1\.0-mini', this build is of 'v1\.0-other'; give another"
     ):
         builder.build(str(copy), "v1.0-other", "", str(out), workers=1)
-    shards.opened.cache_clear()
     (copy / tiny_root.VERSION / "splits.json").write_text(json.dumps({"train": ["scene-0061"]}))
     with pytest.raises(UserError, match=r"holds records of scene-0103, which this build does not make; give another"):
         builder.build(str(copy), tiny_root.VERSION, "", str(out), workers=1)
@@ -88,7 +84,6 @@ def test_records_of_something_else_are_not_deleted(copy, tmp_path):
 
 
 def test_what_the_check_skips_is_stored_or_refused(copy, tmp_path):
-    shards.opened.cache_clear()
     path = copy / "can_bus" / "scene-0061_steeranglefeedback.json"
     path.unlink()
     arguments = (str(copy), tiny_root.VERSION, "", str(tmp_path / "out"))

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from data_prep import builder, scaled_images, shards, validation
+from data_prep import builder, scaled_images, validation
 from dima_jax.data import records, sequences, transforms
 from dima_jax.errors import UserError
 from tests import tiny_root
@@ -16,7 +16,6 @@ LOSS = 5.0  # gray levels: what a second JPEG costs these images, whose colors a
 @pytest.fixture(scope="module")
 def folders(dataset, tmp_path_factory):
     """Records of one root as they are, and at SCALE."""
-    shards.opened.cache_clear()
     folder = tmp_path_factory.mktemp("scaled")
     arguments = (str(dataset), tiny_root.VERSION, str(tiny_root.drivelm(folder / "drivelm.json")))
     builder.build(*arguments, str(folder / "full"), workers=1)
