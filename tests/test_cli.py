@@ -36,6 +36,7 @@ COMMANDS = {  # {module: a flag that its help must explain}
     **{
         f"benchmarks.{name}": flag
         for name, flag in (
+            ("build", "--images"),
             ("card", "--minutes"),
             ("distillation", "--windows"),
             ("gradient_shares", "--share"),

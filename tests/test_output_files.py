@@ -14,6 +14,7 @@ from dima_jax.errors import UserError
 
 ROOT = Path(__file__).parents[1]
 WRITERS = (  # of what cannot be undefined: integers, texts, numbers that were computed finite
+    "benchmarks/build.py",
     "benchmarks/root_check.py",
     "dima_jax/checkpoint_items.py",
     "dima_jax/checksums.py",
@@ -24,6 +25,7 @@ WRITERS = (  # of what cannot be undefined: integers, texts, numbers that were c
     "dima_jax/convert/gguf_tokenizer.py",
     "dima_jax/convert/gguf_llama.py",
     "dima_jax/convert/llm_folder.py",
+    "data_prep/scene_store.py",
     "data_prep/miniworld/nuscenes_tables.py",
     "data_prep/miniworld/writer.py",
 )
