@@ -8,12 +8,14 @@ each number of processes it is built anew, in turns. JSON on stdout: seconds of 
 a second of the latter, by the clock and by the processors' time, and the memory of the command and of its largest worker.
 """
 
+import contextlib
 import itertools
 import json
 import multiprocessing
 import resource
 import statistics
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -136,12 +138,22 @@ def build(root: str, out: str, workers: int, result) -> None:
         return report
 
     checking.check = timed
+    done, found = threading.Event(), []
+    threading.Thread(target=watch, args=(done, found), daemon=True).start()
     start = clocks()
     builder.build(root, VERSION, "", out, workers)
     end = clocks()
-    of_worker = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
+    done.set()
     rest, cpu = (now - then for now, then in zip(end, checked[0], strict=True))
-    result.send(Measured(checked[0][0] - start[0], rest, cpu, measure.peak_memory_gib(), of_worker))
+    result.send(Measured(checked[0][0] - start[0], rest, cpu, measure.peak_memory_gib(), max(found, default=0.0)))
+
+
+def watch(done: threading.Event, found: list[float]) -> None:
+    """Adds the peak memory of every process that this one has started, in GiB, until it is done."""
+    while not done.wait(0.1):
+        for child in multiprocessing.active_children():
+            with contextlib.suppress(OSError, StopIteration):  # it has just ended
+                found.append(measure.peak_of(child.pid))
 
 
 def clocks() -> tuple[float, float]:
