@@ -10,8 +10,6 @@ are left. Several commands may share the scenes: --share=0/2 and --share=1/2. Th
 split: `python -m dima_jax.ask --split=train --out=FILE`.
 """
 
-import re
-
 from absl import flags
 
 from dima_jax import cli
@@ -21,9 +19,9 @@ READS = ("seed", "student", "vector", "teacher", "data", "mesh")  # of the confi
 
 
 def main() -> None:
-    from dima_jax import early_checks, run_folder
+    from dima_jax import early_checks, run_folder, scene_shards
 
-    part, parts = share_of(SHARE.value)
+    part, parts = scene_shards.share_of(SHARE.value)
     run = early_checks.chosen_run(CHECKPOINT.value)
     folder = run_folder.step_folder(run, STEP.value)
     early_checks.check_run(folder, CONFIG.value, READS, SPLIT.value, default_split="train_split")
@@ -41,14 +39,6 @@ def main() -> None:
     split = SPLIT.value or config.data.train_split
     teaching_drive.write(checkpoints.step_folder(run, STEP.value), config, split, OUT.value, part=part, parts=parts)
     print(f"{OUT.value}: what the teacher of {run} says of split {split}")
-
-
-def share_of(text: str) -> tuple[int, int]:
-    """(this command's number, how many there are) of "0/2". UserError for anything else."""
-    found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text)
-    if found is None or int(found[1]) >= int(found[2]):
-        raise UserError(f"--share={text}: give the number of this command and of all, from 0/2 to 1/2 for two")
-    return int(found[1]), int(found[2])
 
 
 if __name__ == "__main__":  # flags belong to the command: several commands may be imported side by side

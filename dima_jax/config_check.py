@@ -210,7 +210,7 @@ FOLDERS = {  # key: what to do where its folder is absent
     "train.init_from": "train that stage first, or set --config.train.init_from= to start without",
     "train.backbone": "`python -m dima_jax.convert resnet` makes it from torchvision's resnet50 .pth, or set "
     "--config.train.backbone= to start from random weights",
-    "distill.cache": "`python -m dima_jax.cache_teacher` writes it",
+    "distill.cache": "`python -m dima_jax.cache_teacher` writes it; of what an LLM reads in texts, `python -m dima_jax.cache_text`",
     "teacher.weights": "`python -m dima_jax.convert llama` makes it",
     "teacher.tokenizer": "`python -m dima_jax.convert llama` writes it beside its weights",
 }

@@ -5,6 +5,7 @@ Every frame is a batch of one in the same program, so no number depends on who d
 """
 
 import queue
+import re
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -12,6 +13,7 @@ from itertools import groupby
 from typing import NamedTuple, TypeVar
 
 from dima_jax.data.records import Records
+from dima_jax.errors import UserError
 
 Worker = TypeVar("Worker")
 
@@ -32,6 +34,14 @@ def scenes_of(records: Records) -> list[Scene]:
 def share(scenes: Sequence[Scene], process: int, processes: int) -> list[Scene]:
     """Those of a process: every `processes`-th from its own number on."""
     return list(scenes[process::processes])
+
+
+def share_of(text: str) -> tuple[int, int]:
+    """(this command's number, how many there are) of "0/2". UserError for anything else."""
+    found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text)
+    if found is None or int(found[1]) >= int(found[2]):
+        raise UserError(f"--share={text}: give the number of this command and of all, from 0/2 to 1/2 for two")
+    return int(found[1]), int(found[2])
 
 
 def run(

@@ -1,10 +1,14 @@
-"""What a trained teacher says of every key frame of a split, kept in files: distillation then needs no LLM in memory.
+"""What a teacher says of every key frame of a split, kept in files: distillation then needs no LLM in memory.
 
     DIR/source.json     what the numbers hang on: hashes of weights, config and records, the seed, the split
     DIR/<scene>.npz     of the scene's key frames in order: tokens [n], ego_feature [n, D2], ego_offsets [n, R, F, 2]
 
+A trained teacher is one (`python -m dima_jax.cache_teacher`). A frozen LLM that reads texts is the other (`python -m
+dima_jax.cache_text`): its ego_feature [n, E] has the LLM's own width, and is brought to the student's when it is loaded
+(`components.py`); there are no ego_offsets, as it plans nothing, and source.json says `"plan": false`.
+
 A scene's file appears when it is whole, and holds the hash of its content (`scoring.npz_file`); a command that was stopped
-goes on with the scenes that are left, and several processes may share them. Written by `python -m dima_jax.cache_teacher`.
+goes on with the scenes that are left, and several processes may share them.
 """
 
 import json
@@ -15,21 +19,23 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from dima_jax import output_files
+from dima_jax import components, output_files
 from dima_jax.data.records import Records
 from dima_jax.errors import UserError
 from dima_jax.scene_shards import Scene, scenes_of
 from dima_jax.scoring import npz_file
 
 FORMAT, VERSION = "dima_jax.teacher_cache", 1
-AGAIN = "write it again with `python -m dima_jax.cache_teacher`"
+AGAIN = "write it again with `python -m dima_jax.cache_teacher`, or that of a text with `python -m dima_jax.cache_text`"
 
 
 class Taught(NamedTuple):
-    """The teacher's ego feature, and the path of its own plan: ego offsets in meters per 0.5 s step, by command."""
+    """The teacher's ego feature, and the path of its own plan: ego offsets in meters per 0.5 s step, by command. None for a
+    teacher that plans nothing.
+    """
 
     ego_feature: Float[np.ndarray, "n D2"]
-    ego_offsets: Float[np.ndarray, "n R F 2"]
+    ego_offsets: Float[np.ndarray, "n R F 2"] | None
 
 
 class TeacherCache:
@@ -89,25 +95,34 @@ class TeacherCache:
         """Keeps a finished scene."""
         tokens = np.array([samples[number] for number in scene.numbers], str)
         header = {"format": FORMAT, "version": VERSION, "scene": scene.name}
-        npz_file.write(self._place(scene.name), {"tokens": tokens} | taught._asdict(), header)
+        npz_file.write(self._place(scene.name), {"tokens": tokens} | _arrays(taught), header)
 
     def read(self, scene: Scene, samples: Sequence[str]) -> Taught:
         """What was said in a scene. UserError if it is missing, damaged, or of other key frames."""
         arrays, _ = npz_file.read(self._place(scene.name), FORMAT, VERSION)
         tokens = [samples[number] for number in scene.numbers]
-        if set(arrays) != {"tokens", *Taught._fields} or arrays["tokens"].tolist() != tokens:
+        taught = Taught(arrays.get("ego_feature"), arrays.get("ego_offsets"))
+        if taught.ego_feature is None or arrays.get("tokens", np.array(())).tolist() != tokens:
             raise UserError(f"{self._place(scene.name)} is not of the key frames of this split; {AGAIN}")
-        taught = Taught(*(arrays[name] for name in Taught._fields))
-        if any(len(array) != len(tokens) or not np.isfinite(array).all() for array in taught):
+        if any(len(array) != len(tokens) or not np.isfinite(array).all() for array in _arrays(taught).values()):
             raise UserError(f"{self._place(scene.name)} holds numbers that are not finite, or too few; {AGAIN}")
         return taught
 
-    def load(self, records: Records, student: Mapping) -> Taught:
-        """What was said in every key frame of a split, in the order of its records.
+    def check_form(self, distill: Mapping) -> None:
+        """UserError if a form of distillation asks for a plan that the teacher does not have. distill: the config group."""
+        has_plan = self.source().get("plan", True)
+        if distill["form"] == "plan" and not has_plan:
+            raise UserError(
+                f"config.distill.form='plan': must be feature_l2, kl or kl_standardized with {self.folder}, which holds what "
+                "an LLM reads and no plan"
+            )
+        if distill["gate"] and not has_plan:
+            raise UserError(
+                f"config.distill.gate=True: must be False with {self.folder}, which holds what an LLM reads and no plan"
+            )
 
-        student: the config group. UserError if the cache is of other records or of another student's sizes, or lacks a
-        scene.
-        """
+    def check(self, records: Records) -> None:
+        """UserError if the cache is of other records, or lacks a scene."""
         source = self.source()
         if (source.get("data"), source.get("split")) != (records.data_hash, records.split):
             raise UserError(
@@ -116,12 +131,38 @@ class TeacherCache:
         scenes = scenes_of(records)
         if missing := [scene.name for scene in scenes if not self._place(scene.name).exists()]:
             raise UserError(
-                f"{self.folder} lacks {len(missing)} of {len(scenes)} scenes, {missing[0]} among them; start "
-                "`python -m dima_jax.cache_teacher` again: it goes on"
+                f"{self.folder} lacks {len(missing)} of {len(scenes)} scenes, {missing[0]} among them; start the command "
+                "that writes it again: it goes on"
             )
-        parts = [self.read(scene, records.samples) for scene in scenes]
-        taught = Taught(*map(np.concatenate, zip(*parts, strict=True)))
-        shapes = ((2 * student["width"],), (student["num_commands"], student["num_future"], 2))
+
+    def load_raw(self, records: Records) -> Taught:
+        """What was said in every key frame of a split, in the order of its records; a text's feature in the LLM's width.
+
+        UserError as `check` and `read`.
+        """
+        self.check(records)
+        parts = [self.read(scene, records.samples) for scene in scenes_of(records)]
+        planned = [part.ego_offsets for part in parts if part.ego_offsets is not None]
+        if len(planned) not in (0, len(parts)):
+            raise UserError(f"{self.folder} holds plans of some scenes alone; delete it and {AGAIN}")
+        return Taught(
+            np.concatenate([part.ego_feature for part in parts]), np.concatenate(planned) if planned else None
+        )
+
+    def load(self, records: Records, student: Mapping) -> Taught:
+        """`load_raw` in a student's sizes. student: the config group.
+
+        UserError as there, and if the teacher plans, but for a student of other sizes, or what was read of a text has fewer
+        components than the student's feature.
+        """
+        return self.fit(self.load_raw(records), student)
+
+    def fit(self, taught: Taught, student: Mapping) -> Taught:
+        """What `load_raw` returns in a student's sizes; errors as `load`."""
+        width = 2 * student["width"]
+        if taught.ego_offsets is None:
+            return Taught(components.standardized(taught.ego_feature, width, str(self.folder)), None)
+        shapes = ((width,), (student["num_commands"], student["num_future"], 2))
         for array, shape, name in zip(taught, shapes, Taught._fields, strict=True):
             if array.shape[1:] != shape:
                 raise UserError(
@@ -132,3 +173,7 @@ class TeacherCache:
 
     def _place(self, scene: str) -> Path:
         return self.folder / f"{output_files.file_name(scene)}.npz"
+
+
+def _arrays(taught: Taught) -> npz_file.Arrays:
+    return {name: array for name, array in taught._asdict().items() if array is not None}

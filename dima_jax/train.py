@@ -24,6 +24,10 @@ def main() -> None:
 
     is_fresh = not run_folder.steps(run_folder.checkpoint_folder(workdir))
     config_check.check_folders(CONFIG.value, *config_check.training_folders(CONFIG.value, is_fresh))
+    if cache := CONFIG.value.distill.cache:
+        from dima_jax.teacher_cache import TeacherCache
+
+        TeacherCache(cache).check_form(CONFIG.value.distill)
     cli.log_to(workdir, "train")
     cli.prepare_jax(CONFIG.value.mesh)
     from dima_jax import train_loop

@@ -104,10 +104,12 @@ class EditText:
 
 @struct.dataclass
 class TaughtEgo:
-    """What a trained teacher said of the current frame, read from files (`teacher_cache.py`); see `TeacherOutput`."""
+    """What a teacher said of the current frame, read from files (`teacher_cache.py`); see `TeacherOutput`. ego_offsets: None of a
+    teacher that plans nothing.
+    """
 
     ego_feature: Float[Array, "B D2"]
-    ego_offsets: Float[Array, "B R F 2"]
+    ego_offsets: Float[Array, "B R F 2"] | None
 
 
 @struct.dataclass

@@ -67,13 +67,14 @@ def of_pairs(pairs: Sequence[tuple[str, str]]) -> Said:
         for pattern, place in ((NAME, _camera), (PLACE, _direction)):
             for name in (match for text in pair for match in pattern.finditer(text)):
                 found.setdefault(f"where is {name['id']}?", place(name))
-    for question, answer in (map(_by_number, pair) for pair in pairs):
+    for question, answer in (map(by_number, pair) for pair in pairs):
         phrases = (phrase.strip(" .").lower() for phrase in ENDS.split(answer))
         found.setdefault(question.lower(), set()).update(filter(None, phrases))
     return found
 
 
-def _by_number(text: str) -> str:
+def by_number(text: str) -> str:
+    """A text with its objects by number alone, c1, c2, ...: without camera, pixel, direction and distance."""
     return PLACE.sub(r"\g<id>", NAME.sub(r"\g<id>", text))
 
 

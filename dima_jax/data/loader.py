@@ -120,7 +120,7 @@ class TrainWindows:
             data.cache_gib,
             derive=self._derive,
         )
-        self.taught = TeacherCache(config.distill.cache).load(records, student) if config.distill.cache else None
+        self.taught = _taught(config, records) if config.distill.cache else None
         self.held_out = held_out.frames(records, data.hold_out_paths)
         self.facts = facts.of_training(config) if config.auxiliary.facts else None
         self.tokenizer = tokenizer_of(config)
@@ -163,7 +163,7 @@ class TrainWindows:
             text=Text(*text[:3]),
             edit_text=self.edit_text,
             index=np.int32(record),
-            taught=None if self.taught is None else TaughtEgo(*(array[record] for array in self.taught)),
+            taught=jax.tree.map(lambda array: array[record], self.taught),
             facts=known.facts,
             distortion=distortion.draw(rng, data.history + 1, len(frames), len(data.cameras), data.color_order)
             if data.photometric
@@ -192,6 +192,12 @@ class TrainWindows:
             if number and not self.cut[key]:
                 logging.warning("config.data.%s=%d cuts what a frame holds (here %d)", key, self.config[key], number)
             self.cut[key] += number
+
+
+def _taught(config, records: Records) -> TaughtEgo:
+    cache = TeacherCache(config.distill.cache)
+    cache.check_form(config.distill)
+    return TaughtEgo(*cache.load(records, config.student))
 
 
 def _to_current(frames: list[KeyFrame], current: KeyFrame) -> np.ndarray:

@@ -146,8 +146,13 @@ def load_tokenizer(folder: str):
 
 def tokenizer_of(config):
     """The tokenizer of a whole config. Raises UserError if its ids are more than the teacher's embedding has rows."""
+    return tokenizer_of_llm(config) if config.teacher.enabled else load_tokenizer(config.teacher.tokenizer)
+
+
+def tokenizer_of_llm(config):
+    """As `tokenizer_of`, whether or not the teacher is enabled."""
     tokenizer = load_tokenizer(config.teacher.tokenizer)
-    if config.teacher.enabled and tokenizer.size > config.teacher.llm.vocab:
+    if tokenizer.size > config.teacher.llm.vocab:
         raise UserError(
             f"config.teacher.tokenizer={config.teacher.tokenizer or 'bytes'} has {tokenizer.size} ids, but "
             f"config.teacher.llm.vocab={config.teacher.llm.vocab}: give the tokenizer and the sizes of one model, "
@@ -181,6 +186,13 @@ def tokenize(tokenizer, question: str, answer: str, max_text: int) -> Tokens:
     return Tokens(tokens, mask, mask & (position >= len(begin) + shared), len(ids) - len(kept))
 
 
+def turn_tokens(tokenizer, question: str, answer: str) -> list[int]:
+    """A question with its answer and the end token, as one turn of several: without the begin token and the system text,
+    which stand once before all of them.
+    """
+    return [*tokenizer.encode(f"{_turn(question)} {answer}"), tokenizer.eos]
+
+
 def fits(tokenizer, question: str, answer: str, max_text: int) -> bool:
     """Whether `tokenize` cuts nothing."""
     whole = tokenizer.encode(f"{_prompt(tokenizer, question)} {answer}")
@@ -192,7 +204,11 @@ def _begin(tokenizer) -> list[int]:
 
 
 def _prompt(tokenizer, question: str) -> str:
-    return f"{tokenizer.system}USER: {question} ASSISTANT:"
+    return f"{tokenizer.system}{_turn(question)}"
+
+
+def _turn(question: str) -> str:
+    return f"USER: {question} ASSISTANT:"
 
 
 def edit_texts(tokenizer, max_text: int) -> Tokens:

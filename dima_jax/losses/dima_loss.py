@@ -69,9 +69,11 @@ def plan_errors(
     student: StudentOutput, teacher: TeacherOutput | TaughtEgo | None, batch: Batch
 ) -> dict[str, Float[Array, ""]]:
     """{"l2_student", "l2_teacher"}: mean distance in meters to the recorded path over the known steps of the batch, for
-    the log: of the plans of this training pass, with its dropout and masks. NaN where no step is known.
+    the log: of the plans of this training pass, with its dropout and masks. NaN where no step is known. No "l2_teacher"
+    without a teacher, or of one that plans nothing.
     """
-    plans = {"l2_student": student.ego_offsets} | ({} if teacher is None else {"l2_teacher": teacher.ego_offsets})
+    has_plan = teacher is not None and teacher.ego_offsets is not None
+    plans = {"l2_student": student.ego_offsets} | ({"l2_teacher": teacher.ego_offsets} if has_plan else {})
     ego = batch.ego
     return {
         name: plan.displacement(offsets, batch.command, ego.future_offsets).mean(where=ego.future_mask)

@@ -19,10 +19,12 @@ EPSILON = 1e-5  # added to the variance of a feature over its channels
 
 
 class Ego(NamedTuple):
-    """What a planner makes of the ego. offsets: the plan of every command, meters per step."""
+    """What a planner makes of the ego. offsets: the plan of every command, meters per step; None of a teacher that plans
+    nothing, which "plan" and a gate cannot compare.
+    """
 
     feature: Float[Array, "B D2"]
-    offsets: Float[Array, "B R F 2"]
+    offsets: Float[Array, "B R F 2"] | None
 
 
 def distillation(
