@@ -37,6 +37,7 @@ def main() -> None:
         raise UserError("--plan and --out are needed, e.g. --plan=studies/forms.py --out=runs/forms; see --help")
 
     from dima_jax import config_check
+    from dima_jax.study import caches
     from dima_jax.study import plan as plans
 
     changes = dict(data=DATA.value, seeds=SEEDS.value, steps=STEPS.value, reference=REFERENCE.value, arms=ARMS.value)
@@ -45,6 +46,7 @@ def main() -> None:
         config = plans.config_of(plan, arm)
         of_llm = ("teacher.tokenizer", "teacher.weights") if config.teacher.enabled else ()
         config_check.check_folders(config, "data.path", *of_llm)
+    caches.check(plan)
     output_files.check_place(Path(OUT.value) / "study.json")
     cli.log_to(OUT.value, "study")
     cli.use_cores()

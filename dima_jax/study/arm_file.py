@@ -38,7 +38,7 @@ class Done(NamedTuple):
 
 def inputs(plan: Plan, arm: Arm, data: dict[str, str], teacher: str, held_out: str) -> dict[str, Any]:
     """{what: value} that an arm's numbers hang on. data: {split: hash of its records}. teacher: the content hash of the
-    file of the arm that teaches it, "" for none. held_out: hash of the training frames without a path.
+    file of the arm, or of the cache, that teaches it, "" for none; where a cache lies does not matter. held_out: hash of the training frames without a path.
     """
     config = config_of(plan, arm)
     found = {
@@ -51,6 +51,10 @@ def inputs(plan: Plan, arm: Arm, data: dict[str, str], teacher: str, held_out: s
         "val records": data[config.data.val_split],
         **{f"config.{key}": value for key, value in _leaves(config).items() if key not in NOT_READ},
     }
+    if arm.cache:
+        del found["config.distill.cache"]
+    if config.teacher.enabled and not plan.llm_drives:
+        found["llm drives"] = False
     return json.loads(output_files.json_text(found))
 
 

@@ -95,7 +95,8 @@ def _plan(plan: Plan) -> dict[str, Any]:
 def _arm(plan: Plan, name: str, done: Done | None) -> dict[str, Any]:
     arm = plan.arm(name)
     steps = arm.times * plan.steps
-    found = {"name": name, "tests": arm.tests, "teacher": arm.teacher, "steps": steps, "lines": _lines(arm.lines)}
+    teacher = arm.teacher or arm.cache
+    found = {"name": name, "tests": arm.tests, "teacher": teacher, "steps": steps, "lines": _lines(arm.lines)}
     if done is None:
         return found | {"done": False, "seconds": None, "content_hash": None}
     return found | {"done": True, "seconds": done.seconds, "content_hash": done.content_hash}

@@ -32,14 +32,16 @@ class Arm:
 
     tests: a sentence that says what the arm is for. lines: {config key: value}, beside those of the plan. teacher: the name
     of another arm, which is trained first; what it says of the training frames, seed by seed, is what this arm's
-    distillation is given, as from files of `dima_jax.cache_teacher`. "" for none. times: how many times the plan's steps it
-    learns; more than 1 for a teacher that is to be better than those it teaches.
+    distillation is given, as from files of `dima_jax.cache_teacher`. "" for none. cache: in place of an arm, the folder of a
+    teacher's cache (`teacher_cache.py`) of the training split, which teaches every seed the same; "" for none. times: how many
+    times the plan's steps it learns; more than 1 for a teacher that is to be better than those it teaches.
     """
 
     name: str
     tests: str
     lines: Mapping[str, Any] = field(default_factory=dict)
     teacher: str = ""
+    cache: str = ""
     times: int = 1
 
 
@@ -50,7 +52,8 @@ class Plan:
     data: folder of the records. lines: {config key: value} of every arm. seeds: 0 to seeds - 1. batch: windows of a step.
     questions: how many of a frame are drawn before training, for arms with an LLM. reference: the arm that all others are
     compared with. blind: an arm that is told nothing of the scene; the frames in which it is worst are scored apart, too;
-    "" for none. situations: {name: val frames that are scored apart, as `data.hold_out_paths` names frames}. assumed: standard
+    "" for none. llm_drives: whether the plans of the arms' own LLMs are scored, too, which takes a large LLM longer than to
+    train. situations: {name: val frames that are scored apart, as `data.hold_out_paths` names frames}. assumed: standard
     deviations of paired differences of L2 in meters, for the forecast before any are known.
     """
 
@@ -64,6 +67,7 @@ class Plan:
     lines: Mapping[str, Any] = field(default_factory=dict)
     questions: int = 8
     blind: str = ""
+    llm_drives: bool = True
     situations: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     assumed: Components = ASSUMED
     also_teach: frozenset[str] = frozenset()  # arms whose pupils were left out by `load`
@@ -133,6 +137,7 @@ def check(plan: Plan) -> None:
     for name in ("seeds", "steps", "batch", "questions"):
         value = getattr(plan, name)
         _check(type(value) is int and value >= 1, name, value, "an integer, 1 or more")
+    _check(type(plan.llm_drives) is bool, "llm_drives", plan.llm_drives, "True or False")
     _check(_are_components(plan.assumed), "assumed", plan.assumed, "power.Components of numbers, 0 or more")
     _check(_are_lines(plan.lines), "lines", plan.lines, "{config key: value}")
     _check(_are_situations(plan.situations), "situations", plan.situations, "{name: (scene tag or FILE.json:TAG, ...)}")
@@ -149,6 +154,8 @@ def check(plan: Plan) -> None:
         _check(names.index(arm.name) == number, f"{place}.name", arm.name, "the name of one arm alone")
         _check(_are_lines(arm.lines), f"{place}.lines", arm.lines, "{config key: value}")
         _check(type(arm.times) is int and arm.times >= 1, f"{place}.times", arm.times, "an integer, 1 or more")
+        _check(isinstance(arm.cache, str), f"{place}.cache", arm.cache, 'the folder of a teacher\'s cache, or ""')
+        _check(not (arm.cache and arm.teacher), f"{place}.cache", arm.cache, f'"" beside the teacher {arm.teacher!r}')
         if arm.teacher:
             _check(arm.teacher in names, f"{place}.teacher", arm.teacher, f"one of {', '.join(names)}")
     _check(plan.reference in names, "reference", plan.reference, f"one of {', '.join(names)}")
@@ -207,7 +214,7 @@ def config_of(plan: Plan, arm: Arm) -> ConfigDict:
     config.mesh.update(data=1, fsdp=1, model=1)
     steps = arm.times * plan.steps
     config.train.update(epochs=steps, max_steps=steps)  # an epoch has a step or more
-    config.distill.cache = f"arm {arm.teacher}" if arm.teacher else ""
+    config.distill.cache = f"arm {arm.teacher}" if arm.teacher else arm.cache
     config_check.check(config)
     if not config.vector.enabled:
         raise UserError("config.vector.enabled=False: must be True, as studies are of vector mode")
@@ -218,7 +225,7 @@ def config_of(plan: Plan, arm: Arm) -> ConfigDict:
     ):
         if config.data[key]:
             raise UserError(f"config.data.{key}={config.data[key]}: must be 0, as a study {why}")
-    teaches = config.loss.distill > 0 and (config.teacher.enabled or arm.teacher)
+    teaches = config.loss.distill > 0 and (config.teacher.enabled or config.distill.cache)
     if teaches and config.distill.start_step >= steps:
         raise UserError(f"config.distill.start_step={config.distill.start_step}: must be below the {steps} steps")
     if arm.teacher:

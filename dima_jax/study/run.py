@@ -14,10 +14,11 @@ from dima_jax.data.records import Records
 from dima_jax.html_report import study_page
 from dima_jax.interrupts import StopOnSignal
 from dima_jax.scoring import npz_file, truth
-from dima_jax.study import arm_file, frames, outcome, power, training
+from dima_jax.study import arm_file, caches, frames, outcome, power, training
 from dima_jax.study.arm_file import Done
 from dima_jax.study.plan import Arm, Plan, config_of
 from dima_jax.study.scores import LLM, Scores
+from dima_jax.types import TaughtEgo
 
 JSON = "study.json"
 
@@ -47,16 +48,15 @@ def _run(plan: Plan, out: str, provenance: dict[str, str]) -> Path:
     for number, arm in enumerate(plan.ordered(), 1):
         config = config_of(plan, arm)
         place = arm_file.path_of(out, arm.name)
-        teacher = done[arm.teacher] if arm.teacher else None
-        inputs = arm_file.inputs(plan, arm, hashes, teacher.content_hash if teacher else "", held)
+        taught, taught_hash = _teacher(plan, arm, done, records[first.data.train_split])
+        inputs = arm_file.inputs(plan, arm, hashes, taught_hash, held)
         found = arm_file.read(place, tokens, inputs)
         is_new = found is None
         if is_new:
             data = read(plan) if data is None else data
             name, start = f"arm {number} of {len(plan.arms)}, {arm.name}", time.monotonic()
             with StopOnSignal() as stop:
-                taught = teacher.trained.taught if teacher else None
-                options = dict(teaches=arm.name in plan.teachers(), name=name, stop=stop)
+                options = dict(teaches=arm.name in plan.teachers(), llm_drives=plan.llm_drives, name=name, stop=stop)
                 trained = training.train(config, plan.seeds, data, taught, **options)
                 if trained is not None:
                     found = arm_file.write(place, tokens, trained, time.monotonic() - start, inputs)
@@ -77,6 +77,18 @@ def _run(plan: Plan, out: str, provenance: dict[str, str]) -> Path:
             study_page.write(page, result)
     print("\n".join(result["verdicts"]))
     return page
+
+
+def _teacher(plan: Plan, arm: Arm, done: dict[str, Done], records: Records) -> tuple[TaughtEgo | None, str]:
+    """(what an arm is taught, [K, n, ...], the hash of it): by another arm, by files, or (None, "") by nobody. records: of
+    the training split.
+    """
+    if arm.cache:
+        found, content_hash = caches.load(plan, arm, records)
+        return TaughtEgo(*found), content_hash
+    if not arm.teacher:
+        return None, ""
+    return done[arm.teacher].trained.taught, done[arm.teacher].content_hash
 
 
 def situations(plan: Plan, records: Records) -> dict[str, np.ndarray]:

@@ -69,12 +69,14 @@ def train(
     taught: TaughtEgo | None,
     *,
     teaches: bool,
+    llm_drives: bool = True,
     name: str,
     stop: StopOnSignal,
 ) -> Trained | None:
     """Seeds 0 to seeds - 1 of an arm; None if it was stopped.
 
-    taught: [K, n, ...] of this arm's teacher. teaches: `Trained.taught` is wanted. UserError, with the arm and the seed,
+    taught: [K, n, ...] of this arm's teacher. teaches: `Trained.taught` is wanted. llm_drives: `Trained.llm_plans`
+    is, where the arm has an LLM. UserError, with the arm and the seed,
     for a loss that is not finite, and if the split has fewer frames than a step needs.
     """
     steps, batch = config.train.max_steps, config.data.batch_size
@@ -82,13 +84,14 @@ def train(
     if count < batch:
         raise UserError(f"{config.data.path} has {count} training frames, fewer than the plan's batch={batch}")
     mesh = seed_mesh(seeds)
-    graph, params = starts(config, seeds)
+    graph, params, base = starts(config, seeds)
     trained, frozen = optimizer.split_frozen(params, config.optim.groups)
     optim = optimizer.build(config, count // batch)
     state = TrainState(jnp.zeros(seeds, jnp.int32), trained, jax.vmap(optim.update.init)(trained))
     state, frozen, taught = place((state, frozen, taught), mesh, SEEDS)
     words = data.words if config.teacher.enabled else None
-    shared = place((data.train, words), mesh)
+    base = place(base, mesh)
+    shared = (place((data.train, words), mesh), base)
     orders = [frames.order(count, seed, steps, batch, _questions(words)) for seed in range(seeds)]
     chosen = jax.tree.map(lambda *x: np.stack(x), *orders)
     keys = jax.vmap(jax.random.key)(jnp.arange(seeds))
@@ -107,35 +110,61 @@ def train(
     params = {**state.params, **frozen}
 
     def over(function: Callable, batch: Batch):
-        found = over_seeds(function, mesh)(place(parts(batch), mesh), params, keys)
+        found = over_seeds(with_base(function), mesh)((place(parts(batch), mesh), base), params, keys)
         return jax.tree.map(lambda x: joined(x, len(batch.index)), found)
 
     plans = over(plan_function(config), data.val)
-    llm_plans = over(llm_plan_function(graph), data.val) if config.teacher.enabled else None
+    llm_plans = over(llm_plan_function(graph), data.val) if config.teacher.enabled and llm_drives else None
     check_plans(name, plans)
     check_plans(f"{name}, its LLM", llm_plans)
     return Trained(plans, curves(logs), llm_plans, over(ego_function(graph), data.train) if teaches else None)
 
 
-def starts(config: ConfigDict, seeds: int) -> tuple[nnx.GraphDef, weights.Params]:
-    """(structure, weights [K, ...]) that the seeds start with, as `dima_jax.train` has them."""
-    graph, found = None, []
+def starts(config: ConfigDict, seeds: int) -> tuple[nnx.GraphDef, weights.Params, weights.Params]:
+    """(structure, weights [K, ...] that the seeds start with, as `dima_jax.train` has them, those that all share).
+
+    Shared is an LLM's base that was read and stays frozen: it would be the same K times, and may be large.
+    """
+    graph, found, base = None, [], {}
     for seed in range(seeds):
         one = config.copy_and_resolve_references()
         one.seed = seed
         model = ShardedModel(one, jax.devices()[:1])
         graph = graph or model.graph
-        found.append(jax.device_get(train_loop.fresh_params(model)))
-    return graph, {path: np.stack([params[path] for params in found]) for path in found[0]}
+        params = train_loop.fresh_params(model)
+        base = shared_base(config, params)
+        found.append(jax.device_get({path: value for path, value in params.items() if path not in base}))
+    return graph, {path: np.stack([params[path] for params in found]) for path in found[0]}, base
+
+
+def shared_base(config: ConfigDict, params: weights.Params) -> weights.Params:
+    """Those of a seed's weights that every seed has, and keeps."""
+    is_read = config.teacher.enabled and config.teacher.weights
+    frozen = optimizer.split_frozen(params, config.optim.groups)[1] if is_read else {}
+    return weights.with_prefix(frozen, "teacher/llm/")
+
+
+def with_base(function: Callable) -> Callable:
+    """A function of (frames, all weights, key) as one of ((frames, the shared weights), a seed's own, key)."""
+
+    def whole(shared, params, key):
+        batch, base = shared
+        return function(batch, {**params, **base}, key)
+
+    return whole
 
 
 def advance_function(graph: nnx.GraphDef, config: ConfigDict, optim: optimizer.Optimizer) -> Callable:
-    """(shared, state, frozen, taught, key, chosen) -> (state, {curve: mean}) of one seed over the steps of `chosen`."""
+    """((data, the shared weights), state, frozen, taught, key, chosen) -> (state, {curve: mean}) of one seed over the steps of
+    `chosen`.
+    """
     step = train_step.step_function(graph, config, optim)
 
     def advance(shared, state, frozen, taught, key, chosen):
+        data, base = shared
+
         def one(state, now):
-            state, log = step(state, frozen, frames.choose(*shared, taught, *now), key)
+            state, log = step(state, {**frozen, **base}, frames.choose(*data, taught, *now), key)
             return state, {curve: log[name] for curve, name in CURVES.items() if name in log}
 
         state, logs = jax.lax.scan(one, state, chosen)
