@@ -20,19 +20,21 @@ SIZES = {  # of SmolLM2-135M
     "teacher.llm.rope_theta": 100000.0,
     "teacher.llm.tied": True,
 }
-LINES = {**arms.SIZES, **SIZES, "teacher.tokenizer": SMOLLM2, "data.max_text": 64}
+LINES = {**arms.SIZES, **SIZES, "teacher.tokenizer": SMOLLM2, "data.max_text": 64, "optim.warmup_steps": 20}
 LORA = {**arms.KL, **arms.FROZEN_LLM}
 
 
 def get_plan():
     return Plan(
         title="Does a pretrained LLM in the loop help?",
-        **arms.SHARED | {"seeds": 2, "steps": 200, "batch": 4, "lines": LINES},
+        **arms.SHARED | {"seeds": 2, "steps": 120, "batch": 4, "lines": LINES},
         reference="alone",
         llm_drives=False,
         arms=(
             arms.alone(),
-            Arm("SmolLM2", "The joint method with SmolLM2-135M, frozen, and LoRA.", {**LORA, "teacher.weights": SMOLLM2}),
+            Arm(
+                "SmolLM2", "The joint method with SmolLM2-135M, frozen, and LoRA.", {**LORA, "teacher.weights": SMOLLM2}
+            ),
             Arm("random LLM", "The same with random frozen weights of the same shape, and LoRA.", LORA),
         ),
     )

@@ -26,7 +26,9 @@ def get_plan():
         reference="alone",
         arms=(
             arms.alone(),
-            of_text("SmolLM2", "Standardized features of SmolLM2-135M, which reads the texts.", "feature_l2", PRETRAINED),
+            of_text(
+                "SmolLM2", "Standardized features of SmolLM2-135M, which reads the texts.", "feature_l2", PRETRAINED
+            ),
             of_text("SmolLM2 KL", "Softmaxes of its standardized features.", "kl_standardized", PRETRAINED),
             of_text("random LLM", "An LLM of the same shape with random weights reads them.", "feature_l2", RANDOM),
         ),

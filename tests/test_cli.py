@@ -19,6 +19,7 @@ COMMANDS = {  # {module: a flag that its help must explain}
     "dima_jax.export": "--config",
     "dima_jax.ask": "--config",
     "dima_jax.cache_teacher": "--out",
+    "dima_jax.cache_text": "--tokens",
     "dima_jax.score_answers": "--answers",
     "dima_jax.plan_run": "--config",
     "dima_jax.study": "--plan",

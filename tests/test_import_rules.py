@@ -18,6 +18,7 @@ ENTRY_POINTS = (
     "export",
     "ask",
     "cache_teacher",
+    "cache_text",
     "score",
     "score_answers",
     "plan_run.__main__",

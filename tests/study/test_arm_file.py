@@ -113,3 +113,18 @@ def test_a_file_of_a_later_version_is_refused_and_kept(tmp_path, monkeypatch):
     monkeypatch.setattr(arm_file, "VERSION", 1)
     with pytest.raises(UserError, match="is of version 2"):
         arm_file.read(path, TOKENS, inputs())
+
+
+def test_what_a_cache_holds_counts_and_not_where_it_lies():
+    def of(cache, content="abc"):
+        arm = mini.Arm("read", "From files.", {**mini.ALONE, "distill.form": "feature_l2"}, cache=cache)
+        return inputs("read", content, arms=(mini.plan().arms[0], arm))
+
+    assert of("here") == of("there") and of("here") != of("here", "abd")
+
+
+def test_an_llm_that_does_not_drive_is_another_arm():
+    arms = (mini.plan().arms[0], mini.Arm("joint", "With an LLM."))
+    both = [inputs("joint", arms=arms, llm_drives=drives) for drives in (True, False)]
+    assert both[0] != both[1] and "llm drives" not in both[0]
+    assert inputs("alone", arms=arms, llm_drives=False) == inputs("alone", arms=arms)

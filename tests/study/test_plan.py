@@ -54,6 +54,17 @@ def with_arms(*arms):
         (with_arms(arm("a, b")), "arms[3].name is 'a, b': must be without a comma"),
         (with_arms(arm(" ")), "arms[3].name is ' ': must be a text"),
         (with_arms(arm(times=0)), "arms[3].times is 0: must be an integer, 1 or more"),
+        (with_arms(arm(cache=3)), "arms[3].cache is 3: must be the folder of a teacher's cache"),
+        (with_arms(arm(cache="x", teacher="alone")), "arms[3].cache is 'x': must be \"\" beside the teacher 'alone'"),
+        (
+            with_arms(arm(lines={**mini.ALONE, "distill.form": "shared_head"}, cache="x")),
+            "arms[3] 'other': config.distill.form='shared_head': must be another than shared_head with distill.cache",
+        ),
+        (
+            with_arms(arm(lines={}, cache="x")),
+            "arms[3] 'other': config.distill.cache='x': must be empty beside a teacher",
+        ),
+        (dict(llm_drives=1), "llm_drives is 1: must be True or False"),
         (with_arms(arm(teacher="nobody")), "arms[3].teacher is 'nobody': must be one of"),
         (with_arms(arm(teacher="other")), "arms[3].teacher is 'other': must be an arm that it does not teach"),
         (
@@ -171,7 +182,8 @@ def test_a_teacher_without_its_pupils_still_keeps_what_it_says(tmp_path):
 @pytest.mark.parametrize("file", sorted(Path("studies").glob("*.py")), ids=str)
 def test_a_shipped_plan_can_be_run_as_it_stands(file):
     plan = plans.load(str(file))
-    assert (plan.data, plan.seeds) == ("data/vectors/records", 8) and f"--plan={file}" in file.read_text()
+    seeds = 2 if file.stem == "lora" else 8  # an LLM of 135 million weights in every step
+    assert (plan.data, plan.seeds) == ("data/vectors/records", seeds) and f"--plan={file}" in file.read_text()
     configs = {one.name: config_check.flat(plans.config_of(plan, one)) for one in plan.arms}
     distinct = [configs[one.name] | {"teacher": one.teacher} for one in plan.arms]
     assert all(one not in distinct[:number] for number, one in enumerate(distinct))
@@ -181,3 +193,25 @@ def test_the_shipped_plan_has_every_form():
     plan = plans.load("studies/forms.py")
     forms = {plans.config_of(plan, one).distill.form for one in plan.arms if one.lines.get("loss.distill")}
     assert forms == set(DISTILL_FORMS)
+
+
+def test_the_llm_of_the_loop_is_smollm2_in_the_demo():
+    """And its control has the same shape; both stay frozen but for LoRA."""
+    from dima_jax.configs import demo_smollm2
+
+    plan, teacher = plans.load("studies/lora.py"), demo_smollm2.get_config().teacher
+    read, drawn = (plans.config_of(plan, plan.arm(name)) for name in ("SmolLM2", "random LLM"))
+    assert read.teacher.llm == drawn.teacher.llm == teacher.llm
+    assert (read.teacher.weights, read.teacher.tokenizer) == (teacher.weights, teacher.tokenizer)
+    assert (drawn.teacher.weights, drawn.teacher.tokenizer) == ("", teacher.tokenizer)
+    assert dict(read.optim.groups)["teacher/llm/.*"] == 0.0 == dict(drawn.optim.groups)["teacher/llm/.*"]
+
+
+def test_texts_are_read_by_both_llms():
+    plan = plans.load("studies/pretrained.py")
+    caches = [one.cache for one in plan.arms]
+    assert (
+        len(set(caches)) == 3
+        and caches[0] == ""
+        and all(f"--out={one}" in Path("studies/pretrained.py").read_text() for one in caches[1:])
+    )

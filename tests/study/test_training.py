@@ -4,14 +4,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 
 from dima_jax import optimizer, train_step, weights
+from dima_jax.convert import llm_folder
+from dima_jax.convert.rules import Target
 from dima_jax.data import loader
 from dima_jax.errors import UserError
 from dima_jax.interrupts import StopOnSignal
 from dima_jax.sharded_model import ShardedModel
 from dima_jax.study import frames, training
 from dima_jax.study.plan import config_of
+from dima_jax.teacher.llama import Llama
+from dima_jax.types import TaughtEgo
 from dima_jax.vector import planning
 from tests import tiny_root
 from tests.study import mini
@@ -95,6 +100,54 @@ def test_what_is_taught_changes_the_student_and_is_compared_with_the_truth(plan,
     far = np.linalg.norm(np.cumsum(offsets - batch.ego.future_offsets[rows], axis=1), axis=-1)
     expected = far[batch.ego.future_mask[rows]].mean()
     np.testing.assert_allclose(taught.curves["l2_teacher"][1, 0], expected, rtol=1e-4)
+
+
+def test_a_teacher_that_plans_nothing_teaches_by_its_feature(plan, data, alone):
+    feature = np.random.default_rng(0).normal(size=(2, len(data.train.index), 64)).astype(np.float32)
+    taught = trained(plan, data, "taught", TaughtEgo(feature, None))
+    assert np.abs(taught.plans - alone.plans).max() > 1e-4 and "l2_teacher" not in taught.curves
+
+
+@pytest.fixture
+def with_folder(plan, tmp_path):
+    """The config of an arm whose LLM is read from a folder."""
+    config = config_of(plan, mini.Arm("joint", "With an LLM.", {"teacher.weights": str(tmp_path)}))
+    sizes = {key: value for key, value in config.teacher.llm.items() if key not in ("dtype", "remat", "rope_scaling")}
+    writer = llm_folder.Writer(tmp_path, sizes, "float32")
+    for path, value in weights.split(Llama(**config.teacher.llm, rngs=nnx.Rngs(5)))[1].items():
+        writer.write(Target(path, None), np.asarray(value))
+    writer.close()
+    config.train.max_steps = 1
+    return config
+
+
+def test_a_frozen_base_that_is_read_is_kept_once(plan, data, with_folder, monkeypatch):
+    """Whether each seed has its own or all share one, the same is learned."""
+    config = with_folder
+    _, own, base = training.starts(config, 2)
+    assert base and all(path.startswith("teacher/llm/") for path in base)
+    assert not own.keys() & base.keys() and any(path.startswith("teacher/lora/") for path in own)
+    layers = config.teacher.llm.layers
+    assert len(base["teacher/llm/layers/q/kernel"]) == layers and own["teacher/lora/q/a"].shape[:2] == (2, layers)
+    words = frames.words(config, "train", 2)
+    found = []
+    for _ in range(2):
+        with StopOnSignal() as stop:
+            options = dict(teaches=True, llm_drives=False, name="joint", stop=stop)
+            found.append(training.train(config, 2, data._replace(words=words), None, **options))
+        monkeypatch.setattr(training, "shared_base", lambda *_: {})
+    assert found[0].llm_plans is None
+    np.testing.assert_allclose(found[0].plans, found[1].plans, atol=1e-5)
+    np.testing.assert_allclose(found[0].taught.ego_feature, found[1].taught.ego_feature, atol=1e-4)
+
+
+def test_a_base_that_is_drawn_or_trained_is_each_seeds_own(with_folder):
+    config = with_folder
+    config.optim.groups = ((".*", 1.0),)
+    params = {"teacher/llm/layers/q/kernel": 0, "student/x": 1}
+    assert training.shared_base(config, params) == {}
+    config.optim.groups, config.teacher.weights = (("teacher/llm/.*", 0.0), (".*", 1.0)), ""
+    assert training.shared_base(config, params) == {}
 
 
 def test_an_llm_teaches_in_the_same_program(plan, data, privileged):
