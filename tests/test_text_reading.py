@@ -16,6 +16,7 @@ from dima_jax.errors import UserError
 from dima_jax.teacher.llama import Llama
 from dima_jax.teacher_cache import TeacherCache
 from tests.mini import mini_config
+from tests.test_cli import command
 
 TOKENS = 100
 
@@ -141,8 +142,6 @@ def test_what_does_not_fit_is_one_line(config, tmp_path, changes, random, words)
 
 def test_the_command_refuses_in_one_line(config, tmp_path, monkeypatch):
     """Before JAX is imported."""
-    from tests.test_cli import command
-
     given = ("--config=configs/demo_smollm2.py", f"--config.data.path={config.data.path}", f"--out={tmp_path / 'x'}")
     for more, words in (
         (("--config.teacher.weights=",), 'config.teacher.weights="": names no LLM to read with'),
@@ -156,3 +155,13 @@ def test_the_command_refuses_in_one_line(config, tmp_path, monkeypatch):
         result = command("dima_jax.cache_text", *given, *more)
         last = result.stderr.strip().splitlines()[-1]
         assert result.returncode == 2 and last.startswith("error: ") and words in last, result.stderr
+
+
+def test_training_refuses_a_plan_that_there_is_not(config, cache, tmp_path):
+    """Before anything is built."""
+    given = ("--config=configs/demo.py", "--config.teacher.enabled=False", "--config.distill.form=plan")
+    paths = (f"--config.data.path={config.data.path}", f"--config.distill.cache={cache.folder}")
+    result = command("dima_jax.train", *given, *paths, "--config.train.init_from=", f"--workdir={tmp_path / 'run'}")
+    last = result.stderr.strip().splitlines()[-1]
+    assert result.returncode == 2 and last.startswith("error: config.distill.form='plan': must be"), result.stderr
+    assert not (tmp_path / "run").exists()

@@ -12,6 +12,7 @@ from dima_jax.teacher_cache import Taught, TeacherCache
 from tests import tiny_root
 from tests.study import mini
 from tests.study.test_run import TOLD
+from tests.test_cli import command
 
 
 @pytest.fixture(scope="module")
@@ -75,14 +76,16 @@ def test_a_plan_that_nobody_made_is_never_compared(records, cache, changes, word
 
 
 def test_files_that_cannot_teach_are_refused(records, tmp_path):
-    with pytest.raises(UserError, match="arm 'read': .*absent: no such folder; `python -m dima_jax.cache_text` writes"):
+    with pytest.raises(
+        UserError, match=r"arm 'read': .*absent: no such folder; `python -m dima_jax\.cache_text` writes"
+    ):
         caches.check(plan(records, tmp_path / "absent"))
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match=r"arm 'read': .*source\.json: .*cache_text"):
         caches.check(plan(records, tmp_path / "empty"))
-    with pytest.raises(UserError, match="arm 'read': .* is of split 'val' of other records"):
+    with pytest.raises(UserError, match=r"arm 'read': .* is of split 'val' of other records"):
         caches.check(plan(records, write(tmp_path / "val", records, split="val").folder))
-    with pytest.raises(UserError, match="arm 'read': .* lacks 1 of 1 scenes"):
+    with pytest.raises(UserError, match=r"arm 'read': .* lacks 1 of 1 scenes"):
         caches.check(plan(records, write(tmp_path / "part", records, scenes=0).folder))
 
 
@@ -104,3 +107,14 @@ def test_a_study_gives_an_arm_what_its_files_say(records, cache, tmp_path, monke
     with pytest.raises(UserError, match=r"read\.npz: this arm was trained with teacher="):
         run.run(other, str(tmp_path / "out"), **TOLD)
     assert str(cache.folder) in (tmp_path / "out" / "index.html").read_text()
+
+
+def test_the_command_names_the_arm_whose_files_are_missing(records, tmp_path):
+    text = tmp_path / "plan.py"
+    text.write_text(
+        f"from tests.study import mini, test_caches\n\n\ndef get_plan():\n    return test_caches.plan({str(records)!r}, 'absent')\n"
+    )
+    result = command("dima_jax.study", f"--plan={text}", f"--out={tmp_path / 'out'}")
+    last = result.stderr.strip().splitlines()[-1]
+    assert result.returncode == 2 and last.startswith("error: arm 'read': absent: no such folder; "), result.stderr
+    assert not (tmp_path / "out").exists()
