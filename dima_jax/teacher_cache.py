@@ -110,7 +110,7 @@ class TeacherCache:
 
     def check_form(self, distill: Mapping) -> None:
         """UserError if a form of distillation asks for a plan that the teacher does not have. distill: the config group."""
-        has_plan = self.source().get("plan", True)
+        has_plan = self._has_plan()
         if distill["form"] == "plan" and not has_plan:
             raise UserError(
                 f"config.distill.form='plan': must be feature_l2, kl or kl_standardized with {self.folder}, which holds what "
@@ -143,8 +143,8 @@ class TeacherCache:
         self.check(records)
         parts = [self.read(scene, records.samples) for scene in scenes_of(records)]
         planned = [part.ego_offsets for part in parts if part.ego_offsets is not None]
-        if len(planned) not in (0, len(parts)):
-            raise UserError(f"{self.folder} holds plans of some scenes alone; delete it and {AGAIN}")
+        if len(planned) != (len(parts) if self._has_plan() else 0):
+            raise UserError(f"{self.folder} does not hold the plans that its source.json says; delete it and {AGAIN}")
         return Taught(
             np.concatenate([part.ego_feature for part in parts]), np.concatenate(planned) if planned else None
         )
@@ -170,6 +170,9 @@ class TeacherCache:
                     "teacher of the same student.width"
                 )
         return taught
+
+    def _has_plan(self) -> bool:
+        return self.source().get("plan", True) is not False
 
     def _place(self, scene: str) -> Path:
         return self.folder / f"{output_files.file_name(scene)}.npz"

@@ -111,6 +111,17 @@ def test_numbers_that_are_not_finite_are_refused(cache):
         cache.read(SCENES[0], SAMPLES)
 
 
+@pytest.mark.parametrize("has_plan", [True, False])
+def test_plans_are_there_as_the_source_says(tmp_path, has_plan):
+    cache = TeacherCache(tmp_path)
+    cache.open(SOURCE | {"plan": has_plan})
+    for number, scene in enumerate(SCENES):
+        one = said(scene)
+        cache.write(scene, SAMPLES, one if number == 0 else Taught(one.ego_feature, None))
+    with pytest.raises(UserError, match=r"does not hold the plans that its source\.json says"):
+        cache.load(RECORDS, STUDENT)
+
+
 @pytest.mark.parametrize("content", ["{", "[]"])
 def test_a_damaged_source_is_one_line(cache, content):
     (cache.folder / "source.json").write_text(content)
