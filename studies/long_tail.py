@@ -35,5 +35,10 @@ def get_plan():
                 "The same, and the student learns from its feature, as the paper has it.",
                 arms.KL,
             ),
+            Arm(
+                "LLM distilled not asked",
+                "The same, but the LLM learns no answer: what distillation brings without the questions.",
+                {**arms.KL, "loss.language": 0.0, "loss.edit_language": 0.0},
+            ),
         ),
     )
