@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from nuscenes.can_bus.can_bus_api import NuScenesCanBus
 
+from data_prep.root_check import fields
 from data_prep.root_check.problems import ERROR, NOTE, SKIP, Files
 from data_prep.root_check.reading import read_json
 from data_prep.root_check.schema import Table
@@ -17,6 +18,7 @@ FIELDS = {  # {kind of message: {field that is read: how many numbers}}
     "pose": {"accel": 3, "orientation": 4, "pos": 3, "rotation_rate": 3, "vel": 3},
     "steeranglefeedback": {"value": 1},
 }
+TIME = fields.whole(1)  # microseconds
 FARTHEST = 1.0  # seconds between a key frame and the message that is taken for it
 
 
@@ -50,17 +52,29 @@ def _recorded(path: Path, kind: str) -> list[dict]:
     messages = read_json(path, REMEDY)
     if not isinstance(messages, list) or not messages:
         raise UserError(f"{path}: no list of messages; {REMEDY}")
-    for i, message in enumerate(messages):
+    for i, message in enumerate(messages) if not _are_messages(messages, FIELDS[kind]) else ():
         if not _is_message(message, FIELDS[kind]):
             raise UserError(f"{path}: message {i} is no whole {kind} message; {REMEDY}")
     return messages
 
 
-def _is_message(message, fields: dict[str, int]) -> bool:
-    """Whether it holds its time and these fields, each of so many finite numbers."""
-    if not isinstance(message, dict) or type(message.get("utime")) is not int or not 0 < message["utime"] < 2**62:
+def _are_messages(messages: list, wanted: dict[str, int]) -> bool:
+    """Whether each is one (`_is_message`), as far as that is seen in whole columns: False says nothing."""
+    if set(map(type, messages)) != {dict} or TIME.pack([message.get("utime") for message in messages]) is None:
         return False
-    for field, count in fields.items():
+    for field, count in wanted.items():
+        values = [message.get(field) for message in messages]
+        packed = fields.pack_vectors(values if count > 1 else [[value] for value in values], count)
+        if packed is None or not (np.abs(packed) < LARGEST).all():
+            return False
+    return True
+
+
+def _is_message(message, wanted: dict[str, int]) -> bool:
+    """Whether it holds its time and these fields, each of so many finite numbers."""
+    if not isinstance(message, dict) or not TIME.fits(message.get("utime")):
+        return False
+    for field, count in wanted.items():
         found = message.get(field)
         numbers = found if isinstance(found, list) else [found]
         if isinstance(found, list) != (count > 1) or len(numbers) != count:

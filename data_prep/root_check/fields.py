@@ -77,7 +77,8 @@ def _pack_text(values: list) -> np.ndarray | None:
     return hashes(values)
 
 
-def _pack_vectors(values: list, count: int) -> np.ndarray | None:
+def pack_vectors(values: list, count: int) -> np.ndarray | None:
+    """[n, count] float64 of lists of so many finite numbers; None if one may be something else."""
     if set(map(type, values)) - {list} or set(map(len, values)) - {count}:
         return None
     flat = list(itertools.chain.from_iterable(values))
@@ -173,7 +174,7 @@ def _vector(words: str, count: int, is_right: Callable[[np.ndarray], np.ndarray]
         return found is not None and bool(is_right(np.array([found]))[0])
 
     def pack(values: list) -> np.ndarray | None:
-        packed = _pack_vectors(values, count)
+        packed = pack_vectors(values, count)
         return packed if packed is not None and is_right(packed).all() else None
 
     return Field(words, fits, pack)

@@ -53,7 +53,9 @@ def batches(path: Path) -> Iterator[list[dict]]:
 
 
 def _rows(path: Path) -> Iterator[object]:
-    """The items of a JSON list, one after another. Raises ValueError for anything else."""
+    """The items of a JSON list, those of a part of the file at once where it can be cut between two. Raises ValueError for
+    anything else.
+    """
     decode, separator = json.JSONDecoder().raw_decode, SEPARATOR.match
     with path.open(encoding="utf-8") as file:
         text = part = file.read(CHUNK)
@@ -62,8 +64,16 @@ def _rows(path: Path) -> Iterator[object]:
         if not (start := START.match(text)):
             json.loads(text + file.read())
             raise UserError(f"{path}: no list of rows; {REMEDY}")
-        at, is_last, problem = start.end(), bool(start[1]), None
+        at, is_last, problem, is_plain = start.end(), bool(start[1]), None, True
         while not is_last:
+            if is_plain and (end := text.rfind("},", at) + 1) and (after := separator(text, end).end()) < len(text):
+                try:
+                    yield from json.loads(f"[{text[at:end]}]")  # a cut within a row is no JSON
+                except json.JSONDecodeError:
+                    is_plain = False  # row by row, to say where
+                else:
+                    text, at = text[after:] + file.read(CHUNK), 0
+                    continue
             row = found = None
             try:
                 row, end = decode(text, at)

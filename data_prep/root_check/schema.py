@@ -4,6 +4,7 @@ Source: the nuScenes devkit's documentation, "schema_nuscenes". Fields that noth
 """
 
 from collections.abc import Iterator
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -117,7 +118,7 @@ def read(folder: Path, name: str) -> tuple[Table, list[Rows]]:
     wrong: dict[str, list[int]] = {field: [] for field in schema}
     for batch in reading.batches(table.path):
         for field, kind in schema.items():
-            values = [row.get(field) for row in batch]
+            values = _column(batch, field)
             packed = kind.pack(values)
             if packed is None:
                 wrong[field] += [table.count + i for i, value in enumerate(values) if not kind.fits(value)]
@@ -133,6 +134,14 @@ def read(folder: Path, name: str) -> tuple[Table, list[Rows]]:
         _pack(table, schema, parts)
         problems += _repeated(table)
     return table, problems
+
+
+def _column(rows: list[dict], field: str) -> list:
+    """The values of a field, None where a row lacks it."""
+    try:
+        return list(map(itemgetter(field), rows))
+    except KeyError:
+        return [row.get(field) for row in rows]
 
 
 def _is_named_key(row: dict) -> bool:
