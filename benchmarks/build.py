@@ -12,7 +12,6 @@ import contextlib
 import itertools
 import json
 import multiprocessing
-import resource
 import statistics
 import tempfile
 import threading
@@ -82,9 +81,8 @@ def photographs(root: Path, tables: dict, files: list[Path]) -> None:
             path.symlink_to(next(turns).absolute())
             old, row["height"], row["width"] = row["width"], height, width
     for row in tables["calibrated_sensor"]:
-        row["camera_intrinsic"] = [[x * width / old for x in line] for line in row["camera_intrinsic"][:2]] + row[
-            "camera_intrinsic"
-        ][2:]
+        matrix = row["camera_intrinsic"]
+        row["camera_intrinsic"] = [[x * width / old for x in line] for line in matrix[:2]] + matrix[2:]
 
 
 def with_sweeps(tables: dict) -> tuple[list[dict], list[dict]]:
@@ -157,9 +155,7 @@ def watch(done: threading.Event, found: list[float]) -> None:
 
 
 def clocks() -> tuple[float, float]:
-    """The clock, and the processor's seconds of this process and of its children that have ended."""
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return time.perf_counter(), sum(one.ru_utime + one.ru_stime for one in used)
+    return time.perf_counter(), measure.cpu_seconds()
 
 
 def measured(root: Path, workers: int) -> Measured:

@@ -7,7 +7,6 @@ its own processes, so the start-up (imports, town, ground) counts. The CPU times
 `whole` is that of all processes, `steady` that of a process that has already written a scene (simulation included).
 """
 
-import resource
 import shutil
 import tempfile
 import time
@@ -32,12 +31,6 @@ def folder_sizes(root, frames):
     return sizes
 
 
-def cpu_seconds():
-    """CPU time so far of this process and of its finished child processes, seconds."""
-    used = [resource.getrusage(owner) for owner in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(one.ru_utime + one.ru_stime for one in used)
-
-
 def main():
     from data_prep.miniworld import scene_recorder, writer
     from data_prep.miniworld.traffic import maneuvers
@@ -52,9 +45,9 @@ def main():
             return writer.write(root, wanted, WORKERS.value)
 
         frames = SCENES.value * 40
-        before = cpu_seconds()
+        before = measure.cpu_seconds()
         whole = measure.seconds(write, RUNS.value)
-        cpu = (cpu_seconds() - before) / (frames * RUNS.value)
+        cpu = (measure.cpu_seconds() - before) / (frames * RUNS.value)
         sizes = folder_sizes(root, frames)
         recorder = scene_recorder.Recorder(root, load_town(), (400, 224), 0)
         recorder.record(maneuvers.simulate(0, 0, "train"), "scene-0001", 0)

@@ -117,11 +117,11 @@ def write_shard(build: Build, shard: shards.Shard) -> None:
 def opener(build: Build) -> Callable[[str], tuple[KeyFrames, dict]]:
     """Opens scenes of a build by their tokens; the maps stay open in a process."""
     store = SceneStore(build.store, build.dataroot, build.version)
-    root = Root(build.dataroot, build.version, store.tables())
+    root = Root(build.dataroot, build.version, store.shared())
 
     def opened(token: str) -> tuple[KeyFrames, dict]:
-        scene = root.with_tables(store.tables(token))
-        return KeyFrames(scene, scene.tables.get("scene", token)), store.questions(token)
+        found, asked = store.scene(token)
+        return KeyFrames(root.with_tables(found), found.get("scene", token)), asked
 
     return opened
 
@@ -185,15 +185,12 @@ def _progress(total: int, build: Build) -> Iterator[None]:
             progress.advance(build.frames.stat().st_size - progress.done)
         progress.advance(build.frames.stat().st_size - progress.done)
 
-    thread = threading.Thread(target=show)
+    thread, is_whole = threading.Thread(target=show), False
     thread.start()
     try:
         yield
-    except BaseException:
+        is_whole = True
+    finally:
         done.set()
         thread.join()
-        progress.close(is_whole=False)
-        raise
-    done.set()
-    thread.join()
-    progress.close()
+        progress.close(is_whole)

@@ -59,17 +59,21 @@ class SceneStore:
     def __init__(self, path: str | Path, root: str | Path, version: str):
         self._path, self._root, self._version = Path(path), Path(root), version
 
-    def tables(self, scene: str = SHARED) -> Tables:
-        """The rows of one scene, by its token, beside the tables that scenes share; without a scene those alone."""
-        rows = dict(self._shared)
-        for name, content in self._parts(scene) if scene != SHARED else ():
-            if name != QUESTIONS:
-                rows[name] = rows.get(name, []) + content
-        return Tables(self._root, self._version, rows)
+    def shared(self) -> Tables:
+        """The tables that scenes share, without what is in a scene."""
+        return Tables(self._root, self._version, self._shared)
 
-    def questions(self, scene: str) -> dict[str, dict]:
-        """{sample token: its questions} of one scene, as `qa.read` gives them."""
-        return {token: row for name, part in self._parts(scene) if name == QUESTIONS for token, row in part.items()}
+    def scene(self, token: str) -> tuple[Tables, dict[str, dict]]:
+        """The rows of one scene beside the tables that scenes share, and {sample token: its questions} as `qa.read` gives
+        them.
+        """
+        rows, asked = dict(self._shared), {}
+        for name, content in self._parts(token):
+            if name == QUESTIONS:
+                asked |= content
+            else:
+                rows[name] = rows.get(name, []) + content
+        return Tables(self._root, self._version, rows), asked
 
     @cached_property
     def _shared(self) -> dict[str, list[dict]]:

@@ -18,7 +18,7 @@ FIELDS = {  # {kind of message: {field that is read: how many numbers}}
     "pose": {"accel": 3, "orientation": 4, "pos": 3, "rotation_rate": 3, "vel": 3},
     "steeranglefeedback": {"value": 1},
 }
-TIME = fields.whole(1)  # microseconds
+TIME = fields.whole(1, fields.LATEST - 1)  # microseconds
 FARTHEST = 1.0  # seconds between a key frame and the message that is taken for it
 
 

@@ -68,10 +68,11 @@ def _rows(path: Path) -> Iterator[object]:
         while not is_last:
             if is_plain and (end := text.rfind("},", at) + 1) and (after := separator(text, end).end()) < len(text):
                 try:
-                    yield from json.loads(f"[{text[at:end]}]")  # a cut within a row is no JSON
-                except json.JSONDecodeError:
+                    rows = json.loads(f"[{text[at:end]}]")  # a cut within a row is no JSON
+                except ValueError:
                     is_plain = False  # row by row, to say where
                 else:
+                    yield from rows
                     text, at = text[after:] + file.read(CHUNK), 0
                     continue
             row = found = None

@@ -26,10 +26,10 @@ def test_a_scene_alone_makes_the_same_records(dataset, store, asked, monkeypatch
     monkeypatch.setattr("data_prep.root_check.reading.BATCH", 7)  # a scene's rows are many parts
     whole = Root(str(dataset), tiny_root.VERSION)
     for scene in whole.tables.scene:
-        alone = whole.with_tables(store.tables(scene["token"]))
+        found, questions = store.scene(scene["token"])
+        alone = whole.with_tables(found)
         assert {row["scene_token"] for row in alone.tables.sample} == {scene["token"]}
         expected, found = KeyFrames(whole, scene), KeyFrames(alone, alone.tables.get("scene", scene["token"]))
-        questions = store.questions(scene["token"])
         assert set(questions) == set(asked) & {sample["token"] for sample in expected.samples}
         assert len(expected) == len(found)
         for i in range(len(expected)):
@@ -37,7 +37,7 @@ def test_a_scene_alone_makes_the_same_records(dataset, store, asked, monkeypatch
 
 
 def test_an_outline_and_a_store_without_a_scene_hold_no_annotation(dataset, store):
-    for found in (tables.outline(dataset, tiny_root.VERSION), store.tables()):
+    for found in (tables.outline(dataset, tiny_root.VERSION), store.shared()):
         assert len(found.scene) == 2
         assert found.sample_annotation == found.sample_data == found.ego_pose == found.instance == []
 
