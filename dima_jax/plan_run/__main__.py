@@ -3,7 +3,7 @@
     python -m dima_jax.plan_run --config=configs/base.py --target=v5p:8 [--windows_per_device=1] [--config.mesh.fsdp=8]
     python -m dima_jax.plan_run --config=configs/base.py --target=a100:8 --json > plan.json
 
-Targets: cpu:N always; v4, v5e, v5p, v6e with libtpu; a100, h100 with the CUDA plugin (see `devices.py`; the command says
+Targets: cpu:N always; v4, v5e, v5p, v6e with libtpu; a100, h100, h200 with the CUDA plugin (see `devices.py`; the command says
 which pip line is missing). Nothing runs and no weight is made: shapes and shardings go to the compiler, and its answer
 is printed per device: memory by kind, compute, traffic, time of a step and of the run by parts of the model with the share
 of gathers, and which settings to change. What is not known is printed as unknown. Before that it prints how many weights

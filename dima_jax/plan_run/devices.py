@@ -35,6 +35,7 @@ def _tpu_peaks(bfloat16: float) -> dict[str, float]:
 SPECS = {  # by the makers' data sheets
     "a100": DeviceSpec(80 * 2**30, {"bf16": 312e12, "tf32": 156e12, "f32": 19.5e12}, 2.039e12, 300e9),
     "h100": DeviceSpec(80 * 2**30, {"bf16": 989e12, "tf32": 494e12, "f32": 67e12}, 3.35e12, 450e9),
+    "h200": DeviceSpec(141e9, {"bf16": 989e12, "tf32": 494e12, "f32": 67e12}, 4.8e12, 450e9),
     "v4": DeviceSpec(32 * 2**30, _tpu_peaks(275e12), 1.2e12, 300e9, 1.05e9),
     "v5e": DeviceSpec(16 * 2**30, _tpu_peaks(197e12), 0.819e12, 200e9, 1.5e9),
     "v5p": DeviceSpec(95 * 2**30, _tpu_peaks(459e12), 2.765e12, 600e9, 1.75e9),
@@ -53,6 +54,7 @@ CUDA_SPECS = {  # what XLA's CUDA compiler needs to know beyond that
         name="H100-SXM5-80GB", major=9, cores=132, fpus=128, clock=1.98, l2=52428800, shared=233472, shared_optin=232448
     ),
 }
+CUDA_SPECS["h200"] = CUDA_SPECS["h100"] | {"name": "H200"}
 TARGETS = ("cpu", *SPECS)
 CUDA_OPTIONS = {
     "xla_gpu_enable_triton_gemm": False,  # Triton's tiles are tuned by running them on a GPU; cuBLAS needs no tuning

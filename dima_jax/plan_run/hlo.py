@@ -4,7 +4,7 @@ import math
 import re
 from typing import NamedTuple
 
-from dima_jax import expected_turns
+from dima_jax import expected_work
 
 BYTES = {"pred": 1, "s8": 1, "u8": 1, "s16": 2, "u16": 2, "f16": 2, "bf16": 2, "s32": 4, "u32": 4, "f32": 4}
 BYTES |= {"s64": 8, "u64": 8, "f64": 8, "c64": 8, "c128": 16, "s4": 1, "u4": 1, "f8e4m3fn": 1, "f8e5m2": 1, "token": 0}
@@ -146,13 +146,13 @@ def loop(instruction: Instruction) -> tuple[str, str]:
 
 
 def trip_count(instruction: Instruction, condition: list[Instruction], body: list[Instruction]) -> int | None:
-    """How often a `while` runs its body, or is expected to (`expected_turns`); None where it depends on data."""
+    """How often a `while` runs its body, or is expected to (`expected_work`); None where it depends on data."""
     if known := re.search(r'"known_trip_count":\{"n":"?(\d+)', instruction.rest):
         return int(known[1])
     limits = [i for i in condition if _is_count(i)]
     if len(limits) == 1 and len(condition) <= 6:  # counter < constant
         return math.ceil(int(limits[0].literal) / _stride(condition, body))
-    return expected_turns.of_loop(instruction.op_name)
+    return expected_work.turns_of(instruction.op_name)
 
 
 def _stride(condition: list[Instruction], body: list[Instruction]) -> int:

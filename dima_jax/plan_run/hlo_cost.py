@@ -2,7 +2,7 @@
 
 `cost_analysis()` counts the body of a loop once; here every computation counts as often as its callers run it. A loop's
 trip count is what the compiler states, else what its condition compares with, else what the model expects
-(`expected_turns`); any other loop whose length depends on data counts once and is reported. Of a conditional the
+(`expected_work`); any other loop whose length depends on data counts once and is reported. Of a conditional the
 costliest branch counts, and the cheapest for `least_seconds`.
 """
 

@@ -2,7 +2,8 @@
 
 TPU: the cycles that the compiler states, and for gathers and scatters, for which it states none, what `gathers.py` says.
 GPU: a roofline, the larger of its arithmetic at the peak of its number format and its bytes at the memory's bandwidth;
-kernels reach less, and starting one takes microseconds, so this is the least. What none of that covers is unknown.
+kernels reach less, and starting one takes microseconds, so this is the least. Rows that a kernel of our own touches count like
+gathered ones (`expected_work`). What none of that covers is unknown.
 """
 
 import re
@@ -10,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dima_jax import expected_work
 from dima_jax.plan_run import collectives, gathers, products, traffic
 from dima_jax.plan_run.devices import SPECS, platform
 from dima_jax.plan_run.hlo import Computations, Instruction, called
@@ -49,7 +51,7 @@ def price(
     where, spec = platform(kind), SPECS.get(kind)
     windows = gathers.find(instruction, table, computations)
     touched = gathers.tpu_bytes if where == "tpu" else gathers.sector_bytes
-    gathered = sum(touched(w) for w in windows)
+    gathered = sum(touched(w) for w in windows) + expected_work.row_bytes_of(instruction.op_name)
     made = fused_products(instruction, table, computations, where)
     moved = traffic.moved_bytes(instruction, table, computations) + gathered
     known = Price(None, 0.0, moved, gathered, made)
@@ -68,7 +70,8 @@ def price(
     if where == "tpu":
         is_negligible = estimate == 0.0 and moved <= NEGLIGIBLE and not instruction.target
         return known._replace(seconds=0.0 if is_negligible else None)
-    is_unknown_call = instruction.opcode == "custom-call" and not instruction.target.startswith(LIBRARIES)
+    is_known_call = instruction.target.startswith(LIBRARIES) or expected_work.row_bytes_of(instruction.op_name) > 0
+    is_unknown_call = instruction.opcode == "custom-call" and not is_known_call
     if is_unknown_call or not made.keys() <= spec.peaks.keys():
         return known
     arithmetic = sum(flops / spec.peaks[name] for name, flops in made.items())

@@ -20,9 +20,12 @@ from jaxtyping import Array, Bool, Float, Int
 
 from dima_jax import sharding
 from dima_jax.student import grid_sampling
+from dima_jax.student.kernel_sampling import sample_in_kernel
 from dima_jax.student.layers import Rngs, dropout, linear, xavier, zeros
 from dima_jax.student.tile_sampling import sample_tables
 from dima_jax.types import LevelShapes
+
+BY_PLATFORM = {"tpu": sample_tables, "gpu": sample_in_kernel}  # what samples there in place of `sum_of_samples`
 
 
 def num_cells(shapes: LevelShapes) -> int:
@@ -95,7 +98,7 @@ def sample_levels(
     """Weighted sum of bilinear samples; locations are (x, y) in [0, 1] of each level."""
     if grid_sampling.is_traced():
         return grid_sampling.sample_levels(value, shapes, locations, weights)
-    if sharding.platform() == "tpu":  # one camera that sees every query; locations are offsets from its corner
+    if sharding.platform() in BY_PLATFORM:  # one camera that sees every query; locations are offsets from its corner
         batch, queries = locations.shape[:2]
         sizes = np.asarray([(columns, rows) for rows, columns in shapes], np.float32)
         corner, visible = jnp.zeros((batch, 1, queries, 1, 2)), jnp.ones((batch, 1, queries), bool)
@@ -119,8 +122,8 @@ def sample_cameras(
     """
     if grid_sampling.is_traced():
         return grid_sampling.sample_cameras(value, shapes, references, visible, offsets, weights)
-    if sharding.platform() == "tpu":
-        sample = sharding.on_own_samples(lambda value, *arrays: sample_tables(value, shapes, *arrays))
+    if form := BY_PLATFORM.get(sharding.platform()):
+        sample = sharding.on_own_samples(lambda value, *arrays: form(value, shapes, *arrays))
         return sample(value, references, visible, offsets, weights)
     order = jnp.cumsum(visible.astype(jnp.int32), axis=1)  # 1 at the first camera that sees a query, 2 at its second
 

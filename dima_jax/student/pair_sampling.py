@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from dima_jax import expected_turns
+from dima_jax import expected_work
 from dima_jax.student.deformable_attention import (
     sampling_locations,
     sum_of_samples,
@@ -25,7 +25,7 @@ from dima_jax.student.deformable_attention import (
 from dima_jax.types import LevelShapes
 
 TILES = 4  # the queries are this many tiles
-EXPECTED_TILES = math.ceil(TILES * expected_turns.PAIRS_PER_QUERY)  # of pairs
+EXPECTED_TILES = math.ceil(TILES * expected_work.PAIRS_PER_QUERY)  # of pairs
 
 
 class Pairs(NamedTuple):
@@ -108,7 +108,7 @@ def _forward(value, shapes, references, visible, offsets, weights):
         return _add_rows(total, tile.query, sample(tables, tile.first_row, tile.locations, tile.weights))
 
     total = jnp.zeros((batch, visible.shape[2], heads, channels))
-    with expected_turns.named(EXPECTED_TILES):
+    with expected_work.turns(EXPECTED_TILES):
         total = jax.lax.fori_loop(0, pairs.tiles, add, total)
     saved = (value, references, visible, offsets, weights)
     return total.reshape(*total.shape[:2], -1), saved
@@ -135,7 +135,7 @@ def _backward(shapes, saved, gradient):
         return to_tables, to_offsets, _add_rows(to_weights, tile.query, of_weights)
 
     start = (jnp.zeros(tables.shape), jnp.zeros_like(offsets), jnp.zeros_like(weights))
-    with expected_turns.named(EXPECTED_TILES):
+    with expected_work.turns(EXPECTED_TILES):
         to_tables, to_offsets, to_weights = jax.lax.fori_loop(0, pairs.tiles, add, start)
     return to_tables.reshape(value.shape).astype(value.dtype), None, None, to_offsets, to_weights
 

@@ -27,7 +27,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from dima_jax import expected_turns
+from dima_jax import expected_work
 from dima_jax.student import patch_table
 from dima_jax.student.dense_sampling import dense_sum
 from dima_jax.types import LevelShapes
@@ -157,7 +157,7 @@ def list_queries(visible: Bool[Array, "G Q"], tile: int) -> tuple[Int[Array, "G 
 def expected_tiles(plan: Layout, visible: Bool[Array, "B N Q"]) -> int:
     """Of a table, where every camera sees as much as in nuScenes; a BEV, which stands for one camera, is seen whole."""
     _, cameras, queries = visible.shape
-    return math.ceil(queries * (expected_turns.PAIRS_PER_QUERY / cameras if cameras > 1 else 1.0) / plan.tile)
+    return math.ceil(queries * expected_work.cameras_per_query(cameras) / cameras / plan.tile)
 
 
 def _rows(rows: Float[Array, "B Q K"], which, query: Int[Array, " T"]) -> Float[Array, "K T"]:
@@ -227,7 +227,7 @@ def _forward(value, shapes, references, visible, offsets, weights):
             out = _sum_of_samples(plan, work.table, patches, tile).reshape(-1, plan.tile).T
             return total.at[work.sample, work.group, query].add(out, mode="drop", unique_indices=True)
 
-        with expected_turns.named(expected):
+        with expected_work.turns(expected):
             return jax.lax.fori_loop(0, plan.tiles(numbers.count[work.camera]), add_tile, total), None
 
     total = jnp.zeros((batch, plan.groups, queries, plan.heads * channels))
@@ -266,7 +266,7 @@ def _backward(shapes, saved, gradient):
             return to_table, to_patches, (add(to_offsets, jnp.stack([x, y], axis=3)), add(to_weights, of_weights))
 
         start = (jnp.zeros(work.table.shape), jax.tree.map(lambda x: jnp.zeros(x.shape), patches), carry)
-        with expected_turns.named(expected):
+        with expected_work.turns(expected):
             tiles = plan.tiles(numbers.count[work.camera])
             to_table, to_patches, carry = jax.lax.fori_loop(0, tiles, add_tile, start)
         if patches is not None:

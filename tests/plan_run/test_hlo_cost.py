@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from dima_jax import expected_turns
+from dima_jax import expected_work
 from dima_jax.plan_run import hlo_cost, jaxpr_flops
 
 DEVICES, LAYERS, ROWS, WIDTH = 8, 5, 16, 64
@@ -69,7 +69,7 @@ def test_a_loop_that_ends_on_data_counts_as_often_as_the_model_expects(mesh):
     x = abstract(mesh, (ROWS, ROWS))
 
     def step(x):
-        with expected_turns.named(7):
+        with expected_work.turns(7):
             return jax.lax.while_loop(lambda x: x.sum() < 9.0, lambda x: x @ x, x)
 
     cost = hlo_cost.cost(jax.jit(step).lower(x).compile().as_text(), DEVICES)

@@ -23,6 +23,7 @@ ENTRY %main (a: f32[1000,32], c: s32[400,1], m: f32[1024,1024], b: bf16[1024,102
   %counter = s32[] add(%n, %n)
   %call = f32[1024,1024]{1,0} custom-call(%m), custom_call_target="tpu_custom_call"
   %attention = f32[1024,1024]{1,0} custom-call(%m), custom_call_target="__cudnn$fmhaSoftmax"
+  %kernel = f32[1024,1024]{1,0} custom-call(%m), custom_call_target="__gpu$xla.gpu.triton", metadata={op_name="jit(f)/expect_8000000_row_bytes/pallas_call"}
   %dot = f32[1024,1024]{1,0} dot(%m, %m), lhs_contracting_dims={1}, rhs_contracting_dims={0}
   %half = f32[1024,1024]{1,0} dot(%b, %b), lhs_contracting_dims={1}, rhs_contracting_dims={0}
   %whole = f32[1024,1024]{1,0} dot(%m, %m), lhs_contracting_dims={1}, rhs_contracting_dims={0}, operand_precision={highest,highest}
@@ -68,6 +69,7 @@ def test_a_tpu_takes_stated_cycles_rows_and_traffic(name, seconds):
         ("whole", 2 * 1024**3 / 19.5e12),
         ("odd", None),
         ("call", None),
+        ("kernel", (2 * MATRIX + 8e6) / 2.039e12),  # a kernel of our own
         ("attention", None),  # a library call whose products are not counted
     ],
 )
@@ -79,6 +81,7 @@ def test_a_gpu_takes_the_larger_of_arithmetic_and_bytes(name, seconds):
 def test_gathers_are_told_apart():
     assert price("rows", "v5e").gathers == price("rows", "v5e").seconds
     assert price("rows", "a100").gathers == pytest.approx(400 * 32 * 32 / 2.039e12)
+    assert price("kernel", "a100").gathers == pytest.approx(8e6 / 2.039e12)
     assert price("stated", "v5e").gathers == 0.0
 
 

@@ -7,14 +7,19 @@ import pytest
 
 from dima_jax import sharding
 from dima_jax.student import deformable_attention as deformable
-from dima_jax.student import tile_sampling
+from dima_jax.student import kernel_sampling, tile_sampling
 
 
-@pytest.fixture(autouse=True, params=["rows", "products", "patches"])
+@pytest.fixture(autouse=True, params=["rows", "products", "patches", "kernel"])
 def form(request, monkeypatch):
-    """Every test with every way to sample: rows of a table, and the two of TPUs."""
+    """Every test with every way to sample: rows of a table, the two of TPUs, and the kernel of GPUs."""
     if request.param == "rows":
         yield
+        return
+    if request.param == "kernel":
+        monkeypatch.setattr(kernel_sampling, "INTERPRET", True)
+        with sharding.tracing_for("gpu"):
+            yield
         return
     monkeypatch.setattr(tile_sampling, "DENSE_CELLS", {"products": 1000, "patches": 0}[request.param])
     with sharding.tracing_for("tpu"):

@@ -1,0 +1,89 @@
+"""Sampling in GPU kernels, interpreted, against the passes over all queries: values and every gradient."""
+
+import math
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dima_jax import expected_work, sharding
+from dima_jax.student import kernel_sampling
+from dima_jax.student.deformable_attention import sample_cameras
+from tests.student.visible_pairs import Sizes, inputs, results
+
+SIZES = Sizes(cameras=3, queries=37, heads=4)
+ALIGNED = Sizes(cameras=1, queries=16, heads=2, channels=16, points=4, anchors=1)
+SHAPES = ((5, 7), (3, 4))
+
+
+@pytest.fixture(autouse=True)
+def interpreted(monkeypatch):
+    monkeypatch.setattr(kernel_sampling, "INTERPRET", True)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "shapes", "visible_share"),
+    [(SIZES, SHAPES, 0.0), (SIZES, SHAPES, 0.3), (ALIGNED, SHAPES[:1], 1.0)],
+)
+def test_equals_the_passes_over_all_queries(sizes, shapes, visible_share):
+    expected = results(sample_cameras, sizes, shapes, visible_share)
+    for got, wanted in zip(
+        results(kernel_sampling.sample_in_kernel, sizes, shapes, visible_share), expected, strict=True
+    ):
+        np.testing.assert_allclose(got, wanted, atol=3e-5)
+
+
+def test_a_bfloat16_table_is_rounded_once():
+    value, references, visible, offsets, weights = map(jnp.asarray, inputs(SIZES, SHAPES, 0.9))
+    value = value.astype(jnp.bfloat16)
+
+    def gradient(value):
+        def total(value):
+            return (kernel_sampling.sample_in_kernel(value, SHAPES, references, visible, offsets, weights) ** 2).sum()
+
+        return jax.jit(jax.grad(total))(value)
+
+    found, exact = gradient(value), gradient(value.astype(jnp.float32))
+    assert found.dtype == jnp.bfloat16
+    np.testing.assert_allclose(found.astype(jnp.float32), exact, rtol=1.01 * 2.0**-8, atol=1e-4)
+
+
+def test_every_device_of_a_mesh_samples_its_own_part_of_the_batch():
+    arrays = tuple(map(jnp.asarray, inputs(SIZES, SHAPES, 0.3)))
+    expected = sample_cameras(arrays[0], SHAPES, *arrays[1:])
+    mesh = sharding.make_mesh(1, 2, 1)
+    with sharding.tracing_for("gpu"):
+        run = jax.jit(sharding.on_mesh(lambda *x: sample_cameras(x[0], SHAPES, *x[1:]), mesh))
+        placed = jax.device_put(arrays, sharding.batch_sharding(mesh))
+        compiled = run.lower(*placed).compile()
+    np.testing.assert_allclose(compiled(*placed), expected, atol=1e-5)
+    assert not any(name in compiled.as_text() for name in ("all-reduce", "all-gather", "collective-permute"))
+
+
+def test_a_block_of_queries_visits_the_cameras_that_see_one_of_them():
+    value, references, visible, offsets, weights = map(jnp.asarray, inputs(SIZES, SHAPES, 0.0))
+    visible = visible.at[0, 2, 3].set(True).at[0, 1, 36].set(True).at[1, 0, 16].set(True)
+    operands = kernel_sampling._operands(SHAPES, value, references, visible, offsets, weights)
+    first, count = np.asarray(operands.cameras[..., 0]), np.asarray(operands.cameras[..., -1])
+    assert count.tolist() == [[1, 0, 1], [0, 1, 0]]
+    assert first[count > 0].tolist() == [2, 1, 0]
+
+
+def test_the_kernels_compile_for_a_gpu_and_say_how_many_bytes_of_rows_they_touch(monkeypatch):
+    monkeypatch.setattr(kernel_sampling, "INTERPRET", False)
+    value, references, visible, offsets, weights = map(jnp.asarray, inputs(SIZES, SHAPES, 0.3))
+
+    def total(value):
+        return kernel_sampling.sample_in_kernel(value, SHAPES, references, visible, offsets, weights).sum()
+
+    lowered = jax.jit(jax.grad(total)).trace(value).lower(lowering_platforms=("cuda",))
+    names = re.findall(r'"([^"]*/pallas_call)"', lowered.as_text(debug_info=True))
+    numbers = math.ceil(2 * 37 * 4 * 2 * 8 * 4 * 3 * 1.2)  # batch, queries, heads, levels, points, corners, channels
+    assert sorted(map(expected_work.row_bytes_of, names)) == [4 * numbers, 3 * 4 * numbers]
+    assert lowered.as_text().count("__gpu$xla.gpu.triton") == 2
+
+
+def test_every_query_sees_the_one_camera_that_is_a_bev():
+    assert kernel_sampling.expected_numbers((2, 1, 9, 8, 32), (2, 100, 8, 1, 4, 2)) == 2 * 100 * 8 * 4 * 4 * 32
