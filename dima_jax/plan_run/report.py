@@ -85,7 +85,9 @@ def _print_time(plan: Plan, config: ConfigDict, kind: str, windows: int) -> None
     least, most = roofline.step_seconds(plan.cost)
     gathers = sum(plan.cost.gather_seconds.values())
     _print("time of a step", f"{most:8.3f} s ({SOURCES[platform(kind)]})")
-    _print("", f"{least:8.3f} s if data leave out every pass and branch that they can, as passes over cameras")
+    is_range = f"{least:.2e}" != f"{most:.2e}"
+    if is_range:
+        _print("", f"{least:8.3f} s if data leave out every branch that they can")
     _print("gathers and scatters", f"{gathers:8.3f} s, {gathers / most:.1%} of it" if most else "unknown")
     if plan.cost.unknown:
         places = ", ".join(f"{n} {name}" for name, n in sorted(plan.cost.unknown.items()))
@@ -101,7 +103,7 @@ def _print_time(plan: Plan, config: ConfigDict, kind: str, windows: int) -> None
     _print("model-FLOPs utilization", share)
     epochs, batch = config.train.epochs, config.data.batch_size
     steps = epochs * (windows // batch)
-    hours = f"{steps * least / 3600:.1f} to {steps * most / 3600:.1f} h"
+    hours = (f"{steps * least / 3600:.1f} to " if is_range else "") + f"{steps * most / 3600:.1f} h"
     _print(f"{epochs} epochs", f"{hours} ({steps:,} steps, {windows:,} windows an epoch)")
 
 

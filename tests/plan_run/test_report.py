@@ -50,6 +50,12 @@ def test_a_report_names_every_quantity(capsys):
         assert words in text, words
 
 
+def test_one_time_is_printed_where_no_branch_may_be_left_out(capsys):
+    report.print_plan(made_up(cost=COST._replace(least_seconds=0.5)), base_config(), "a100", 8, windows=28130)
+    text = capsys.readouterr().out
+    assert "if data leave out" not in text and " to " not in next(x for x in text.splitlines() if "epochs  " in x)
+
+
 def test_the_table_of_parts(capsys):
     report.print_plan(made_up(), base_config(), "a100", 8, windows=28130)
     rows = {line[2:28].strip(): line[28:].split() for line in capsys.readouterr().out.splitlines()}
