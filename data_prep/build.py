@@ -52,7 +52,10 @@ if __name__ == "__main__":  # flags belong to the command: several commands may 
     )
     _VERSION = flags.DEFINE_string("version", "v1.0-trainval", "Folder of the tables below the root.")
     _DRIVELM = flags.DEFINE_string(
-        "drivelm", "", "DriveLM question file; without one, training makes questions by rule."
+        "drivelm",
+        "",
+        "DriveLM's question files, with commas between them. A file of questions alone (its validation file) is kept for "
+        "`ask`. Where there are no answers, training makes questions by rule.",
     )
     _OUT = flags.DEFINE_string("out", None, "Folder for the records.", required=True)
     _WORKERS = flags.DEFINE_integer("workers", os.cpu_count(), "Number of processes.", lower_bound=1)

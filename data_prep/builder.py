@@ -34,7 +34,7 @@ def build(
     """Writes the missing records below `out` and returns {split: shards}. Raises UserError on bad input, where another
     build is at work, and where `out` holds records of something else.
 
-    dataroot, version: the nuScenes root and the folder of its tables; drivelm: DriveLM's question file, "" for none;
+    dataroot, version: the nuScenes root and the folder of its tables; drivelm: DriveLM's question files, with commas between them, "" for none;
     workers: number of processes; is_strict: what the check of the root skips is an error; image_scale: 1 keeps the image
     files as they are, less makes smaller ones; runner: of Apache Beam, with its options, in place of processes of this
     machine. The same input gives the same bytes whoever writes them.
@@ -127,9 +127,11 @@ def _report_questions(root, planned: dict, answers: dict) -> None:
     here = {sample["token"] for sample in root.tables.sample if sample["scene_token"] in scenes}
     used = sorted(here & set(answers))
     pairs = sum(len(answers[token]["kinds"]) for token in used)
+    unanswered = sum(answers[token]["answers"].count("") for token in used)
     print(
         f"questions: {pairs} on {len(used)} of {len(here)} key frames; "
-        f"{len(answers) - len(used)} annotated key frames are not in this data set"
+        + (f"{unanswered} without an answer; " if unanswered else "")
+        + f"{len(answers) - len(used)} annotated key frames are not in this data set"
     )
     texts = [
         text

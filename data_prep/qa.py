@@ -1,9 +1,9 @@
-"""Reads DriveLM's question file (v1.1), checks it, and returns the pairs by sample. Its format:
+"""Reads DriveLM's question files (v1.1), checks them, and returns the pairs by sample. Their format:
 
     {scene token: {"key_frames": {sample token: {"QA": {"perception": [{"Q": ..., "A": ...}, ...], "prediction": ...,
      "planning": ..., "behavior": ...}, "key_object_infos": {tag: ...}}}}}
 
-The text names objects by tags, `<c1,CAM_BACK,1088.3,497.5>`: an id, a camera, pixels of the 1600 x 900 image.
+A file of questions alone, as DriveLM's of the validation split, has no "A" anywhere: its answers are "". The text names objects by tags, `<c1,CAM_BACK,1088.3,497.5>`: an id, a camera, pixels of the 1600 x 900 image.
 """
 
 import json
@@ -19,24 +19,40 @@ IMAGE_SIZE = (1600, 900)  # pixels: width, height that the tags refer to, whatev
 TAG = re.compile(r"<\s*c\d+\b([^<>]*)>")
 
 
-def read(path: str) -> dict[str, dict]:
+def files(paths: str) -> list[Path]:
+    """Those that --drivelm names, with commas between them."""
+    return [Path(path) for path in paths.split(",") if path]
+
+
+def read(paths: str) -> dict[str, dict]:
     """{sample token: {"kinds", "questions", "answers"}}, tuples of equal length in file order; {} for no path.
 
-    Raises UserError when the file is missing or not DriveLM's format, for a question without an answer, and for a tag
-    that names no camera or no pixel. A pixel outside the image is accepted (`outside_image`): older files hold some.
+    Raises UserError when a file is missing or not DriveLM's format, for a sample in two files or scenes, a question without
+    an answer in a file with answers, and a tag that names no camera or no pixel. A pixel outside the image is accepted
+    (`outside_image`): older files hold some.
     """
-    if not path:
-        return {}
+    found: dict[str, dict] = {}
+    for path in files(paths):
+        for token, pairs in _of_file(str(path)).items():
+            if token in found:
+                raise UserError(f"{path}: sample {token} is in another file of --drivelm, too; remove one of the two")
+            found[token] = pairs
+    return found
+
+
+def _of_file(path: str) -> dict[str, dict]:
     if not Path(path).is_file():
         raise UserError(f"{path}: no such file; --drivelm is DriveLM's question file (v1_1_train_nus.json)")
     try:
         scenes = json.loads(Path(path).read_text())
         frames = [(s, token, f) for s, scene in scenes.items() for token, f in scene["key_frames"].items()]
+        pairs = [pair for _, _, frame in frames for of_kind in frame["QA"].values() for pair in of_kind]
+        has_answers = any("A" in pair for pair in pairs)
         found: dict[str, dict] = {}
         for scene, token, frame in frames:
             if token in found:
                 raise UserError(f"{path}: sample {token} is in scene {scene} and in another one; remove one of the two")
-            found[token] = _pairs(path, scene, token, frame)
+            found[token] = _pairs(path, scene, token, frame, has_answers)
         return found
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(
@@ -44,12 +60,14 @@ def read(path: str) -> dict[str, dict]:
         ) from None
 
 
-def _pairs(path: str, scene: str, sample: str, frame: dict) -> dict:
+def _pairs(path: str, scene: str, sample: str, frame: dict, has_answers: bool) -> dict:
     where = f"{path}: scene {scene}, sample {sample}"
     unknown = set(frame["QA"]) - set(QUESTION_KINDS)
     if unknown:
         raise UserError(f"{where} has questions of unknown kind {sorted(unknown)}")
-    rows = [(kind, *_texts(pair, where, kind)) for kind in QUESTION_KINDS for pair in frame["QA"].get(kind, ())]
+    rows = [
+        (kind, *_texts(pair, where, kind, has_answers)) for kind in QUESTION_KINDS for pair in frame["QA"].get(kind, ())
+    ]
     for kind, question, answer in rows:
         for tag, problem in tag_problems(f"{question} {answer}"):
             raise UserError(
@@ -65,15 +83,16 @@ def _is_text(value) -> bool:
     return isinstance(value, str) and not any("\ud800" <= character <= "\udfff" for character in value)
 
 
-def _texts(pair: dict, where: str, kind: str) -> tuple[str, str]:
-    """(question, answer) of one entry; DriveLM answers a few questions with a list of sentences."""
+def _texts(pair: dict, where: str, kind: str, has_answers: bool) -> tuple[str, str]:
+    """(question, answer) of one entry; DriveLM answers a few questions with a list of sentences. has_answers: the file."""
     question = pair["Q"]
     if not _is_text(question):
         raise UserError(f"{where}: a {kind} question is {question!r}, no text; correct or remove it")
+    if not has_answers:
+        return question, ""
     if "A" not in pair:
         raise UserError(
-            f"{where}: {kind} question {question!r} has no answer; a file of questions alone (DriveLM's validation file) "
-            "cannot be learned from: give v1_1_train_nus.json"
+            f"{where}: {kind} question {question!r} has no answer, others of this file have one; add it or remove the question"
         )
     answer = pair["A"]
     sentences = answer if isinstance(answer, list) else [answer]

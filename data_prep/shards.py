@@ -13,7 +13,7 @@ from typing import BinaryIO, NamedTuple
 
 import google_crc32c
 
-from data_prep import scaled_images
+from data_prep import qa, scaled_images
 from data_prep.key_frames import KeyFrames
 from dima_jax.data import features, records
 from dima_jax.errors import UserError
@@ -58,7 +58,7 @@ def fingerprint(dataroot: str, version: str, drivelm: str, image_scale: float = 
     crc = google_crc32c.Checksum(f"{VERSION} {version} {features.features()}".encode())
     if image_scale != 1.0:
         crc.update(f"image_scale={image_scale}".encode())
-    for path in [*sorted(files), *([Path(drivelm)] if drivelm else [])]:
+    for path in [*sorted(files), *qa.files(drivelm)]:
         crc.update(path.name.encode())
         with path.open("rb") as file:
             while part := file.read(READ_AT_ONCE):

@@ -161,11 +161,12 @@ def answer_split(asker: Asker, frames: sequences.Drives, out: Path, limit: int |
     if not answers:
         partial.unlink()
         raise UserError(f"split {frames.split!r} of {asker.config.data.path} holds no questions")
-    equal = np.mean([one["answer"] == one["gt_answer"] for one in answers])
+    equal = [one["answer"] == one["gt_answer"] for one in answers if one["gt_answer"]]
     print_answers(answers[:: max(1, len(answers) // max(show, 1))][:show])
     write_json(out, answers)
     partial.unlink()
-    print(f"{out}: {len(answers)} answers, {equal:.1%} word for word as recorded; split {frames.split}")
+    compared = f"{np.mean(equal):.1%} word for word as recorded" if equal else "no recorded answers to compare with"
+    print(f"{out}: {len(answers)} answers, {compared}; split {frames.split}")
 
 
 def answer_frame(asker: Asker, frames: sequences.Drives, index: int, frame: sequences.DriveFrame) -> list[dict]:

@@ -9,6 +9,7 @@ from dima_jax import answers, checkpoints
 from dima_jax.data import sequences
 from dima_jax.errors import UserError
 from dima_jax.policy import Frame
+from dima_jax.scoring import answer_files
 
 MAX_TOKENS = 6
 
@@ -92,6 +93,21 @@ def test_a_split_is_answered_in_drivelms_form_and_goes_on(asker, frames, tmp_pat
     answers.answer_split(asker, frames, out, limit=None, show=0)
     assert {one["answer"] for one in json.loads(out.read_text())} == {"as before"}
     assert not partial.exists()
+
+
+def test_questions_without_recorded_answers_are_answered(asker, frames, tmp_path, monkeypatch, capsys):
+    whole = sequences.Drives.__getitem__
+
+    def unanswered(self, index):
+        frame = whole(self, index)
+        return frame._replace(questions=[(kind, question, "") for kind, question, _ in frame.questions])
+
+    monkeypatch.setattr(sequences.Drives, "__getitem__", unanswered)
+    out = tmp_path / "answers.json"
+    answers.answer_split(asker, frames, out, limit=None, show=1)
+    assert "2 answers, no recorded answers to compare with" in capsys.readouterr().out
+    with pytest.raises(UserError, match=r"answers\.json: 2 ids without 'gt_answer'"):
+        answer_files.read_recorded(str(out))
 
 
 def test_answers_of_another_checkpoint_are_not_gone_on_with(asker, frames, tmp_path):

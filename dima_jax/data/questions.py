@@ -18,8 +18,9 @@ BRAKE = 1.5  # meters per second lost or won over the known future
 
 
 def candidates(record: dict) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
-    """All (question, answer) pairs about a frame: DriveLM's, and those made by rule."""
-    return list(zip(record["qa"]["questions"], record["qa"]["answers"], strict=True)), rule_questions(record)
+    """All (question, answer) pairs about a frame: DriveLM's, but for those without an answer, and those made by rule."""
+    recorded = zip(record["qa"]["questions"], record["qa"]["answers"], strict=True)
+    return [pair for pair in recorded if pair[1]], rule_questions(record)
 
 
 def choose(kinds, tokenizer, max_text: int, rng) -> Tokens:

@@ -60,7 +60,7 @@ def recorded_in(file: Rows) -> list[Question]:
     for key in ("question", "gt_answer"):
         _refuse(
             file.path,
-            [name for name, row in file.rows.items() if key not in row],
+            [name for name, row in file.rows.items() if not row.get(key)],
             f"without {key!r}; give --truth=FILE, DriveLM's question file",
         )
     odd = [name for name in file.rows if len(name.rsplit("_", 2)) != 3]
@@ -82,7 +82,7 @@ def aligned(file: Rows, questions: Sequence[Question], truth: str) -> list[str]:
     rows = [(one, file.rows[one.id]) for one in questions]
     asked = [one.id for one, row in rows if _plain(row.get("question", one.question)) != _plain(one.question)]
     _refuse(file.path, asked, f"with another question than in {truth}; answer that one")
-    told = [one.id for one, row in rows if row.get("gt_answer", one.truth) != one.truth]
+    told = [one.id for one, row in rows if (row.get("gt_answer") or one.truth) != one.truth]
     _refuse(file.path, told, f"with another recorded answer than in {truth}; give the file that was asked from")
     return [row["answer"] for _, row in rows]
 
@@ -143,6 +143,8 @@ def _drivelm(path: str, scenes: dict) -> list[Question]:
                 pairs = [(kind, pair) for kind in QUESTION_KINDS for pair in of_frame["QA"].get(kind, ())]
                 for number, (kind, pair) in enumerate(pairs):
                     where = f"{scene}_{frame}_{number}"[:120]
+                    if "A" not in pair:
+                        raise ValueError("no answer was recorded; a file of questions alone scores nothing")
                     truth = " ".join(pair["A"]) if isinstance(pair["A"], list) else pair["A"]
                     tags = pair.get("tag")
                     if not _is_text(pair["Q"]) or not _is_text(truth) or not (tags is None or _is_tags(tags)):

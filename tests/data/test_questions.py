@@ -49,6 +49,13 @@ def test_drivelm_comes_first_and_the_choice_follows_the_rng():
     np.testing.assert_array_equal(choose(known, 3).tokens, choose(known, 3).tokens)
 
 
+def test_a_question_without_a_recorded_answer_is_not_learned_from():
+    known = record(agents([(0, 10.0)]), [("planning", "Why?", ""), ("planning", "Where?", "Ahead.")])
+    assert questions.candidates(known)[0] == [("Where?", "Ahead.")]
+    alone = record(agents([(0, 10.0)]), [("planning", "Why?", "")])
+    assert "Why?" not in {ByteTokenizer().decode(choose(alone, seed).tokens) for seed in range(9)}
+
+
 def choose(known, seed):
     return questions.choose(questions.candidates(known), ByteTokenizer(), 96, np.random.default_rng(seed))
 

@@ -37,12 +37,13 @@ def test_questions_in_file_order_and_other_files_refused(tmp_path):
         ({"Q": None, "A": "A car."}, "a perception question is None, no text"),
         ({"Q": "Ahead\ud800?", "A": "A car."}, "a perception question is 'Ahead\\ud800?', no text"),
         ({"Q": "What is ahead?", "A": "\udfff"}, "the answer to perception question 'What is ahead?' is"),
-        ({"Q": "What is ahead?"}, "perception question 'What is ahead?' has no answer; a file of questions alone"),
+        ({"Q": "What is ahead?"}, "perception question 'What is ahead?' has no answer, others of this file have one"),
     ],
 )
 def test_a_question_without_text_names_scene_sample_and_question(tmp_path, pair, message):
     path = tmp_path / "drivelm.json"
-    frames = {"smp_0010": {"QA": {"perception": [pair]}, "key_object_infos": {}}}
+    answered = {"Q": "What is behind?", "A": "A car."}
+    frames = {"smp_0010": {"QA": {"perception": [pair], "planning": [answered]}, "key_object_infos": {}}}
     path.write_text(json.dumps({"scn0": {"key_frames": frames}}))
     with pytest.raises(UserError) as raised:
         qa.read(str(path))
@@ -50,6 +51,18 @@ def test_a_question_without_text_names_scene_sample_and_question(tmp_path, pair,
     path.write_text(json.dumps({"scn0": {"key_frames": {"a": {"QA": {}}}}, "scn1": {"key_frames": {"a": {"QA": {}}}}}))
     with pytest.raises(UserError, match="sample a is in scene scn1 and in another one"):
         qa.read(str(path))
+
+
+def test_a_file_of_questions_alone_is_kept_beside_one_with_answers(tmp_path):
+    with_answers = tiny_root.drivelm(tmp_path / "drivelm.json")
+    alone = tmp_path / "questions.json"
+    frames = {"other": {"QA": {"perception": [{"Q": "What is ahead?"}], "planning": [{"Q": "What next?"}]}}}
+    alone.write_text(json.dumps({"scn1": {"key_frames": frames}}))
+    found = qa.read(f"{with_answers},{alone}")
+    assert found["other"]["questions"] == ("What is ahead?", "What next?") and found["other"]["answers"] == ("", "")
+    assert found["smp_0010"]["answers"][0] == "Moving."
+    with pytest.raises(UserError, match=r"questions\.json: sample other is in another file of --drivelm, too"):
+        qa.read(f"{alone},{with_answers},{alone}")
 
 
 def test_tags_outside_of_the_image():
