@@ -52,13 +52,13 @@ def parts() -> dict[str, list[str]]:
     return {
         **in_both_types("forward", "small", small),
         **in_both_types("forward", "large", large),
-        **in_both_types("train", "small", small, no_teacher),
+        "sampling large": sampling["large"],
         "sampling small": sampling["small"],
+        **in_both_types("train", "small", small, no_teacher),
         "joint large": ["benchmarks.train_step", f"--config={large}", f"--runs={RUNS.value}", *lines, *ONE_DEVICE],
         "onnxruntime small": student(small, "onnx_cuda"),
         "backbone small": student(small, "backbone"),
         **in_both_types("train", "large", large, no_teacher),
-        "sampling large": sampling["large"],
     }
 
 

@@ -177,10 +177,13 @@ def draw(shapes, bev_shape: tuple[int, int]) -> list:
             return np.broadcast_to(sectors(sizes[1]), sizes)
         if sizes[-1] != 2:
             return around(0.0, 1.0, sizes)
-        if len(shapes) - (shapes[0].ndim == 3) == 5 and len(sizes) == 6:  # offsets in cells
+        if is_spatial and len(sizes) == 6:  # offsets in cells
             return around(0.0, 3.0, sizes)
-        place = np.stack([x, y], axis=-1).reshape(-1, *[1] * (len(sizes) - sizes.index(len(x)) - 2), 2)
+        after = len(sizes) - sizes.index(len(x)) - 2  # axes between queries and coordinates
+        place = np.stack([x, y], axis=-1).reshape(-1, *[1] * after, 2)
         return place.astype(np.float32) + around(0.0, 0.03, sizes)
+
+    is_spatial = any(shape.dtype == bool for shape in shapes)
 
     return [of(shape) for shape in shapes]
 
