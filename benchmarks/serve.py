@@ -1,7 +1,7 @@
-"""The loop of a side of `benchmarks.teacher`: standard library and numpy only, so that any interpreter can run it."""
+"""The loop of a side of `benchmarks.teacher` or `benchmarks.backbone`: nothing but the standard library
+and numpy is needed, so that any interpreter can run it."""
 
 import json
-import resource
 import sys
 import time
 from collections.abc import Callable
@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks import measure
 from dima_jax.output_files import json_text
 
 
@@ -33,5 +34,4 @@ def serve(call: Callable[[], object], outcome: Callable[[object], list[float]]) 
         seconds = (time.perf_counter() - start) / int(line)
         cpu_seconds = (time.process_time() - start_cpu) / int(line)
         print(json_text({"seconds": seconds, "cpu_seconds": cpu_seconds, "result": outcome(result)}), flush=True)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(json_text({"peak_memory_gib": peak}))
+    print(json_text({"peak_memory_gib": measure.peak_memory_gib()}))

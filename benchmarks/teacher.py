@@ -19,10 +19,7 @@ when the machine is busy: torch's threads wait for each other after every operat
 one core (`taskset -c 0 python -m benchmarks.teacher`) and read the CPU seconds.
 """
 
-import json
-import math
 import os
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -30,10 +27,9 @@ from pathlib import Path
 import numpy as np
 from absl import flags
 
-from benchmarks import measure
+from benchmarks import measure, sides
 from dima_jax import cli
 from dima_jax.configs import base, demo, demo_smollm2
-from dima_jax.output_files import json_text
 
 LLM = flags.DEFINE_enum("llm", "smollm2_135m", ["tiny", "smollm2_135m"], "Size: configs/demo.py's or SmolLM2-135M.")
 WEIGHTS = flags.DEFINE_string("weights", "", "Folder of `dima_jax.convert llama`; empty = random.")
@@ -42,49 +38,7 @@ RUNS = flags.DEFINE_integer("runs", 7, "Turns of each side.", lower_bound=1)
 PARTS = flags.DEFINE_list("parts", ["forward", "train"], "What is measured.")
 
 BATCH, LENGTH = 2, 256
-TURN_SECONDS = 0.5
 SIZES = ("layers", "width", "heads", "kv_heads", "ffn_width", "vocab", "rope_theta", "rms_eps", "tied")
-
-
-class Side:
-    """A process of `jax_llama` or `torch_llama`: it gets a number of calls on a line and answers with a line of JSON."""
-
-    def __init__(self, python: str, module: str, task: dict):
-        self.process = subprocess.Popen(
-            [python, "-m", f"benchmarks.{module}", json_text(task)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env={"GLIBC_TUNABLES": measure.ALLOCATOR} | os.environ,
-        )
-        self.answers = []
-
-    def run(self, calls: int) -> float:
-        """Seconds per call; the whole answer joins `answers`."""
-        self.process.stdin.write(f"{calls}\n")
-        self.process.stdin.flush()
-        line = self.process.stdout.readline()
-        if not line:
-            raise RuntimeError(f"the process ended with status {self.process.wait()}")
-        self.answers.append(json.loads(line))
-        return self.answers[-1]["seconds"]
-
-    def turns(self, name: str) -> np.ndarray:
-        """One thing it answered, of every timed turn."""
-        return np.array([answer[name] for answer in self.answers[-RUNS.value :]])
-
-    def close(self) -> dict:
-        """Ends the process; what it measured."""
-        peak = json.loads(self.process.communicate()[0])["peak_memory_gib"]
-        seconds = self.turns("seconds")
-        return {
-            "tokens_per_second": BATCH * LENGTH / np.median(seconds),
-            "median_s": np.median(seconds),
-            "min_s": seconds.min(),
-            "max_s": seconds.max(),
-            "median_cpu_s": np.median(self.turns("cpu_seconds")),
-            "peak_memory_gib": peak,
-        }
 
 
 def main() -> None:
@@ -97,23 +51,15 @@ def main() -> None:
 
 def compare(task: dict) -> dict:
     """One part on every side, turn by turn."""
-    sides = {"jax": Side(sys.executable, "jax_llama", task)}
+    every = {"jax": sides.Side(sys.executable, "jax_llama", task)}
     if TORCH_PYTHON.value:
-        sides["torch"] = Side(TORCH_PYTHON.value, "torch_llama", task)
-    calls = math.ceil(TURN_SECONDS / min(side.run(1) for side in sides.values()))
-    for _ in range(RUNS.value):
-        for side in sides.values():
-            side.run(calls)
-    figures = {name: side.close() for name, side in sides.items()}
-    if len(sides) > 1:
-        jax, torch = sides.values()
-        figures |= {
-            "ratio_jax_to_torch": np.median(torch.turns("seconds") / jax.turns("seconds")),
-            "ratio_of_fastest_turns": torch.turns("seconds").min() / jax.turns("seconds").min(),
-            "ratio_of_cpu_seconds": np.median(torch.turns("cpu_seconds") / jax.turns("cpu_seconds")),
-            "largest_difference": np.abs(jax.turns("result") - torch.turns("result")).max(),
-        }
-    return {**figures, "calls_per_turn": calls}
+        every["torch"] = sides.Side(TORCH_PYTHON.value, "torch_llama", task)
+    found = sides.take_turns(every, RUNS.value)
+    for name in every:
+        found[name]["tokens_per_second"] = BATCH * LENGTH / found[name]["median_s"]
+    if len(every) > 1:
+        found |= sides.ratios(every["jax"], every["torch"], RUNS.value, "jax")
+    return found
 
 
 def write_task(folder: Path) -> dict:

@@ -6,11 +6,13 @@ Inputs, outputs and metadata by name: `interface.py`. Tidied by `onnx_graph.py` 
 import contextlib
 import json
 import logging
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import jax
 import jax.extend.core
 import numpy as np
+from jax import Array
 
 from dima_jax import __version__, commit, jax_student, onnx_graph, onnx_lowering, output_files, sharding
 from dima_jax.errors import UserError
@@ -32,32 +34,20 @@ def export_student(student: JaxStudent, out: str | Path, batch_size: int = 1, sa
     Raises UserError if the result is not plain ONNX or cannot be written; `out` is then as it was.
     """
     import onnx
-    from jax2onnx import to_onnx
 
     out = Path(out)
     if out.is_dir():
         raise UserError(f"{out} is a folder; name the file to write, e.g. --out={out / 'student.onnx'}")
     output_files.check_place(out)
     out.parent.mkdir(parents=True, exist_ok=True)
-    logging.getLogger("onnx_ir").setLevel(logging.ERROR)  # its notes about types it leaves open in loops
     module, specs = student.in_float32().module, jax_student.input_specs(student.config, batch_size)
 
     def outputs(*inputs) -> Outputs:
         return jax_student.run(module, student.config, *inputs)[0]
 
     form = grid_sampling.traced() if sampling == "grid_sample" else contextlib.nullcontext()
-    with sharding.tracing_for("onnx"), form:
-        traced = jax.make_jaxpr(outputs)(*specs.values())  # primitives only: jax2onnx patches jnp and nnx
-    onnx_lowering.register()
-    model = to_onnx(
-        jax.extend.core.jaxpr_as_fun(traced),
-        list(specs.values()),
-        model_name="dima_student",
-        opset=OPSET,
-        input_names=list(specs),
-        output_names=list(Outputs._fields),
-    )
-    onnx_graph.tidy(model.graph)
+    with form:
+        model = plain_model(outputs, specs, Outputs._fields)
     source = {"version": __version__, "commit": commit.describe()}
     written = {METADATA_PREFIX + name: json.dumps(value) for name, value in source.items()}
     onnx.helper.set_model_props(model, student.info.to_metadata() | written)
@@ -74,6 +64,26 @@ def export_student(student: JaxStudent, out: str | Path, batch_size: int = 1, sa
         raise UserError(f"{out}: {error.strerror}; give another --out") from error
     finally:
         partial.unlink(missing_ok=True)
+
+
+def plain_model(function: Callable, inputs: Mapping[str, Array], outputs: Sequence[str]):
+    """A function of some arrays as an ONNX model, tidied. inputs: {name: array, or its shape and type}; outputs: names."""
+    from jax2onnx import to_onnx
+
+    logging.getLogger("onnx_ir").setLevel(logging.ERROR)  # its notes about types it leaves open in loops
+    with sharding.tracing_for("onnx"):
+        traced = jax.make_jaxpr(function)(*inputs.values())  # primitives only: jax2onnx patches jnp and nnx
+    onnx_lowering.register()
+    model = to_onnx(
+        jax.extend.core.jaxpr_as_fun(traced),
+        [jax.ShapeDtypeStruct(x.shape, x.dtype) for x in inputs.values()],
+        model_name="dima_student",
+        opset=OPSET,
+        input_names=list(inputs),
+        output_names=list(outputs),
+    )
+    onnx_graph.tidy(model.graph)
+    return model
 
 
 def compare(student: JaxStudent, file: str | Path, frames: list[Frame]) -> dict[str, float]:
