@@ -15,7 +15,6 @@ def get_plan():
         title="Which weight and temperature does the KL need?",
         **arms.SHARED,
         reference="alone",
-        llm_drives=False,
         arms=(
             arms.alone(),
             arms.joint_kl(),
