@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dima_jax import expected_work, sharding
+from dima_jax import expected_work
 from dima_jax.student import kernel_sampling
 from dima_jax.student.deformable_attention import sample_cameras
-from tests.student.visible_pairs import Sizes, inputs, results
+from tests.student.visible_pairs import Sizes, check_bfloat16, check_on_a_mesh, inputs, results
 
 SIZES = Sizes(cameras=3, queries=37, heads=4)
 ALIGNED = Sizes(cameras=1, queries=16, heads=2, channels=16, points=4, anchors=1)
@@ -36,30 +36,11 @@ def test_equals_the_passes_over_all_queries(sizes, shapes, visible_share):
 
 
 def test_a_bfloat16_table_is_rounded_once():
-    value, references, visible, offsets, weights = map(jnp.asarray, inputs(SIZES, SHAPES, 0.9))
-    value = value.astype(jnp.bfloat16)
-
-    def gradient(value):
-        def total(value):
-            return (kernel_sampling.sample_in_kernel(value, SHAPES, references, visible, offsets, weights) ** 2).sum()
-
-        return jax.jit(jax.grad(total))(value)
-
-    found, exact = gradient(value), gradient(value.astype(jnp.float32))
-    assert found.dtype == jnp.bfloat16
-    np.testing.assert_allclose(found.astype(jnp.float32), exact, rtol=1.01 * 2.0**-8, atol=1e-4)
+    check_bfloat16(kernel_sampling.sample_in_kernel, SIZES, SHAPES)
 
 
 def test_every_device_of_a_mesh_samples_its_own_part_of_the_batch():
-    arrays = tuple(map(jnp.asarray, inputs(SIZES, SHAPES, 0.3)))
-    expected = sample_cameras(arrays[0], SHAPES, *arrays[1:])
-    mesh = sharding.make_mesh(1, 2, 1)
-    with sharding.tracing_for("gpu"):
-        run = jax.jit(sharding.on_mesh(lambda *x: sample_cameras(x[0], SHAPES, *x[1:]), mesh))
-        placed = jax.device_put(arrays, sharding.batch_sharding(mesh))
-        compiled = run.lower(*placed).compile()
-    np.testing.assert_allclose(compiled(*placed), expected, atol=1e-5)
-    assert not any(name in compiled.as_text() for name in ("all-reduce", "all-gather", "collective-permute"))
+    check_on_a_mesh("gpu", SIZES, SHAPES)
 
 
 def test_a_block_of_queries_visits_the_cameras_that_see_one_of_them():

@@ -1,14 +1,11 @@
 """Sampling in tiles of one table against the passes over all queries: values and every gradient."""
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dima_jax import sharding
 from dima_jax.student import tile_sampling
 from dima_jax.student.deformable_attention import sample_cameras
-from tests.student.visible_pairs import Sizes, inputs, results
+from tests.student.visible_pairs import Sizes, check_bfloat16, check_on_a_mesh, results
 
 SIZES = Sizes(cameras=3, queries=37, heads=4)
 SMALL, LARGE = ((5, 7), (3, 4)), ((18, 20), (5, 7), (21, 17))  # cells: below and above DENSE_CELLS
@@ -31,30 +28,11 @@ def test_equals_the_passes_over_all_queries(monkeypatch, shapes, visible_share, 
 def test_a_bfloat16_table_is_rounded_once(monkeypatch, shapes):
     monkeypatch.setattr(tile_sampling, "TILE", 16)
     monkeypatch.setattr(tile_sampling, "DENSE_TILE", 16)
-    value, references, visible, offsets, weights = map(jnp.asarray, inputs(SIZES, shapes, 0.9))
-    value = value.astype(jnp.bfloat16)
-
-    def gradient(value):
-        def total(value):
-            return (tile_sampling.sample_tables(value, shapes, references, visible, offsets, weights) ** 2).sum()
-
-        return jax.jit(jax.grad(total))(value)
-
-    found, exact = gradient(value), gradient(value.astype(jnp.float32))
-    assert found.dtype == jnp.bfloat16
-    np.testing.assert_allclose(found.astype(jnp.float32), exact, rtol=1.01 * 2.0**-8, atol=1e-4)
+    check_bfloat16(tile_sampling.sample_tables, SIZES, shapes)
 
 
 def test_every_device_of_a_mesh_samples_its_own_part_of_the_batch():
-    value, references, visible, offsets, weights = map(jnp.asarray, inputs(SIZES, SMALL, 0.3))
-    expected = sample_cameras(value, SMALL, references, visible, offsets, weights)
-    mesh = sharding.make_mesh(1, 2, 1)
-    with sharding.tracing_for("tpu"):
-        run = jax.jit(sharding.on_mesh(lambda *x: sample_cameras(x[0], SMALL, *x[1:]), mesh))
-        placed = jax.device_put((value, references, visible, offsets, weights), sharding.batch_sharding(mesh))
-        compiled = run.lower(*placed).compile()
-    np.testing.assert_allclose(compiled(*placed), expected, atol=1e-5)
-    assert not any(name in compiled.as_text() for name in ("all-reduce", "all-gather", "collective-permute"))
+    check_on_a_mesh("tpu", SIZES, SMALL)
 
 
 def test_a_table_holds_as_many_heads_as_fit():

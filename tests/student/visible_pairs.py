@@ -1,10 +1,14 @@
-"""Cameras that see some queries: random arguments of `deformable_attention.sample_cameras`, and what comes of them."""
+"""Cameras that see some queries: random arguments of `deformable_attention.sample_cameras`, what comes of them, and what
+every form of it must hold."""
 
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+from dima_jax import sharding
+from dima_jax.student.deformable_attention import sample_cameras
 
 
 class Sizes(NamedTuple):
@@ -46,3 +50,32 @@ def results(sample, sizes, shapes, visible_share):
     gradients = jax.jit(jax.value_and_grad(total, argnums=(0, 1, 2), has_aux=True))
     (_, out), found = gradients(value, offsets, weights)
     return out, *found
+
+
+def check_bfloat16(sample, sizes, shapes):
+    """The gradient of a bfloat16 table is the float32 one, rounded once."""
+    value, references, visible, offsets, weights = map(jnp.asarray, inputs(sizes, shapes, 0.9))
+    value = value.astype(jnp.bfloat16)
+
+    def gradient(value):
+        def total(value):
+            return (sample(value, shapes, references, visible, offsets, weights) ** 2).sum()
+
+        return jax.jit(jax.grad(total))(value)
+
+    found, exact = gradient(value), gradient(value.astype(jnp.float32))
+    assert found.dtype == jnp.bfloat16
+    np.testing.assert_allclose(found.astype(jnp.float32), exact, rtol=1.01 * 2.0**-8, atol=1e-4)
+
+
+def check_on_a_mesh(platform, sizes, shapes):
+    """The form of a platform gives the same on two devices, which send each other nothing."""
+    arrays = tuple(map(jnp.asarray, inputs(sizes, shapes, 0.3)))
+    expected = sample_cameras(arrays[0], shapes, *arrays[1:])
+    mesh = sharding.make_mesh(1, 2, 1)
+    with sharding.tracing_for(platform):
+        run = jax.jit(sharding.on_mesh(lambda *x: sample_cameras(x[0], shapes, *x[1:]), mesh))
+        placed = jax.device_put(arrays, sharding.batch_sharding(mesh))
+        compiled = run.lower(*placed).compile()
+    np.testing.assert_allclose(compiled(*placed), expected, atol=1e-5)
+    assert not any(name in compiled.as_text() for name in ("all-reduce", "all-gather", "collective-permute"))
