@@ -75,16 +75,17 @@ def run(
     """Writes the shards. answers: questions by sample (`qa.read`). runner: Beam's name of one, with its options; "" for
     `workers` processes. Raises the first error of a worker, as one that is printed in one line.
     """
-    scene_store.write(build.store, Path(build.dataroot), build.version, answers)
+    store = partial(scene_store.write, build.store, Path(build.dataroot), build.version, answers)
     build.frames.touch()
-    write = partial(write_shard, build)
+    write, out = partial(write_shard, build), str(Path(build.folder).parent)
     with _progress(sum(shard.frames for shard in missing), build):
         try:
             if runner:
+                store()
                 _on_beam(write, missing, [f"--runner={runner}", *options])
             else:
                 for _ in processes.as_they_end(
-                    write, missing, min(workers, len(missing)), str(Path(build.folder).parent)
+                    write, missing, min(workers, len(missing)), out, before=store, meanwhile=_import_metadata
                 ):
                     pass
         except BaseException as error:
@@ -92,6 +93,11 @@ def run(
             raise
         if build.error.exists():
             raise _error(build)
+
+
+def _import_metadata() -> None:
+    """Imports what writes the metadata when the records are there: seconds that the workers need not wait for."""
+    import tensorflow_datasets  # noqa: F401
 
 
 def write_shard(build: Build, shard: shards.Shard) -> None:

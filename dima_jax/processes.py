@@ -14,13 +14,23 @@ Job = TypeVar("Job")
 Result = TypeVar("Result")
 
 
-def as_they_end(function: Callable[[Job], Result], jobs: Iterable[Job], workers: int, what: str) -> Iterator[Result]:
+def as_they_end(
+    function: Callable[[Job], Result],
+    jobs: Iterable[Job],
+    workers: int,
+    what: str,
+    before: Callable[[], object] | None = None,
+    meanwhile: Callable[[], object] | None = None,
+) -> Iterator[Result]:
     """What `function` makes of every job, in the order in which they end; in this process for one worker.
 
-    function, jobs: what can be pickled. Jobs that are under way when one fails are finished first; an interrupt ends their
+    function, jobs: what can be pickled. before: what this process does while the others start; no job starts sooner.
+    meanwhile: what it does while they work. Jobs that are under way when one fails are finished first; an interrupt ends their
     processes. UserError, which names `what` is being written, if the system kills a process.
     """
     if workers <= 1:
+        if before:
+            before()
         yield from map(function, jobs)
         return
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
@@ -29,7 +39,15 @@ def as_they_end(function: Callable[[Job], Result], jobs: Iterable[Job], workers:
     with ProcessPoolExecutor(workers, spawn, initializer=interrupts.end_with_parent) as pool:
         try:
             with interrupts.blocked():
+                started = [pool.submit(_imported, function) for _ in range(workers)]
+            if before:
+                before()
+            for future in started:
+                future.result()
+            with interrupts.blocked():
                 futures = [pool.submit(function, job) for job in jobs]
+            if meanwhile:
+                meanwhile()
             for future in as_completed(futures):
                 yield future.result()
         except BrokenProcessPool as error:
@@ -39,3 +57,7 @@ def as_they_end(function: Callable[[Job], Result], jobs: Iterable[Job], workers:
                 interrupts.end_children()
             pool.shutdown(wait=True, cancel_futures=True)
             raise
+
+
+def _imported(function: Callable) -> None:
+    """In a worker: to be given the function, it imported the module that has it."""
