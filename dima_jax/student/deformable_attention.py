@@ -117,7 +117,8 @@ def sample_cameras(
 ) -> Float[Array, "B Q D"]:
     """Sum, over the cameras in which a query is visible, of its samples around its reference points in that camera.
 
-    Pass k visits the k-th such camera of every query. Passes in which no query has a camera left are skipped at run
+    TPUs and GPUs have forms of their own (`BY_PLATFORM`), CPUs for cameras, too (`pair_sampling`). Where none is, as in exported
+    programs: pass k visits the k-th such camera of every query. Passes in which no query has a camera left are skipped at run
     time, so the cost follows the number of visible pairs (in practice two passes), not N.
     """
     if grid_sampling.is_traced():

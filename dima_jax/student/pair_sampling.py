@@ -1,7 +1,7 @@
 """Spatial attention's sampling for CPUs: only the (camera, query) pairs that see each other, in tiles.
 
 `deformable_attention.sample_cameras` makes one pass over all queries for every camera that some query sees, and computes
-each pass again for the gradient: regular work that suits accelerators. A CPU pays for every row that it gathers. Here
+each pass again for the gradient: regular work, which an exported program can do. A CPU pays for every row that it gathers. Here
 the visible pairs of each sample are listed, and a loop that ends with the longest list takes a tile of them at a time,
 forward and backward, so the cost follows the number of pairs: 1.2 per query in nuScenes' rig. The results are the same
 up to the order of additions.
