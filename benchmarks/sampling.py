@@ -184,7 +184,6 @@ def draw(shapes, bev_shape: tuple[int, int]) -> list:
         return place.astype(np.float32) + around(0.0, 0.03, sizes)
 
     is_spatial = any(shape.dtype == bool for shape in shapes)
-
     return [of(shape) for shape in shapes]
 
 

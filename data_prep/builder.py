@@ -34,8 +34,8 @@ def build(
     """Writes the missing records below `out` and returns {split: shards}. Raises UserError on bad input, where another
     build is at work, and where `out` holds records of something else.
 
-    dataroot, version: the nuScenes root and the folder of its tables; drivelm: DriveLM's question files, with commas between them, "" for none;
-    workers: number of processes; is_strict: what the check of the root skips is an error; image_scale: 1 keeps the image
+    dataroot, version: the nuScenes root and the folder of its tables; drivelm: DriveLM's question files, with commas between
+    them, "" for none; workers: number of processes; is_strict: what the check of the root skips is an error; image_scale: 1 keeps the image
     files as they are, less makes smaller ones; runner: of Apache Beam, with its options, in place of processes of this
     machine. The same input gives the same bytes whoever writes them.
     """

@@ -3,7 +3,8 @@
     {scene token: {"key_frames": {sample token: {"QA": {"perception": [{"Q": ..., "A": ...}, ...], "prediction": ...,
      "planning": ..., "behavior": ...}, "key_object_infos": {tag: ...}}}}}
 
-A file of questions alone, as DriveLM's of the validation split, has no "A" anywhere: its answers are "". The text names objects by tags, `<c1,CAM_BACK,1088.3,497.5>`: an id, a camera, pixels of the 1600 x 900 image.
+A file of questions alone, as DriveLM's of the validation split, has no "A" anywhere: its answers are "". The text names
+objects by tags, `<c1,CAM_BACK,1088.3,497.5>`: an id, a camera, pixels of the 1600 x 900 image.
 """
 
 import json
