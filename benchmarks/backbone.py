@@ -9,6 +9,7 @@ on a busy machine. Prints JSON: seconds and CPU seconds of a call, memory, how m
 sides is, and how far its results are apart.
 """
 
+import json
 import os
 import sys
 import tempfile
@@ -64,7 +65,7 @@ def write_task(config, folder: Path) -> dict:
     sizes = {name: list(config.student[name]) for name in ("stage_blocks", "out_stages")}
     return {
         "folder": str(folder),
-        "config": flags.FLAGS["config"].config_filename,
+        "config": json.loads(config.to_json()),
         "sizes": sizes | {"extra_levels": config.student.extra_levels},
         "threads": len(os.sched_getaffinity(0)),
     }

@@ -1,6 +1,5 @@
 """Our sides of `benchmarks.backbone`: the image encoder in JAX, jitted, and in onnxruntime. Started by it, not by hand."""
 
-import runpy
 from pathlib import Path
 
 import numpy as np
@@ -31,11 +30,11 @@ def main() -> None:
         return
     import jax
     from flax import nnx
+    from ml_collections import ConfigDict
 
     from dima_jax import weights
 
-    config = runpy.run_path(task["config"])["get_config"]()
-    graph, _ = weights.split(nnx.eval_shape(lambda: encoder_of(config, nnx.Rngs(0))))
+    graph, _ = weights.split(nnx.eval_shape(lambda: encoder_of(ConfigDict(task["config"]), nnx.Rngs(0))))
     run = jax.jit(lambda params, images: weights.bind(graph, params)(images))
     params, images = jax.device_put((arrays, images))
     serve(lambda: jax.block_until_ready(run(params, images)), outcome)

@@ -4,14 +4,15 @@
     python -m benchmarks.sampling --config=configs/base.py --target=v5e:1          # compiled for a device that is not there
 
 Forms: rows (`deformable_attention`), pairs (`pair_sampling`, spatial alone), tiles (`tile_sampling`), kernel
-(`kernel_sampling`, GPUs alone). A target is one of `dima_jax.plan_run`, whose prices it gets: milliseconds where every branch that data decides is taken, and `least_ms` where none
-is. Here (and on `cpu:1`) it is run: milliseconds, on CPUs of processor time, and how far the result is from the first form's: the
+(`kernel_sampling`, GPUs alone). A target is one of `dima_jax.plan_run`, whose prices it gets: milliseconds where every branch
+that data decides is taken, and `least_ms` where none is. Here (and on `cpu:1`) it is run: milliseconds, on CPUs of processor time, and how far the result is from the first form's: the
 largest difference as a share of the largest number, and the share of numbers that are off by more than 1e-4 of it (the slope of
 a sample jumps from cell to cell, so those at a border may be off by all of it). Every query is seen by 1.2 cameras, and neighbors
 sample neighbors, as in a rig. Backward is the gradient of values, offsets and weights with what it computes
 again. JSON on stdout.
 """
 
+import functools
 import statistics
 import time
 
@@ -154,7 +155,8 @@ def gradient(function, shapes):
     return backward, (jax.eval_shape(function, *shapes), *shapes)
 
 
-def draw(shapes, bev_shape: tuple[int, int]) -> list:
+@functools.cache  # every form gets the same, and VAD-Base's take seconds
+def draw(shapes: tuple, bev_shape: tuple[int, int]) -> list:
     """Random arguments of these shapes. A camera sees a sector around the middle of the BEV; points lie some cells from
     where their query does."""
     import numpy as np

@@ -35,8 +35,8 @@ def build(
     build is at work, and where `out` holds records of something else.
 
     dataroot, version: the nuScenes root and the folder of its tables; drivelm: DriveLM's question files, with commas between
-    them, "" for none; workers: number of processes; is_strict: what the check of the root skips is an error; image_scale: 1 keeps the image
-    files as they are, less makes smaller ones; runner: of Apache Beam, with its options, in place of processes of this
+    them, "" for none; workers: number of processes; is_strict: what the check of the root skips is an error; image_scale:
+    1 keeps the image files as they are, less makes smaller ones; runner: of Apache Beam, with its options, in place of processes of this
     machine. The same input gives the same bytes whoever writes them.
     """
     with locks.held(Path(out) / "build.lock", out):

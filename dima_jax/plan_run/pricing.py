@@ -51,7 +51,8 @@ def price(
     where, spec = platform(kind), SPECS.get(kind)
     windows = gathers.find(instruction, table, computations)
     touched = gathers.tpu_bytes if where == "tpu" else gathers.sector_bytes
-    gathered = sum(touched(w) for w in windows) + expected_work.row_bytes_of(instruction.op_name)
+    row_bytes = expected_work.row_bytes_of(instruction.op_name)
+    gathered = sum(touched(w) for w in windows) + row_bytes
     made = fused_products(instruction, table, computations, where)
     moved = traffic.moved_bytes(instruction, table, computations) + gathered
     known = Price(None, 0.0, moved, gathered, made)
@@ -70,7 +71,7 @@ def price(
     if where == "tpu":
         is_negligible = estimate == 0.0 and moved <= NEGLIGIBLE and not instruction.target
         return known._replace(seconds=0.0 if is_negligible else None)
-    is_known_call = instruction.target.startswith(LIBRARIES) or expected_work.row_bytes_of(instruction.op_name) > 0
+    is_known_call = instruction.target.startswith(LIBRARIES) or row_bytes > 0
     is_unknown_call = instruction.opcode == "custom-call" and not is_known_call
     if is_unknown_call or not made.keys() <= spec.peaks.keys():
         return known
