@@ -12,7 +12,7 @@ from data_prep import pipeline, qa, shards, tables
 from data_prep.nuscenes_schema import cameras
 from data_prep.root_check import checking
 from data_prep.scenes import Root
-from dima_jax import locks
+from dima_jax import locks, processes
 from dima_jax.data import features, records
 from dima_jax.errors import UserError
 from dima_jax.output_files import write_json
@@ -40,6 +40,8 @@ def build(
     machine. The same input gives the same bytes whoever writes them.
     """
     with locks.held(Path(out) / "build.lock", out):
+        if workers > 1 and not runner:
+            processes.prepare(pipeline.__name__)
         report = checking.check(dataroot, version)
         report.refuse(is_strict)
         if report.findings:

@@ -75,18 +75,15 @@ def run(
     """Writes the shards. answers: questions by sample (`qa.read`). runner: Beam's name of one, with its options; "" for
     `workers` processes. Raises the first error of a worker, as one that is printed in one line.
     """
-    store = partial(scene_store.write, build.store, Path(build.dataroot), build.version, answers)
     build.frames.touch()
     write, out = partial(write_shard, build), str(Path(build.folder).parent)
     with _progress(sum(shard.frames for shard in missing), build):
         try:
+            scene_store.write(build.store, Path(build.dataroot), build.version, answers)
             if runner:
-                store()
                 _on_beam(write, missing, [f"--runner={runner}", *options])
             else:
-                for _ in processes.as_they_end(
-                    write, missing, min(workers, len(missing)), out, before=store, meanwhile=_import_metadata
-                ):
+                for _ in processes.as_they_end(write, missing, min(workers, len(missing)), out, _import_metadata):
                     pass
         except BaseException as error:
             _fail(build, error, runner or "a worker process")

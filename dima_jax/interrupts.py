@@ -5,8 +5,8 @@ instructions, which a compilation can delay by minutes; so a thread of its own s
 """
 
 import contextlib
-import ctypes
 import multiprocessing
+import multiprocessing.connection
 import os
 import select
 import signal
@@ -23,7 +23,6 @@ AGAIN_SECONDS = 0.5  # a second signal counts from here on: `timeout` and others
 AGAIN_AFTER = 0.02  # seconds, until what could not be raised is raised again
 LOADING = ("create_module", "exec_module")  # of a loader
 NOTICE_SECONDS = 2.0  # after which a command that is still there says why
-PR_SET_PDEATHSIG = 1  # of prctl(2)
 
 
 class Interrupted(KeyboardInterrupt):
@@ -177,5 +176,13 @@ def blocked() -> Iterator[None]:
 
 
 def end_with_parent() -> None:
-    """Called in a process that was started inside `blocked`: it ends when its parent does, even by a kill -9. Linux."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    """Called in a process that `multiprocessing` started inside `blocked`: it ends when the process does that asked for it,
+    even by a kill -9.
+    """
+    sentinel = multiprocessing.parent_process().sentinel
+
+    def wait() -> None:
+        multiprocessing.connection.wait([sentinel])
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=wait, daemon=True, name="end with parent").start()
