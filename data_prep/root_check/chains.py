@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from data_prep.root_check.problems import ERROR, SKIP, Rows
-from data_prep.root_check.schema import Table, shown
+from data_prep.root_check.schema import Table, pairs, shown
 from data_prep.root_check.times import MAX_SPEED
 
 CORRECT = "correct the track in sample_annotation.json"
@@ -23,7 +23,7 @@ def problems(tables: dict[str, Table]) -> Iterator[Rows]:
     yield from _ends(sample, ERROR, tables["scene"], scene_of, "first_sample_token", "last_sample_token", "nbr_samples")
 
     sensor = tables["calibrated_sensor"].links["sensor_token"][data.links["calibrated_sensor_token"]]
-    stream = scene_of[data.links["sample_token"]] * (tables["sensor"].count + 1) + sensor
+    stream = pairs(scene_of[data.links["sample_token"]], sensor, tables["sensor"].count)
     yield from _chain(data, SKIP, stream, "scene and sensor", data["timestamp"])
 
     at, instance = annotation.links["sample_token"], annotation.links["instance_token"]

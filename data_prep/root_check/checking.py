@@ -101,7 +101,7 @@ def _empty(tables: dict[str, Table]) -> list[Files]:
 def _unique(tables: dict[str, Table]) -> list[Rows]:
     """Rows that may be there once only."""
     annotation = tables["sample_annotation"]
-    pair = annotation.links["sample_token"] * (tables["instance"].count + 1) + annotation.links["instance_token"]
+    pair = schema.pairs(annotation.links["sample_token"], annotation.links["instance_token"], tables["instance"].count)
     return [
         Rows(
             ERROR, "sample_annotation", "a sample has an instance once", schema.repeated(pair),

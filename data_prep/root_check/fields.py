@@ -146,6 +146,7 @@ def file_name() -> Field:
 
 def whole(low: int, high: int = LATEST) -> Field:
     """A whole number of [low, high]."""
+    kept = np.int32 if high < 2**31 else np.int64
 
     def pack(values: list) -> np.ndarray | None:
         if set(map(type, values)) - {int}:
@@ -154,7 +155,7 @@ def whole(low: int, high: int = LATEST) -> Field:
             packed = np.array(values, np.int64)
         except OverflowError:
             return None
-        return packed if packed.min() >= low and packed.max() <= high else None
+        return packed.astype(kept) if packed.min() >= low and packed.max() <= high else None
 
     return Field(f"a whole number from {low}", lambda value: type(value) is int and low <= value <= high, pack)
 
@@ -166,8 +167,8 @@ def flag() -> Field:
     return Field("true or false", lambda value: type(value) is bool, pack)
 
 
-def _vector(words: str, count: int, is_right: Callable[[np.ndarray], np.ndarray]) -> Field:
-    """is_right: of [n, count] numbers, [n] bool."""
+def _vector(words: str, count: int, is_right: Callable[[np.ndarray], np.ndarray], kept: type = np.float64) -> Field:
+    """is_right: of [n, count] numbers, [n] bool; kept: the type of the packed numbers."""
 
     def fits(value) -> bool:
         found = numbers_of(value, count)
@@ -175,7 +176,7 @@ def _vector(words: str, count: int, is_right: Callable[[np.ndarray], np.ndarray]
 
     def pack(values: list) -> np.ndarray | None:
         packed = pack_vectors(values, count)
-        return packed if packed is not None and is_right(packed).all() else None
+        return packed.astype(kept) if packed is not None and is_right(packed).all() else None
 
     return Field(words, fits, pack)
 
@@ -186,7 +187,7 @@ def position() -> Field:
 
 def quaternion() -> Field:
     words = "a unit quaternion (w, x, y, z)"
-    return _vector(words, 4, lambda found: np.abs((found**2).sum(1) - 1) < 2 * UNIT)
+    return _vector(words, 4, lambda found: np.abs((found**2).sum(1) - 1) < 2 * UNIT, np.float32)
 
 
 def size() -> Field:

@@ -12,9 +12,9 @@ from pathlib import Path
 from dima_jax.errors import UserError
 
 REMEDY = "unpack the nuScenes metadata again"
-CHUNK = 1 << 22  # characters read at once
+CHUNK = 1 << 18  # characters read at once
 LONGEST_ROW = 1 << 26  # characters
-BATCH = 10_000  # rows
+BATCH = 2_500  # rows
 SEPARATOR = re.compile(r"[ \t\n\r]*([,\]])[ \t\n\r]*")
 BLANK = re.compile(r"[ \t\n\r]*\[?[ \t\n\r]*")
 START = re.compile(r"[ \t\n\r]*\[[ \t\n\r]*(\][ \t\n\r]*)?")

@@ -1,9 +1,13 @@
-"""Every token leads to a row, and every log to a map if there are any."""
+"""Every token leads to a row, and every log to a map if there are any.
+
+A token's column is given up once it is a link, so that a table of millions of rows holds either.
+"""
 
 from collections.abc import Iterator
 
 import numpy as np
 
+from data_prep.root_check.places import USERS
 from data_prep.root_check.problems import ERROR, Rows
 from data_prep.root_check.schema import SCHEMA, Table, shown
 
@@ -14,7 +18,8 @@ def resolve(tables: dict[str, Table], has_maps: bool) -> Iterator[Rows]:
     """Sets `links` of every table, and finds the tokens that lead nowhere. has_maps: every log needs one."""
     for target, fields_to in _fields_by_target().items():
         order = np.argsort(tables[target]["token"], kind="stable")
-        known = tables[target]["token"][order]
+        known = tables[target].columns.pop("token")[order]
+        order = order.astype(np.int32)
         for name, field in fields_to:
             yield from _resolve(tables[name], field, target, known, order)
     log_numbers = tables["map"].links["log_tokens"]
@@ -39,9 +44,10 @@ def _resolve(table: Table, field: str, target: str, known: np.ndarray, order: np
     place = np.searchsorted(known, tokens)
     place[place == len(known)] = 0
     is_there = known[place] == tokens if len(known) else np.zeros(len(tokens), bool)
-    numbers = order[place] if len(known) else place
-    numbers[~is_there] = -1
-    table.links[field] = numbers
+    table.links[field] = order[place] if len(known) else place
+    table.links[field][~is_there] = -1
+    if (table.name, field) not in USERS.values():
+        table.columns.pop(field, None)
     if kind.is_open:
         return
     lost = ~is_there & (tokens != EMPTY_TEXT) if kind.may_be_empty else ~is_there

@@ -81,12 +81,32 @@ DROPPED = {  # columns that are checked alone: {table: fields}
 }
 
 
+class _Column:
+    """Rows of an array that grows where it is, so that reading a table leaves no holes in memory."""
+
+    def __init__(self):
+        self._array, self._count = EMPTY, 0
+
+    def add(self, rows: np.ndarray) -> None:
+        first, self._count = self._count, self._count + len(rows)
+        if not first:
+            self._array = rows.copy()
+        elif self._count > len(self._array):
+            longer = max(self._count, first + first // 4)
+            self._array.resize((longer, *rows.shape[1:]), refcheck=False)
+        self._array[first : self._count] = rows
+
+    def whole(self) -> np.ndarray:
+        self._array.resize((self._count, *self._array.shape[1:]), refcheck=False)
+        return self._array
+
+
 class Table:
     """One table as columns.
 
     count: of rows; columns: {field: array}, strings as `fields.hashes`; lists: {field: (numbers of rows, hashes)} of a
-    list of tokens; links: {field: numbers of the rows that a token is of, -1 for ""}, set by `references.py`; rows: all
-    rows of a small table; key_files: {number of row: file name} of sample_data's key frames.
+    list of tokens; links: {field: int32 numbers of the rows that a token is of, -1 for ""}, set by `references.py` in place
+    of columns; rows: all rows of a small table; key_files: {number of row: file name} of sample_data's key frames.
     """
 
     def __init__(self, folder: Path, name: str):
@@ -114,7 +134,7 @@ def read(folder: Path, name: str) -> tuple[Table, list[Rows]]:
     """
     table = Table(folder, name)
     schema = {"token": fields.token(), **SCHEMA[name]}
-    parts: dict[str, list] = {field: [] for field in schema}
+    columns = {field: (_Column(), _Column()) for field in schema}  # the second of tokens in lists
     wrong: dict[str, list[int]] = {field: [] for field in schema}
     for batch in reading.batches(table.path):
         for field, kind in schema.items():
@@ -123,7 +143,8 @@ def read(folder: Path, name: str) -> tuple[Table, list[Rows]]:
             if packed is None:
                 wrong[field] += [table.count + i for i, value in enumerate(values) if not kind.fits(value)]
             elif field not in DROPPED.get(name, ()):
-                parts[field].append(packed)
+                for column, rows in zip(columns[field], packed if kind.is_list else (packed,), strict=False):
+                    column.add(rows)
         if name not in LARGE:
             table.rows += batch
         if name == "sample_data":
@@ -131,7 +152,7 @@ def read(folder: Path, name: str) -> tuple[Table, list[Rows]]:
         table.count += len(batch)
     problems = list(_wrong_rows(name, schema, wrong))
     if not problems:
-        _pack(table, schema, parts)
+        _pack(table, schema, columns)
         problems += _repeated(table)
     return table, problems
 
@@ -148,16 +169,12 @@ def _is_named_key(row: dict) -> bool:
     return row.get("is_key_frame") is True and type(row.get("filename")) is str
 
 
-def _pack(table: Table, schema: dict[str, fields.Field], parts: dict[str, list]) -> None:
-    for field, found in parts.items():
+def _pack(table: Table, schema: dict[str, fields.Field], columns: dict[str, tuple[_Column, _Column]]) -> None:
+    for field, (first, tokens) in columns.items():
         if schema[field].is_list:
-            counts, tokens = (
-                (np.concatenate([*arrays, EMPTY]) for arrays in zip(*found, strict=True)) if found else (EMPTY,) * 2
-            )
-            table.lists[field] = np.repeat(np.arange(table.count), counts), tokens
+            table.lists[field] = np.repeat(np.arange(table.count), first.whole()), tokens.whole()
         elif field not in DROPPED.get(table.name, ()):
-            table.columns[field] = np.concatenate(found) if found else EMPTY
-        found.clear()
+            table.columns[field] = first.whole()
 
 
 def _wrong_rows(name: str, schema: dict[str, fields.Field], wrong: dict[str, list[int]]) -> Iterator[Rows]:
@@ -183,6 +200,11 @@ def repeated(values: np.ndarray) -> np.ndarray:
     """The places of values that stand further ahead already."""
     order = np.argsort(values, kind="stable")
     return np.sort(order[1:][values[order[1:]] == values[order[:-1]]])
+
+
+def pairs(first: np.ndarray, second: np.ndarray, count: int) -> np.ndarray:
+    """One number for each pair of row numbers; the second ones are below `count`."""
+    return first.astype(np.int64) * count + second
 
 
 def shown(value) -> str:

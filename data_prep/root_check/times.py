@@ -6,7 +6,7 @@ import numpy as np
 
 from data_prep.nuscenes_schema import LIDAR, cameras
 from data_prep.root_check.problems import ERROR, SKIP, Rows
-from data_prep.root_check.schema import Table, repeated
+from data_prep.root_check.schema import Table, pairs, repeated
 
 SAME = 1_000  # microseconds; nuScenes gives such times exactly
 FARTHEST = 250_000  # microseconds between a key row and its sample
@@ -34,7 +34,7 @@ def key_rows(tables: dict[str, Table]) -> tuple[np.ndarray, list[Rows]]:
     data, count, names = tables["sample_data"], tables["sample"].count, rig(tables)
     channel = channels(tables)
     rows = np.flatnonzero(data["is_key_frame"] & (channel >= 0))
-    cell = data.links["sample_token"][rows] * len(names) + channel[rows]
+    cell = pairs(data.links["sample_token"][rows], channel[rows], len(names))
     found = np.full(count * len(names), -1)
     found[cell] = rows
     found = found.reshape(count, len(names))

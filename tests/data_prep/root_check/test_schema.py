@@ -2,10 +2,11 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from data_prep.nuscenes_schema import TABLES
-from data_prep.root_check import schema
+from data_prep.root_check import reading, schema
 from tests import tiny_root
 
 FIELDS = [(table, field) for table in TABLES for field in ("token", *schema.SCHEMA[table])]
@@ -52,3 +53,23 @@ def test_columns(whole):
 
 def test_a_long_value_is_cut():
     assert len(schema.shown("a" * 1000)) < 200 and schema.shown("a\nb") == "'a\\nb'"
+
+
+@pytest.mark.parametrize("table", ["sample_annotation", "ego_pose", "sample_data"])
+def test_columns_are_the_same_whatever_the_batches(damaged, monkeypatch, table):
+    folder = damaged / tiny_root.VERSION
+    whole, _ = schema.read(folder, table)
+    monkeypatch.setattr(reading, "BATCH", 3)
+    pieces, _ = schema.read(folder, table)
+    assert whole.count == pieces.count > 9
+    for field, column in whole.columns.items():
+        np.testing.assert_array_equal(pieces[field], column)
+        assert column.shape[0] == whole.count
+    for field, (owners, tokens) in whole.lists.items():
+        np.testing.assert_array_equal(pieces.lists[field][0], owners)
+        np.testing.assert_array_equal(pieces.lists[field][1], tokens)
+
+
+def test_pairs_of_many_rows_differ():
+    first, second = np.array([0, 4096, 2**20], np.int32), np.array([5, 5, 5], np.int32)
+    assert len(set(schema.pairs(first, second, 2**20).tolist())) == 3
