@@ -34,6 +34,7 @@ WITHOUT = {  # variant: config lines
     "history_at_random": {"data.random_start": False},
     "no_flip": {"data.flip": 0.0},
     "no_color": {"data.color": 0.0},
+    "eight_scenes_together": {"data.shuffle_scenes": 8},
 }
 
 
