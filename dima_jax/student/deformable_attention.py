@@ -101,8 +101,8 @@ def sample_levels(
     if sharding.platform() in BY_PLATFORM:  # one camera that sees every query; locations are offsets from its corner
         batch, queries = locations.shape[:2]
         sizes = np.asarray([(columns, rows) for rows, columns in shapes], np.float32)
-        corner, visible = jnp.zeros((batch, 1, queries, 1, 2)), jnp.ones((batch, 1, queries), bool)
-        return sample_cameras(value[:, None], shapes, corner, visible, locations * sizes[:, None], weights)
+        corner = jnp.zeros((batch, 1, queries, 1, 2))
+        return _in_own_form(value[:, None], shapes, corner, None, locations * sizes[:, None], weights)
     camera = jnp.zeros(locations.shape[:2], jnp.int32)
     return sample_one_camera(camera, value[:, None], shapes, locations, weights)
 
@@ -123,9 +123,8 @@ def sample_cameras(
     """
     if grid_sampling.is_traced():
         return grid_sampling.sample_cameras(value, shapes, references, visible, offsets, weights)
-    if form := BY_PLATFORM.get(sharding.platform()):
-        sample = sharding.on_own_samples(lambda value, *arrays: form(value, shapes, *arrays))
-        return sample(value, references, visible, offsets, weights)
+    if sharding.platform() in BY_PLATFORM:
+        return _in_own_form(value, shapes, references, visible, offsets, weights)
     order = jnp.cumsum(visible.astype(jnp.int32), axis=1)  # 1 at the first camera that sees a query, 2 at its second
 
     def visit(nth):
@@ -141,6 +140,12 @@ def sample_cameras(
 
     passes = jnp.arange(2, visible.shape[1] + 1)
     return jax.lax.scan(step, visit(1), passes)[0]
+
+
+def _in_own_form(value, shapes: LevelShapes, *arrays) -> Float[Array, "B Q D"]:
+    """As `sample_cameras`, in the form of the platform. visible: None where every camera sees every query."""
+    form = BY_PLATFORM[sharding.platform()]
+    return sharding.on_own_samples(lambda value, *arrays: form(value, shapes, *arrays))(value, *arrays)
 
 
 def sample_one_camera(

@@ -52,7 +52,7 @@ def sample_in_kernel(
     value: Float[Array, "B N c h d"],
     shapes: LevelShapes,
     references: Float[Array, "B N Q z 2"],
-    visible: Bool[Array, "B N Q"],
+    visible: Bool[Array, "B N Q"] | None,
     offsets: Float[Array, "B Q h L p 2"],
     weights: Float[Array, "B Q h L p"],
 ) -> Float[Array, "B Q D"]:
@@ -63,7 +63,7 @@ def sample_in_kernel(
 def _forward(value, shapes, references, visible, offsets, weights):
     saved = (value, references, visible, offsets, weights)
     operands = _operands(shapes, *saved)
-    batch, queries, heads, channels = len(value), visible.shape[2], *value.shape[3:]
+    batch, queries, heads, channels = len(value), offsets.shape[1], *value.shape[3:]
     shape = (batch, heads, operands.visible.shape[-1], operands.rows.shape[-1])
     with expected_work.row_bytes(expected_numbers(value.shape, offsets.shape) * value.dtype.itemsize):
         out = pl.pallas_call(
@@ -76,9 +76,9 @@ def _forward(value, shapes, references, visible, offsets, weights):
 
 
 def _backward(shapes, saved, gradient):
-    value, _, visible, offsets, weights = saved
+    value, _, _, offsets, weights = saved
     operands = _operands(shapes, *saved)
-    batch, queries, heads, channels = len(value), visible.shape[2], *value.shape[3:]
+    batch, queries, heads, channels = len(value), offsets.shape[1], *value.shape[3:]
     gradient = jnp.swapaxes(gradient.reshape(batch, queries, heads, channels), 1, 2)
     padding = (operands.visible.shape[-1] - queries, operands.rows.shape[-1] - channels)
     gradient = jnp.pad(gradient, ((0, 0), (0, 0), (0, padding[0]), (0, padding[1])))
@@ -126,6 +126,8 @@ def _operands(shapes, value, references, visible, offsets, weights) -> Operands:
 
     width = max(MIN_CHANNELS, 1 << (channels - 1).bit_length())
     rows = jnp.pad(value.reshape(-1, channels), ((0, 0), (0, width - channels)))
+    if visible is None:
+        visible = jnp.ones((*value.shape[:2], queries), bool)
     visible = queries_last(visible.astype(jnp.float32), 2, visible.shape[:2])
     sees_block = visible.reshape(*visible.shape[:2], -1, QUERIES).any(axis=-1)  # [B, N, blocks]
     first = jnp.argsort(~sees_block, axis=1)

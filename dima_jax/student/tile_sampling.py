@@ -8,8 +8,8 @@ channels, often 32: a quarter of the lanes, from a table that holds every camera
 * a row of it is the 2x2 patch around a sample: one gather instead of four (`patch_table`);
 * levels of at most `DENSE_CELLS` cells are not gathered at all: the shares of all cells are a matrix, and the samples are
   a product with it (`dense_sampling.py`);
-* only pairs of a camera and a query that it sees are visited, in tiles of `TILE` queries, forward and backward. A loop
-  over the tiles of a camera ends with its pairs, so nothing bounds their number and nothing is visited in vain.
+* only pairs of a camera and a query that it sees are visited, in tiles of queries, forward and backward. A loop over the
+  tiles of a camera ends with its pairs, so nothing bounds their number and nothing is visited in vain.
 
 Queries lie along the last axis, the lanes, of most arrays. On a mesh every device works on its own samples. The results
 are those of `deformable_attention` up to the order of additions.
@@ -28,11 +28,13 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from dima_jax import expected_work
-from dima_jax.student import patch_table
+from dima_jax.student import patch_table, tile_queries
 from dima_jax.student.dense_sampling import dense_sum
 from dima_jax.types import LevelShapes
 
-TILE, DENSE_TILE = 1024, 512  # queries of a tile, the latter where every level is a product of matrices
+SAMPLES = 8192  # gathered at once: the queries of a tile, times a table's heads
+DENSE_TILE = 512  # queries of a tile where every level is a product of matrices
+LANES = 128  # numbers that a row fills; a tile is so many queries, or a multiple
 DENSE_CELLS = 320  # a level of so many cells or fewer is a product of matrices
 TABLE_BYTES = 48 * 2**20  # of one table: VMEM holds it beside a tile's numbers
 
@@ -56,10 +58,6 @@ class Layout(NamedTuple):
         """Levels whose patches are gathered."""
         return [i for i in range(len(self.shapes)) if i not in self.dense]
 
-    def tiles(self, count: Int[Array, ""]) -> Int[Array, ""]:
-        """That hold so many queries."""
-        return -(-count // self.tile)
-
     def shapes_of(self, levels: list[int]) -> list[tuple[int, int]]:
         return [self.shapes[i] for i in levels]
 
@@ -79,10 +77,11 @@ class Tile(NamedTuple):
 def layout(shapes: LevelShapes, heads: int, points: int, channels: int, item_bytes: int, queries: int) -> Layout:
     """Groups of heads as large as `TABLE_BYTES` allows."""
     cells = sum(patch_table.num_patches(*shape) for shape in shapes if shape[0] * shape[1] > DENSE_CELLS)
-    row_bytes = -(-4 * channels // 128) * 128 * item_bytes
+    row_bytes = -(-4 * channels // LANES) * LANES * item_bytes
     fitting = [size for size in range(1, heads + 1) if heads % size == 0 and cells * size * row_bytes <= TABLE_BYTES]
     size = max(fitting, default=1)
-    tile = min(TILE if cells else DENSE_TILE, -(-queries // 128) * 128)
+    tile = max(SAMPLES // size // LANES, 1) * LANES if cells else DENSE_TILE
+    tile = min(tile, -(-queries // LANES) * LANES)
     return Layout(tuple(shapes), heads // size, size, points, tile)
 
 
@@ -91,11 +90,13 @@ def sample_tables(
     value: Float[Array, "B N c h d"],
     shapes: LevelShapes,
     references: Float[Array, "B N Q z 2"],
-    visible: Bool[Array, "B N Q"],
+    visible: Bool[Array, "B N Q"] | None,
     offsets: Float[Array, "B Q h L p 2"],
     weights: Float[Array, "B Q h L p"],
 ) -> Float[Array, "B Q D"]:
-    """As `deformable_attention.sample_cameras`. No gradient flows into the references."""
+    """As `deformable_attention.sample_cameras`; visible: None where every camera sees every query. No gradient flows into the
+    references.
+    """
     return _forward(value, shapes, references, visible, offsets, weights)[0]
 
 
@@ -112,11 +113,13 @@ class _Work(NamedTuple):
 
 
 class _Numbers(NamedTuple):
-    """What tiles are made of; C = B * N cameras. queries: those that a camera sees, padded with Q. count: how many."""
+    """What tiles are made of; C = B * N cameras. queries: those that a camera sees, padded with Q; count: how many;
+    None and None where they are all of them, and the rows of all queries are padded to whole tiles.
+    """
 
     references: Float[Array, "C Q z2"]
-    queries: Int[Array, "C padded"]
-    count: Int[Array, " C"]
+    queries: Int[Array, "C padded"] | None
+    count: Int[Array, " C"] | None
     offsets: Float[Array, "B Q hLp2"]
     weights: Float[Array, "B Q hLp"]
 
@@ -129,40 +132,24 @@ def _prepare(value, shapes, references, visible, offsets, weights) -> tuple[Layo
     table = jnp.moveaxis(table, 3, 2).reshape(-1, cells, plan.heads, channels)
     numbers = np.arange(len(table), dtype=np.int32)
     camera = numbers // plan.groups
-    listed, count = list_queries(visible.reshape(-1, queries), plan.tile)
+    listed, count = tile_queries.list_queries(visible, plan.tile)
+    padded = partial(tile_queries.padded, visible, plan.tile)
     return (
         plan,
         _Work(table, camera, camera // cameras, numbers % plan.groups),
         _Numbers(
-            references.reshape(batch * cameras, queries, -1),
+            padded(references.reshape(batch * cameras, queries, -1)),
             listed,
             count,
-            offsets.reshape(batch, queries, -1),
-            weights.reshape(batch, queries, -1),
+            padded(offsets.reshape(batch, queries, -1)),
+            padded(weights.reshape(batch, queries, -1)),
         ),
     )
 
 
-def list_queries(visible: Bool[Array, "G Q"], tile: int) -> tuple[Int[Array, "G padded"], Int[Array, " G"]]:
-    """(the queries that each camera sees in order, padded with Q to whole tiles; how many they are)."""
-    queries = visible.shape[1]
-    length = -(-queries // tile) * tile
-    place = jnp.where(visible, jnp.cumsum(visible, axis=1, dtype=jnp.int32) - 1, length)
-    number = jnp.broadcast_to(np.arange(queries, dtype=np.int32), visible.shape)
-    blank = jnp.full((len(visible), length), queries, jnp.int32)
-    listed = jax.vmap(lambda row, place, number: row.at[place].set(number, mode="drop"))(blank, place, number)
-    return listed, visible.sum(axis=1, dtype=jnp.int32)
-
-
-def expected_tiles(plan: Layout, visible: Bool[Array, "B N Q"]) -> int:
+def expected_tiles(plan: Layout, cameras: int, queries: int) -> int:
     """Of a table, where every camera sees as much as in nuScenes; a BEV, which stands for one camera, is seen whole."""
-    _, cameras, queries = visible.shape
     return math.ceil(queries * expected_work.cameras_per_query(cameras) / cameras / plan.tile)
-
-
-def _rows(rows: Float[Array, "B Q K"], which, query: Int[Array, " T"]) -> Float[Array, "K T"]:
-    """Of the sample (or camera) `which`, those of some queries; zeros for padding."""
-    return rows.at[which, query].get(mode="fill", fill_value=0).T
 
 
 def _of_group(plan: Layout, work: _Work, rows: Float[Array, "hK T"]) -> Float[Array, "h K T"]:
@@ -177,14 +164,23 @@ def _every_group(plan: Layout, work: _Work, own: Float[Array, "h K T"]) -> Float
     return jax.lax.dynamic_update_index_in_dim(every, own, work.group, 0).reshape(-1, own.shape[-1])
 
 
-def _tile(plan: Layout, work: _Work, numbers: _Numbers, t) -> tuple[Int[Array, " T"], Tile]:
-    """(queries of tile t of a table, padded with Q; their numbers). Padding has weight 0."""
-    start = (work.camera, t * plan.tile)
-    query = jax.lax.dynamic_slice(numbers.queries, start, (1, plan.tile))[0]
+def _tiles(plan: Layout, work: _Work, numbers: _Numbers) -> Int[Array, ""] | int:
+    """How many tiles a table has."""
+    count = numbers.weights.shape[1] if numbers.count is None else numbers.count[work.camera]
+    return -(-count // plan.tile)
+
+
+def _tile(plan: Layout, work: _Work, numbers: _Numbers, t) -> tuple[tile_queries.Queries, Tile]:
+    """(queries of tile t of a table; their numbers). Padding has weight 0."""
+    take, start = tile_queries.take, t * plan.tile
+    if numbers.queries is None:
+        query = tile_queries.Run(start, plan.tile)
+    else:
+        query = jax.lax.dynamic_slice(numbers.queries, (work.camera, start), (1, plan.tile))[0]
     by_level = (plan.heads, len(plan.shapes), plan.points)
-    offsets = _of_group(plan, work, _rows(numbers.offsets, work.sample, query)).reshape(*by_level, 2, -1)
-    weights = _of_group(plan, work, _rows(numbers.weights, work.sample, query)).reshape(*by_level, -1)
-    anchors = _rows(numbers.references, work.camera, query).reshape(-1, 2, plan.tile)
+    offsets = _of_group(plan, work, take(numbers.offsets, work.sample, query)).reshape(*by_level, 2, -1)
+    weights = _of_group(plan, work, take(numbers.weights, work.sample, query)).reshape(*by_level, -1)
+    anchors = take(numbers.references, work.camera, query).reshape(-1, 2, plan.tile)
     anchors = jnp.concatenate([anchors] * (plan.points // len(anchors)))
     rows, columns = np.asarray(plan.shapes, np.float32).T[..., None, None]
     x = anchors[:, 0] * columns + offsets[..., 0, :] - 0.5
@@ -217,7 +213,7 @@ def _patches(plan: Layout, table: Float[Array, "c h d"]) -> Float[Array, "rows w
 def _forward(value, shapes, references, visible, offsets, weights):
     plan, all_work, numbers = _prepare(value, shapes, references, visible, offsets, weights)
     batch, queries, channels = len(value), offsets.shape[1], value.shape[-1]
-    expected = expected_tiles(plan, visible)
+    expected = expected_tiles(plan, value.shape[1], queries)
 
     def add_table(total, work: _Work):
         patches = _patches(plan, work.table)
@@ -225,21 +221,23 @@ def _forward(value, shapes, references, visible, offsets, weights):
         def add_tile(t, total):
             query, tile = _tile(plan, work, numbers, t)
             out = _sum_of_samples(plan, work.table, patches, tile).reshape(-1, plan.tile).T
-            return total.at[work.sample, work.group, query].add(out, mode="drop", unique_indices=True)
+            return tile_queries.add(total, (work.sample, work.group), query, out)
 
         with expected_work.turns(expected):
-            return jax.lax.fori_loop(0, plan.tiles(numbers.count[work.camera]), add_tile, total), None
+            return jax.lax.fori_loop(0, _tiles(plan, work, numbers), add_tile, total), None
 
-    total = jnp.zeros((batch, plan.groups, queries, plan.heads * channels))
+    total = jnp.zeros((batch, plan.groups, numbers.weights.shape[1], plan.heads * channels))
     total, _ = jax.lax.scan(add_table, total, all_work)
-    total = jnp.moveaxis(total, 1, 2).reshape(batch, queries, -1)
+    total = jnp.moveaxis(total[:, :, :queries], 1, 2).reshape(batch, queries, -1)
     return total, (value, references, visible, offsets, weights)
 
 
 def _backward(shapes, saved, gradient):
     value, references, visible, offsets, weights = saved
     plan, all_work, numbers = _prepare(value, shapes, references, visible, offsets, weights)
-    channels, expected = value.shape[-1], expected_tiles(plan, visible)
+    channels, queries = value.shape[-1], offsets.shape[1]
+    expected = expected_tiles(plan, value.shape[1], queries)
+    gradient = tile_queries.padded(visible, plan.tile, gradient)
 
     def add_table(carry, work: _Work):
         patches = _patches(plan, work.table)
@@ -247,7 +245,7 @@ def _backward(shapes, saved, gradient):
         def add_tile(t, carry):
             to_table, to_patches, (to_offsets, to_weights) = carry
             query, tile = _tile(plan, work, numbers, t)
-            own = _of_group(plan, work, _rows(gradient, work.sample, query))
+            own = _of_group(plan, work, tile_queries.take(gradient, work.sample, query))
             parts = []
             if dense := plan.dense:
                 to_table, to_dense = _dense_gradients(plan, to_table, work.table, tile, own)
@@ -261,13 +259,13 @@ def _backward(shapes, saved, gradient):
 
             def add(total, of_tile):
                 rows = _every_group(plan, work, of_tile.reshape(plan.heads, -1, plan.tile)).T
-                return total.at[work.sample, query].add(rows, mode="drop", unique_indices=True)
+                return tile_queries.add(total, (work.sample,), query, rows)
 
             return to_table, to_patches, (add(to_offsets, jnp.stack([x, y], axis=3)), add(to_weights, of_weights))
 
         start = (jnp.zeros(work.table.shape), jax.tree.map(lambda x: jnp.zeros(x.shape), patches), carry)
         with expected_work.turns(expected):
-            tiles = plan.tiles(numbers.count[work.camera])
+            tiles = _tiles(plan, work, numbers)
             to_table, to_patches, carry = jax.lax.fori_loop(0, tiles, add_tile, start)
         if patches is not None:
             to_table += jax.linear_transpose(partial(_patches, plan), to_table)(to_patches)[0]
@@ -277,6 +275,7 @@ def _backward(shapes, saved, gradient):
     (to_offsets, to_weights), to_tables = jax.lax.scan(add_table, start, all_work)
     to_tables = to_tables.reshape(*value.shape[:2], plan.groups, value.shape[2], plan.heads, channels)
     to_value = jnp.moveaxis(to_tables, 2, 3).reshape(value.shape)
+    to_offsets, to_weights = (rows[:, :queries] for rows in (to_offsets, to_weights))
     return to_value, None, None, to_offsets.reshape(offsets.shape), to_weights.reshape(weights.shape)
 
 
