@@ -33,6 +33,7 @@ DISK_REMEDIES = {
     errno.EACCES: "give a folder that can be read and written",
     errno.EROFS: "give a folder that can be written",
 }
+REMOTE = re.compile(r"(?:--?[\w.]+=)?(?:\S+,)?[a-z][a-z0-9+.-]*://\S*")  # an argument
 _config: list[flags.FlagHolder] = []
 _checks: list[dict[str, tuple[str, ...]]] = []
 _log: list["_Log"] = []
@@ -206,6 +207,11 @@ def _parse(arguments: list[str]) -> list[str]:
     if any(argument.lstrip("-") in ("help", "h", "helpfull", "helpshort") for argument in arguments[1:]):
         print(help_text())
         sys.exit(0)
+    for argument in arguments[1:]:
+        if argument == "--":  # what follows is a library's own
+            break
+        if REMOTE.fullmatch(argument):
+            raise UserError(f"{argument}: is not on this machine; mount it (gcsfuse, s3fs, rclone) and give its folder")
     try:
         rest = flags.FLAGS([_packaged(argument) for argument in arguments])
         for holder in _config:  # a file that is absent is reported only when it is first used

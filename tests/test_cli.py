@@ -96,6 +96,8 @@ def test_help_teaches_and_imports_nothing_heavy(module):
         (("--config=configs/demo.py", "--config.data.path=absent_records"), ("absent_records", "data_prep.build")),
         (("--config=configs/demo.py", "--workdi=x"), ("workdi", "workdir")),
         ((), ("--config is missing",)),
+        (("--config=configs/demo.py", "--config.data.path=gs://bucket/records"), ("gs://bucket/records", "mount it")),
+        (("--workdir", "s3://bucket/run"), ("s3://bucket/run", "mount it")),
     ],
 )
 def test_a_mistake_is_one_line_and_status_2(arguments, words, tmp_path):
@@ -104,6 +106,19 @@ def test_a_mistake_is_one_line_and_status_2(arguments, words, tmp_path):
     last = result.stderr.strip().splitlines()[-1]
     assert result.returncode == 2 and "Traceback" not in result.stderr, result.stderr
     assert all(word in last for word in words), last
+
+
+def test_a_remote_name_is_refused_before_a_folder_is_made(tmp_path):
+    arguments = ("--dataroot=data", "--out=gs://bucket/records")
+    result = subprocess.run(
+        [sys.executable, "-m", "data_prep.build", *arguments],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 2 and "--out=gs://bucket/records: is not on this machine" in result.stderr
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_packaged_config_serves_where_there_is_no_clone(tmp_path, monkeypatch):
