@@ -219,7 +219,7 @@ def data() -> ConfigDict:
             command=True,  # False: every command is "straight" (control)
             batch_size=8,  # windows per step, all devices together
             workers=8,  # reader threads
-            cache_gib=1.0,  # memory of a reader for decoded frames: a small data set stays in it whole
+            cache_gib=1.0,  # memory of the training reader for decoded frames: a small data set stays in it whole
             prefetch_gib=2.0,  # memory for the images of batches that are made while a step runs; one always is
             shuffle_scenes=0,  # scenes whose windows are mixed at a time; 0 = all, as VAD (docs/training.md#reading)
         )

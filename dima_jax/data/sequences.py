@@ -19,6 +19,8 @@ from dima_jax.data.records import Records
 from dima_jax.data.scene_tags import scene_tags
 from dima_jax.types import AgentTargets, EgoTargets, Frame, MapTargets
 
+MOST_CACHE_GIB = 1.0  # of decoded frames: a drive needs each once, and small data sets are read several times
+
 
 class DriveFrame(NamedTuple):
     """One key frame of a recorded drive. All arrays of frame, agents, map and ego have a batch axis of 1.
@@ -74,7 +76,7 @@ class Drives:
             data.valid_shape,
             data.image_shape,
             data.color_order,
-            data.cache_gib,
+            min(data.cache_gib, MOST_CACHE_GIB),
             keep_jpegs=True,
         )
 
