@@ -3,11 +3,11 @@
     python -m benchmarks.recipe --epochs=2 --seeds=0,1
     python -m benchmarks.recipe --variants=whole,no_image_heads --seeds=0,1,2 --workdir=runs/recipe
 
-`eight_scenes_together` is another order of the windows (docs/training.md#reading). Each run is `configs/demo_student.py` with the
-lines of one variant; a finished run is not trained again, so the command
-may be stopped and started. Prints JSON: per variant and seed the scores of val (AP of car, pedestrian and the map's
-classes, L2 of the plan, with images and without) and the windows seen; per variant the differences to the whole recipe,
-paired by seed.
+`eight_scenes_together` is another order of the windows (docs/training.md#reading). Each run is
+`configs/demo_student.py` with the lines of one variant; a finished run is not trained again, so the command may be
+stopped and started. Prints JSON: per variant and seed the scores of val (AP of car, pedestrian and the map's classes, L2
+of the plan, with images and without) and the windows seen; per variant the differences to the whole recipe, paired by
+seed.
 """
 
 from absl import flags
