@@ -23,7 +23,7 @@ WINDOWS_PER_DEVICE = flags.DEFINE_integer("windows_per_device", 1, "Windows per 
 EFFORT = flags.DEFINE_float(
     "effort",
     -1.0,
-    "How hard XLA optimizes for speed, -1 to 1; 0 as in training. On a TPU, -1 compiles several times faster; the program "
+    "How hard XLA optimizes for speed, -1 to 1; 0 as in training. On a TPU, -1 compiles twice as fast; the program "
     "needs about as much memory and is slower.",
     lower_bound=-1.0,
     upper_bound=1.0,
