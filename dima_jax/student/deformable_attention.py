@@ -102,7 +102,7 @@ def sample_levels(
         batch, queries = locations.shape[:2]
         sizes = np.asarray([(columns, rows) for rows, columns in shapes], np.float32)
         corner = jnp.zeros((batch, 1, queries, 1, 2))
-        return _in_own_form(value[:, None], shapes, corner, None, locations * sizes[:, None], weights)
+        return sample_cameras(value[:, None], shapes, corner, None, locations * sizes[:, None], weights)
     camera = jnp.zeros(locations.shape[:2], jnp.int32)
     return sample_one_camera(camera, value[:, None], shapes, locations, weights)
 
@@ -111,20 +111,21 @@ def sample_cameras(
     value: Float[Array, "B N c h d"],
     shapes: LevelShapes,
     references: Float[Array, "B N Q z 2"],
-    visible: Bool[Array, "B N Q"],
+    visible: Bool[Array, "B N Q"] | None,
     offsets: Float[Array, "B Q h L p 2"],
     weights: Float[Array, "B Q h L p"],
 ) -> Float[Array, "B Q D"]:
     """Sum, over the cameras in which a query is visible, of its samples around its reference points in that camera.
 
-    TPUs and GPUs have forms of their own (`BY_PLATFORM`), CPUs for cameras, too (`pair_sampling`). Where none is, as in exported
-    programs: pass k visits the k-th such camera of every query. Passes in which no query has a camera left are skipped at run
+    TPUs and GPUs have forms of their own (`BY_PLATFORM`; visible: None for them where every camera sees every query), CPUs for
+    cameras, too (`pair_sampling`). Where none is, as in exported programs: pass k visits the k-th such camera of every query. Passes in which no query has a camera left are skipped at run
     time, so the cost follows the number of visible pairs (in practice two passes), not N.
     """
     if grid_sampling.is_traced():
         return grid_sampling.sample_cameras(value, shapes, references, visible, offsets, weights)
-    if sharding.platform() in BY_PLATFORM:
-        return _in_own_form(value, shapes, references, visible, offsets, weights)
+    if form := BY_PLATFORM.get(sharding.platform()):
+        sample = sharding.on_own_samples(lambda value, *arrays: form(value, shapes, *arrays))
+        return sample(value, references, visible, offsets, weights)
     order = jnp.cumsum(visible.astype(jnp.int32), axis=1)  # 1 at the first camera that sees a query, 2 at its second
 
     def visit(nth):
@@ -140,12 +141,6 @@ def sample_cameras(
 
     passes = jnp.arange(2, visible.shape[1] + 1)
     return jax.lax.scan(step, visit(1), passes)[0]
-
-
-def _in_own_form(value, shapes: LevelShapes, *arrays) -> Float[Array, "B Q D"]:
-    """As `sample_cameras`, in the form of the platform. visible: None where every camera sees every query."""
-    form = BY_PLATFORM[sharding.platform()]
-    return sharding.on_own_samples(lambda value, *arrays: form(value, shapes, *arrays))(value, *arrays)
 
 
 def sample_one_camera(
