@@ -117,9 +117,9 @@ def sample_cameras(
 ) -> Float[Array, "B Q D"]:
     """Sum, over the cameras in which a query is visible, of its samples around its reference points in that camera.
 
-    TPUs and GPUs have forms of their own (`BY_PLATFORM`; visible: None for them where every camera sees every query), CPUs for
-    cameras, too (`pair_sampling`). Where none is, as in exported programs: pass k visits the k-th such camera of every query. Passes in which no query has a camera left are skipped at run
-    time, so the cost follows the number of visible pairs (in practice two passes), not N.
+    TPUs and GPUs have forms of their own (`BY_PLATFORM`; visible: None for them where every camera sees every query), CPUs
+    for cameras, too (`pair_sampling`). Elsewhere, as in exported programs, pass k visits the k-th such camera of every query.
+    Passes in which no query has a camera left are skipped, so the cost follows the number of visible pairs, not N.
     """
     if grid_sampling.is_traced():
         return grid_sampling.sample_cameras(value, shapes, references, visible, offsets, weights)
