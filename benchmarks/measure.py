@@ -11,8 +11,10 @@ from pathlib import Path
 
 from dima_jax.output_files import json_text
 
+# For GLIBC_TUNABLES: freed memory is kept, in huge pages. One arena, since XLA allocates on threads of its own, and glibc gives
+# large blocks of other arenas back to the system as soon as they are freed.
 ALLOCATOR = (
-    "glibc.malloc.hugetlb=1:glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=8589934592"  # for GLIBC_TUNABLES
+    "glibc.malloc.hugetlb=1:glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=8589934592:glibc.malloc.arena_max=1"
 )
 
 

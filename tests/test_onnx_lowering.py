@@ -1,4 +1,4 @@
-"""Our own primitives as ONNX: one standard node each, which computes what JAX computes."""
+"""Our rules for ONNX: one standard node for a primitive, which computes what JAX computes."""
 
 import jax
 import jax.extend.core
@@ -10,7 +10,7 @@ from jax2onnx import to_onnx
 
 from dima_jax import onnx_export, onnx_graph, onnx_lowering
 from dima_jax.onnx_student import open_session
-from dima_jax.student import grid_sampling
+from dima_jax.student import grid_sampling, image_encoder
 from dima_jax.student.deformable_attention import sample_cameras
 from dima_jax.student.grid_sampling import grid_sample
 
@@ -31,6 +31,16 @@ def test_grid_sample():
     session = open_session(model.SerializeToString())
     got = session.run(None, dict(zip([x.name for x in session.get_inputs()], (images, grid), strict=True)))[0]
     np.testing.assert_allclose(got, grid_sample(jnp.asarray(images), jnp.asarray(grid)), atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(2, 8, 10, 3), (1, 7, 9, 2)])
+def test_max_pool(shape):
+    images = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    model = onnx_export.plain_model(image_encoder.max_pool, {"images": images}, ["pooled"])
+    onnx.checker.check_model(model, full_check=True)
+    assert [node.op_type for node in model.graph.node] == ["Transpose", "MaxPool", "Transpose"]
+    got = open_session(model.SerializeToString()).run(None, {"images": images})[0]
+    np.testing.assert_array_equal(got, image_encoder.max_pool(jnp.asarray(images)))
 
 
 @pytest.fixture(scope="module")

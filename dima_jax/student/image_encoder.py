@@ -15,6 +15,7 @@ from jaxtyping import Array, Float
 
 from dima_jax import sharding
 from dima_jax.scan_layers import scan_layers, stack_layers
+from dima_jax.student import cpu_convolutions
 from dima_jax.student.layers import Rngs, xavier, zeros
 from dima_jax.student.precision import Conv, product_dtype
 
@@ -58,53 +59,33 @@ class FrozenNorm(nnx.Module):
 def conv_norm(layer: Conv, norm: FrozenNorm, x: Float[Array, "n H W C"]) -> Float[Array, "n h w c"]:
     """norm(layer(x)), with the norm's factor folded into the kernel, in float32; its addend is added in float32."""
     factor, addend = norm.affine()
-    kernel = layer.kernel[...] * factor
-    return (_convolve(layer, x.astype(layer.dtype), kernel.astype(layer.dtype)) + addend).astype(layer.dtype)
+    return _convolve(layer, x, layer.kernel[...] * factor, addend)
 
 
-def _convolve(layer: Conv, x: Float[Array, "n H W C"], kernel: Float[Array, "_ _ C c"]) -> Float[Array, "n h w c"]:
-    """The layer's convolution with another kernel. One of 1x1 becomes a matrix product.
+def conv_bias(layer: Conv, x: Float[Array, "n H W C"]) -> Float[Array, "n h w c"]:
+    """layer(x) of a layer with a bias, added in float32."""
+    return _convolve(layer, x, layer.kernel[...], layer.bias[...])
 
-    Not in exported programs: their runtimes fuse a convolution with what follows it.
+
+def _convolve(
+    layer: Conv, x: Float[Array, "n H W C"], kernel: Float[Array, "_ _ C c"], addend: Float[Array, " c"]
+) -> Float[Array, "n h w c"]:
+    """The layer's convolution with another kernel, plus the addend, in the layer's type.
+
+    One of 1x1 becomes a matrix product; not in exported programs, whose runtimes fuse a convolution with what follows it.
+    CPUs have forms of their own for the stem's and those of 3x3.
     """
-    stride = layer.strides
-    if layer.kernel_size == (1, 1) and sharding.platform() != "onnx":
-        return x[:, ::stride, ::stride] @ kernel[0, 0]
-    is_even = x.shape[1] % 2 == x.shape[2] % 2 == 0
-    if layer.kernel_size == (7, 7) and is_even and sharding.platform() == "cpu":
-        return stem_conv(x, kernel)
-    padding = layer.padding
-    return jax.lax.conv_general_dilated(
-        x, kernel, (stride, stride), padding, dimension_numbers=("NHWC", "HWIO", "NHWC")
-    )
+    x, kernel, stride = x.astype(layer.dtype), kernel.astype(layer.dtype), layer.strides
+    platform, size = sharding.platform(), layer.kernel_size[0]
+    if size == 1 and platform != "onnx":
+        x = x[:, ::stride, ::stride] @ kernel[0, 0]
+    elif platform == "cpu":
+        x = cpu_convolutions.convolve(x, kernel, stride)
+    else:
+        x = cpu_convolutions.direct(x, kernel, stride)
+    return (x + addend).astype(layer.dtype)
 
 
-@jax.custom_vjp
-def stem_conv(x: Float[Array, "n H W C"], kernel: Float[Array, "7 7 C c"]) -> Float[Array, "n h w c"]:
-    """The stem's 7x7 stride-2 convolution for CPUs: blocks of 2x2 pixels as channels, under a 4x4 kernel.
-
-    Half the time of the direct form forward, where 3 input channels leave vector units idle; its weight gradient is
-    slower, so that stays direct. Rows and columns must be even.
-    """
-    rows, columns, channels = x.shape[1:]
-    x = jnp.pad(x, ((0, 0), (4, 2), (4, 2), (0, 0)))
-    blocks = x.reshape(len(x), rows // 2 + 3, 2, columns // 2 + 3, 2, channels).transpose(0, 1, 3, 2, 4, 5)
-    kernel = jnp.pad(kernel, ((1, 0), (1, 0), (0, 0), (0, 0))).reshape(4, 2, 4, 2, channels, -1)
-    kernel = kernel.transpose(0, 2, 1, 3, 4, 5).reshape(4, 4, 4 * channels, -1)
-    blocks = blocks.reshape(*blocks.shape[:3], 4 * channels)
-    return jax.lax.conv_general_dilated(blocks, kernel, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC"))
-
-
-def _direct_stem_conv(x, kernel):
-    padding = ((3, 3), (3, 3))
-    return jax.lax.conv_general_dilated(x, kernel, (2, 2), padding, dimension_numbers=("NHWC", "HWIO", "NHWC"))
-
-
-def _stem_conv_gradients(saved, gradient):
-    return jax.vjp(_direct_stem_conv, *saved)[1](gradient)
-
-
-stem_conv.defvjp(lambda x, kernel: (stem_conv(x, kernel), (x, kernel)), _stem_conv_gradients)
 ConvNorm = Callable[[Conv, FrozenNorm, Array], Array]
 
 
@@ -117,11 +98,17 @@ class Stem(nnx.Module):
 
     def __call__(self, x: Float[Array, "n H W 3"], apply: ConvNorm = conv_norm) -> Float[Array, "n h w C"]:
         x = jax.nn.relu(apply(self.conv, self.norm, x))
-        return max_pool_axis(max_pool_axis(x, axis=1), axis=2)
+        return max_pool(x)
 
 
-def max_pool_axis(x: Float[Array, "n H W C"], axis: int) -> Float[Array, "n h w C"]:
-    """Max pooling along one axis: window 3, stride 2, padding 1."""
+def max_pool(x: Float[Array, "n H W C"]) -> Float[Array, "n h w C"]:
+    """Max pooling: window 3, stride 2, padding 1. One operation in exported programs, one axis after the other in XLA's."""
+    if sharding.platform() == "onnx":
+        return nnx.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))
+    return _max_pool_axis(_max_pool_axis(x, axis=1), axis=2)
+
+
+def _max_pool_axis(x: Float[Array, "n H W C"], axis: int) -> Float[Array, "n h w C"]:
     size = x.shape[axis]
     padding = [(0, 0)] * x.ndim
     padding[axis] = (1, 1)
@@ -170,12 +157,12 @@ class FeaturePyramid(nnx.Module):
         self.extras = nnx.List([conv(width, width, 3, rngs, **options) for _ in range(extra_levels)])
 
     def __call__(self, stages: list[Float[Array, "n _ _ _"]]) -> list[Float[Array, "n _ _ D"]]:
-        levels = [lateral(x) for lateral, x in zip(self.laterals, stages, strict=True)]
+        levels = [conv_bias(lateral, x) for lateral, x in zip(self.laterals, stages, strict=True)]
         for i in reversed(range(len(levels) - 1)):
             levels[i] = levels[i] + resize_nearest(levels[i + 1], levels[i].shape[1:3])
-        levels = [output(x) for output, x in zip(self.outputs, levels, strict=True)]
+        levels = [conv_bias(output, x) for output, x in zip(self.outputs, levels, strict=True)]
         for i, extra in enumerate(self.extras):
-            levels.append(extra(levels[-1] if i == 0 else jax.nn.relu(levels[-1])))
+            levels.append(conv_bias(extra, levels[-1] if i == 0 else jax.nn.relu(levels[-1])))
         return levels
 
 
