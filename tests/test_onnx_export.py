@@ -31,7 +31,7 @@ from tests.mini import mini_config
 PAGE = Path(__file__).parents[1] / "docs" / "export.md"
 OPERATORS = """
     Abs Add And ArgMax ArgMin Atan Cast Concat ConstantOfShape Conv Cos CumSum Div Equal Exp Expand Floor Gather GatherND
-    Gemm Greater GreaterOrEqual Identity If Less LessOrEqual Log MatMul Max Min Mul Neg Not Or Pad Range ReduceL2
+    Gemm Greater GreaterOrEqual Identity If Less LessOrEqual Log MatMul Max MaxPool Min Mul Neg Not Or Pad Range ReduceL2
     ReduceMax ReduceMin ReduceSum ReduceSumSquare Relu Reshape Round Shape Sigmoid Sin Slice Split Sqrt Squeeze Sub Tile
     Transpose Unsqueeze Where
 """

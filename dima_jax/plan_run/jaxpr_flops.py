@@ -1,8 +1,9 @@
 """FLOPs of the method as written: matrix products and convolutions of a traced function, 2 per multiply-add.
 
 Counted on the jaxpr after dead code is gone, loops multiplied by their length, so the number depends on no compiler and
-no mesh. A loop whose length depends on data counts once; of a conditional the costliest branch counts. `hlo_cost.py`
-counts the compiled program; the ratio of the two shows what rematerialization or the compiler computes twice.
+no mesh, but on the platform's forms: of a 3x3 convolution of a CPU it counts the half of the products that are computed.
+A loop whose length depends on data counts once; of a conditional the costliest branch counts. `hlo_cost.py` counts the
+compiled program; the ratio of the two shows what rematerialization or the compiler computes twice.
 """
 
 import math
