@@ -4,6 +4,7 @@
 def register() -> None:
     """Registers the rules; again does no harm."""
     from jax import lax
+    from jax2onnx.plugins.jax.lax.reduce_window_max import ReduceWindowMaxPrimitivePlugin
     from jax2onnx.plugins.plugin_system import PrimitiveLeafPlugin, import_all_plugins, register_primitive
 
     from dima_jax.student.grid_sampling import grid_sample_p
@@ -21,14 +22,18 @@ def register() -> None:
             _bind(context, equation, result, declared)
 
     @register_primitive(jaxpr_primitive=lax.reduce_window_max_p.name, onnx=[{"component": "MaxPool"}])
-    class MaxPool(PrimitiveLeafPlugin):
-        """Pooling of [images, rows, columns, channels] as runtimes have it, over the last two axes of four."""
+    class MaxPool(ReduceWindowMaxPrimitivePlugin):
+        """Pooling over rows and columns of [images, rows, columns, channels], as runtimes have it; jax2onnx's rule elsewhere."""
 
         def lower(self, context, equation) -> None:
+            params = equation.params
+            axes = list(zip(params["window_dimensions"], params["window_strides"], params["padding"], strict=True))
+            is_dilated = {*params["base_dilation"], *params["window_dilation"]} != {1}
+            if len(axes) != 4 or {axes[0], axes[3]} != {(1, 1, (0, 0))} or is_dilated:
+                super().lower(context, equation)
+                return
             (x,), declared = _values(context, equation)
-            window, strides, padding = (
-                equation.params[name][1:3] for name in ("window_dimensions", "window_strides", "padding")
-            )
+            window, strides, padding = zip(*axes[1:3], strict=True)
             (top, bottom), (left, right) = padding
             build, name = context.builder, context.fresh_name
             x = build.Transpose(x, perm=[0, 3, 1, 2], _outputs=[name("channels_first")])

@@ -43,6 +43,17 @@ def test_max_pool(shape):
     np.testing.assert_array_equal(got, image_encoder.max_pool(jnp.asarray(images)))
 
 
+def test_other_pooling_is_left_to_jax2onnx():
+    vectors = np.random.default_rng(0).normal(size=(7, 9)).astype(np.float32)
+
+    def pool(x):
+        return jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, (2, 3), (1, 2), "VALID")
+
+    model = onnx_export.plain_model(pool, {"vectors": vectors}, ["pooled"])
+    got = open_session(model.SerializeToString()).run(None, {"vectors": vectors})[0]
+    np.testing.assert_array_equal(got, pool(jnp.asarray(vectors)))
+
+
 @pytest.fixture(scope="module")
 def cameras():
     """(model, a function of `visible` to (its result, JAX's)) of `sample_cameras` with two levels and four cameras."""
