@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 
 from dima_jax import sharding
 from dima_jax.scan_layers import scan_layers, stack_layers
-from dima_jax.student import cpu_convolutions
+from dima_jax.student import convolutions
 from dima_jax.student.layers import Rngs, xavier, zeros
 from dima_jax.student.precision import Conv, product_dtype
 
@@ -80,9 +80,9 @@ def _convolve(
     if size == 1 and platform != "onnx":
         x = x[:, ::stride, ::stride] @ kernel[0, 0]
     elif platform == "cpu":
-        x = cpu_convolutions.convolve(x, kernel, stride)
+        x = convolutions.convolve_on_cpu(x, kernel, stride)
     else:
-        x = cpu_convolutions.direct(x, kernel, stride)
+        x = convolutions.direct(x, kernel, stride)
     return (x + addend).astype(layer.dtype)
 
 

@@ -1,4 +1,4 @@
-"""The forms of convolutions for CPUs, against XLA's own: results and gradients."""
+"""The forms of convolutions for CPUs against XLA's own: results and gradients."""
 
 import jax
 import jax.numpy as jnp
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dima_jax import sharding
-from dima_jax.student import cpu_convolutions, image_encoder
+from dima_jax.student import convolutions, image_encoder
 
 # images, rows, columns, input channels, results; kernel, stride: sizes that are no multiples of anything, one row alone
 SIZES = {
@@ -30,7 +30,7 @@ def test_forms_are_the_convolution(name):
     rng = np.random.default_rng(0)
     x = jnp.asarray(rng.normal(size=(n, height, width, channels)), jnp.float32)
     kernel = jnp.asarray(rng.normal(size=(size, size, channels, results)) / size / channels**0.5, jnp.float32)
-    got, pull = jax.vjp(lambda x, kernel: cpu_convolutions.convolve(x, kernel, stride), x, kernel)
+    got, pull = jax.vjp(lambda x, kernel: convolutions.convolve_on_cpu(x, kernel, stride), x, kernel)
     padding = ((size // 2, size // 2),) * 2
     expected, pull_expected = jax.vjp(
         lambda x, kernel: jax.lax.conv_general_dilated(
@@ -50,7 +50,7 @@ def test_rows_of_four_by_hand():
     column = jnp.asarray([1.0, 10.0, 100.0])[:, None, None, None]
     kernel = jnp.pad(column, ((0, 0), (1, 1), (0, 0), (0, 0)))
     x = jnp.arange(1.0, 6.0).reshape(1, 5, 1, 1)
-    np.testing.assert_allclose(cpu_convolutions.conv_3x3(x, kernel).ravel(), [210, 321, 432, 543, 54], rtol=1e-6)
+    np.testing.assert_allclose(convolutions.conv_3x3(x, kernel).ravel(), [210, 321, 432, 543, 54], rtol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_rows_of_four_by_hand():
 )
 def test_wide_float32_convolutions_take_six_products_of_rows(channels, dtype, products):
     x, kernel = jnp.zeros((1, 8, 8, channels), dtype), jnp.zeros((3, 3, channels, channels), dtype)
-    program = str(jax.make_jaxpr(lambda: cpu_convolutions.convolve(x, kernel, 1))())
+    program = str(jax.make_jaxpr(lambda: convolutions.convolve_on_cpu(x, kernel, 1))())
     assert program.count("conv_general_dilated[") == products
 
 

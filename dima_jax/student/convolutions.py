@@ -1,4 +1,4 @@
-"""Convolutions of images [images, rows, columns, channels] in the forms that XLA's CPU compiler is fast with.
+"""Convolutions of [images, rows, columns, channels]: XLA's own, and forms that its CPU compiler is fast with.
 
 `conv_3x3` needs half of the products: Winograd's minimal filtering F(4, 3), along rows. Four rows of the output are made
 of six products of rows instead of twelve, each of a sum of input rows and a sum of kernel rows, both with fixed factors.
@@ -56,7 +56,9 @@ def direct(
     )
 
 
-def convolve(x: Float[Array, "n H W C"], kernel: Float[Array, "k k C c"], stride: int) -> Float[Array, "n h w c"]:
+def convolve_on_cpu(
+    x: Float[Array, "n H W C"], kernel: Float[Array, "k k C c"], stride: int
+) -> Float[Array, "n h w c"]:
     """The convolution with a border of k // 2 zeros, in the form that is fastest for its sizes."""
     size, _, channels, results = kernel.shape
     if (size, stride) == (7, 2):
