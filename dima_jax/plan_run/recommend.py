@@ -6,6 +6,7 @@ from ml_collections import ConfigDict
 
 from dima_jax.plan_run.devices import DeviceSpec
 from dima_jax.plan_run.plan import Plan
+from dima_jax.teacher.attention import query_blocks
 
 GIB = 2**30
 RESERVE = 0.08  # share of a device's memory that the runtime and fragmentation take
@@ -69,6 +70,7 @@ def llm_activation_bytes(config: ConfigDict) -> float:
     scene = (
         adapter.bev_grid[0] * adapter.bev_grid[1] + adapter.agent_queries + adapter.map_queries + adapter.ego_queries
     )
-    tokens = (scene + config.data.max_text) * (1 + np.ceil(config.teacher.edit_share))
-    per_token = 8 * llm.width + 3 * llm.ffn_width + llm.heads * tokens
-    return tokens * llm.layers * per_token * np.dtype(jax.numpy.dtype(llm.dtype)).itemsize
+    length, rows = scene + config.data.max_text, 1 + np.ceil(config.teacher.edit_share)
+    pairs = sum((stop - start) * stop for start, stop in query_blocks(length, scene))  # of a query and a key
+    numbers = length * (8 * llm.width + 3 * llm.ffn_width) + llm.heads * pairs
+    return rows * llm.layers * numbers * np.dtype(jax.numpy.dtype(llm.dtype)).itemsize

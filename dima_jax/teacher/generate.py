@@ -12,7 +12,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from dima_jax.teacher.llama import Llama, positions, scene_mask
+from dima_jax.teacher.attention import prefix_attention
+from dima_jax.teacher.llama import Llama, positions
 from dima_jax.teacher.lora import Lora
 
 
@@ -43,11 +44,10 @@ def prefill(
 
     x, mask, prefix, lora: as in `Llama.__call__`.
     """
-    allowed = scene_mask(mask, prefix)
 
     def attend(q, k, v, cache):
         del cache
-        return jax.nn.dot_product_attention(q, k, v, mask=allowed), (k, v)
+        return prefix_attention(q, k, v, mask, prefix), (k, v)
 
     states, (keys, values) = llm.scan_layers(x, attend, positions(mask), None, lora)
     length = mask.sum(axis=1)

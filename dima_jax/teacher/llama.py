@@ -23,6 +23,7 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from dima_jax.sharding import constrain_batch
+from dima_jax.teacher.attention import prefix_attention
 from dima_jax.teacher.lora import PROJECTIONS, Lora, project
 
 INIT_STD = 0.02  # initializer_range of LLaMA
@@ -132,7 +133,12 @@ class Llama(nnx.Module):
         x: embeddings; the first `prefix` positions are the scene (bidirectional), the rest is text (causal).
         mask: True = real; states at padded positions are meaningless. lora: None runs the frozen base alone.
         """
-        x, _ = self.scan_layers(x, masked_attention(scene_mask(mask, prefix)), positions(mask), None, lora)
+
+        def attend(q, k, v, cache):
+            del cache
+            return prefix_attention(q, k, v, mask, prefix), None
+
+        x, _ = self.scan_layers(x, attend, positions(mask), None, lora)
         return self.final_norm(x)
 
     def final_norm(self, x: Float[Array, "B S E"]) -> Float[Array, "B S E"]:
@@ -245,30 +251,3 @@ def rotate(
 def positions(mask: Bool[Array, "B S"]) -> Int[Array, "B S"]:
     """Rotary positions of right-padded rows: 0, 1, 2, ... in every row."""
     return jnp.broadcast_to(jnp.arange(mask.shape[1]), mask.shape)
-
-
-def scene_mask(mask: Bool[Array, "B S"], prefix: int) -> Bool[Array, "B 1 S S"]:
-    """The attention mask of a prefix language model (D3): [b, 0, query, key], True = may attend.
-
-    Scene positions, the first `prefix`, attend to the whole scene and to no text. Text positions attend to the scene, to
-    earlier text and to themselves. No position attends to padding (False in `mask`).
-    """
-    length = mask.shape[1]
-    query, key = jnp.arange(length)[:, None], jnp.arange(length)[None, :]
-    allowed = (key <= query) | (key < prefix) & (query < prefix)
-    return (allowed & mask[:, None, :])[:, None]
-
-
-def masked_attention(allowed: Bool[Array, "B 1 S S"]) -> Attend:
-    """Softmax attention under a mask, for `Llama.scan_layers`; keeps nothing of a layer.
-
-    For the backward pass the two matrix products are kept and the softmax is recomputed.
-    """
-    policy = jax.checkpoint_policies.dots_saveable
-    attention = jax.checkpoint(functools.partial(jax.nn.dot_product_attention, mask=allowed), policy=policy)
-
-    def attend(q, k, v, cache):
-        del cache
-        return attention(q, k, v), None
-
-    return attend

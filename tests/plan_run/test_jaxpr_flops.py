@@ -49,17 +49,18 @@ def test_backbone_is_resnet50():
 def test_llm_is_two_per_weight_and_token():
     config = base.get_config().teacher.llm
     graph, shapes = weights.split(nnx.eval_shape(lambda: Llama(**config, rngs=nnx.Rngs(0))))
-    batch, length = 2, 512
+    batch, length, prefix = 2, 612, 100
     x = jax.ShapeDtypeStruct((batch, length, config.width), jnp.bfloat16)
     mask = jax.ShapeDtypeStruct((batch, length), bool)
 
     def states(params, x, mask):
-        return weights.bind(graph, params)(x, mask, prefix=100, lora=None)
+        return weights.bind(graph, params)(x, mask, prefix=prefix, lora=None)
 
     linear = sum(int(np.prod(value.shape)) for path, value in shapes.items() if path.endswith("kernel"))
-    attention = 2 * config.layers * length * config.width
+    pairs = prefix**2 + sum(128 * (prefix + 128 * i) for i in (1, 2, 3, 4))  # of queries and keys: four blocks of text
+    attention = 2 * config.layers * pairs * config.width
     counted = jaxpr_flops.of_function(states, shapes, x, mask)
-    np.testing.assert_allclose(counted, 2 * batch * length * (linear + attention), rtol=1e-3)
+    np.testing.assert_allclose(counted, 2 * batch * (length * linear + attention), rtol=1e-3)
 
 
 def test_the_compiled_student_computes_nothing_twice():

@@ -35,16 +35,6 @@ def test_scene_is_bidirectional_and_text_causal(llm, states, changed, reached):
     assert moved == set(reached)
 
 
-def test_the_attention_mask_by_hand():
-    """Two scene positions and three of text, of which the last is padding in the second row."""
-    real = jnp.array([[True] * 5, [True] * 4 + [False]])
-    allowed = llama.scene_mask(real, prefix=2)
-    expected = np.array([[1, 1, 0, 0, 0], [1, 1, 0, 0, 0], [1, 1, 1, 0, 0], [1, 1, 1, 1, 0], [1, 1, 1, 1, 1]], bool)
-    np.testing.assert_array_equal(allowed[0, 0], expected)
-    expected[4, 4] = False
-    np.testing.assert_array_equal(allowed[1, 0], expected)
-
-
 def test_rotary_embedding_by_hand():
     """Head width 4 and theta 4: at position 2 the angles are 2 and 1; halves of the head turn together."""
     angles = llama.rope_angles(jnp.array([[0, 2]]), 4, 4.0)

@@ -12,7 +12,8 @@ from dima_jax import weights
 from dima_jax.convert import hf_llama, rules
 from dima_jax.losses import language
 from dima_jax.teacher import generate
-from dima_jax.teacher.llama import Llama, masked_attention, positions, scene_mask
+from dima_jax.teacher.attention import prefix_attention
+from dima_jax.teacher.llama import Llama, positions
 from tests.golden.check import Check, close
 
 
@@ -27,7 +28,11 @@ def load(config: dict, state_dict: dict) -> Llama:
 
 def hidden_states(llm: Llama, x, mask):
     """[layers + 1, B, S, E] as transformers returns them: embeddings, each layer's output, the last one normed."""
-    attend = masked_attention(scene_mask(mask, 0))
+
+    def attend(q, k, v, cache):
+        del cache
+        return prefix_attention(q, k, v, mask, 0), None
+
     graph, params = weights.split(llm)
     states = [x]
     for depth in range(1, llm.depth):
