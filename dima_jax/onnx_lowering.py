@@ -7,6 +7,7 @@ def register() -> None:
     from jax2onnx.plugins.jax.lax.reduce_window_max import ReduceWindowMaxPrimitivePlugin
     from jax2onnx.plugins.plugin_system import PrimitiveLeafPlugin, import_all_plugins, register_primitive
 
+    from dima_jax.student.exported_operations import scatter_rows_p, softmax_p
     from dima_jax.student.grid_sampling import grid_sample_p
 
     import_all_plugins()  # they come first, since the last rule of a primitive holds
@@ -19,6 +20,23 @@ def register() -> None:
             operands, declared = _values(context, equation)
             options = dict(mode="bilinear", padding_mode="zeros", align_corners=0)
             result = context.builder.GridSample(*operands, **options, _outputs=[declared.name])
+            _bind(context, equation, result, declared)
+
+    @register_primitive(jaxpr_primitive=softmax_p.name, onnx=[{"component": "Softmax"}])
+    class Softmax(PrimitiveLeafPlugin):
+        """Softmax over the last axis."""
+
+        def lower(self, context, equation) -> None:
+            (x,), declared = _values(context, equation)
+            _bind(context, equation, context.builder.Softmax(x, axis=-1, _outputs=[declared.name]), declared)
+
+    @register_primitive(jaxpr_primitive=scatter_rows_p.name, onnx=[{"component": "ScatterElements"}])
+    class ScatterRows(PrimitiveLeafPlugin):
+        """ScatterElements into numbers of which none stays."""
+
+        def lower(self, context, equation) -> None:
+            (x, place), declared = _values(context, equation)
+            result = context.builder.ScatterElements(x, place, x, axis=1, _outputs=[declared.name])
             _bind(context, equation, result, declared)
 
     @register_primitive(jaxpr_primitive=lax.reduce_window_max_p.name, onnx=[{"component": "MaxPool"}])

@@ -32,10 +32,13 @@ PAGE = Path(__file__).parents[1] / "docs" / "export.md"
 OPERATORS = """
     Abs Add And ArgMax ArgMin Atan Cast Concat ConstantOfShape Conv Cos CumSum Div Equal Exp Expand Floor Gather GatherND
     Gemm Greater GreaterOrEqual Identity If Less LessOrEqual Log MatMul Max MaxPool Min Mul Neg Not Or Pad Range ReduceL2
-    ReduceMax ReduceMin ReduceSum ReduceSumSquare Relu Reshape Round Shape Sigmoid Sin Slice Split Sqrt Squeeze Sub Tile
-    Transpose Unsqueeze Where
+    ReduceMax ReduceMin ReduceSum ReduceSumSquare Relu Reshape Round Shape Sigmoid Sin Slice Softmax Split Sqrt
+    Squeeze Sub Tile Transpose Unsqueeze Where
 """
-SAMPLING = {"grid_sample": {"GridSample"}, "gather": {"Loop"}}  # with the operators that each form has for itself
+SAMPLING = {
+    "grid_sample": {"GridSample", "ScatterElements"},
+    "gather": {"Loop"},
+}  # with the operators that each form has for itself
 REAL = ("lidar2img", "can_bus", "prev_bev")  # inputs of real numbers that may have any value
 
 

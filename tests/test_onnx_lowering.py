@@ -12,6 +12,7 @@ from dima_jax import onnx_export, onnx_graph, onnx_lowering
 from dima_jax.onnx_student import open_session
 from dima_jax.student import grid_sampling, image_encoder
 from dima_jax.student.deformable_attention import sample_cameras
+from dima_jax.student.exported_operations import scatter_rows, softmax
 from dima_jax.student.grid_sampling import grid_sample
 
 
@@ -54,6 +55,25 @@ def test_other_pooling_is_left_to_jax2onnx():
     np.testing.assert_array_equal(got, pool(jnp.asarray(vectors)))
 
 
+def test_softmax():
+    scores = np.random.default_rng(0).normal(size=(2, 3, 5)).astype(np.float32)
+    scores[0, 0, :2] = -np.inf
+    model = onnx_export.plain_model(softmax, {"scores": scores}, ["weights"])
+    assert [node.op_type for node in model.graph.node] == ["Softmax"]
+    got = open_session(model.SerializeToString()).run(None, {"scores": scores})[0]
+    np.testing.assert_allclose(got, jax.nn.softmax(scores), atol=1e-6)
+
+
+def test_scatter_in_rows():
+    rng = np.random.default_rng(0)
+    x, place = rng.integers(0, 99, (3, 5), np.int32), np.stack([rng.permutation(5) for _ in range(3)]).astype(np.int32)
+    model = onnx_export.plain_model(scatter_rows, {"x": x, "place": place}, ["y"])
+    assert [node.op_type for node in model.graph.node] == ["ScatterElements"]
+    got = open_session(model.SerializeToString()).run(None, {"x": x, "place": place})[0]
+    np.testing.assert_array_equal(np.take_along_axis(got, place, axis=1), x)
+    np.testing.assert_array_equal(got, scatter_rows(jnp.asarray(x), jnp.asarray(place)))
+
+
 @pytest.fixture(scope="module")
 def cameras():
     """(model, a function of `visible` to (its result, JAX's)) of `sample_cameras` with two levels and four cameras."""
@@ -90,6 +110,6 @@ def cameras():
 def test_the_cameras_of_two_levels(cameras, share):
     model, both = cameras
     nodes = [node.op_type for node in onnx_graph.all_nodes(model.graph)]
-    assert nodes.count("GridSample") == 2 * 4 and nodes.count("If") == 3 and "Loop" not in nodes
+    assert nodes.count("GridSample") == 2 * (1 + 6) and nodes.count("If") == 6 and "Loop" not in nodes
     got, expected = both(np.random.default_rng(1).random((2, 4, 9)) < share)
     np.testing.assert_allclose(got, expected, atol=3e-5)

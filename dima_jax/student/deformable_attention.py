@@ -20,6 +20,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from dima_jax import sharding
 from dima_jax.student import grid_sampling
+from dima_jax.student.exported_operations import softmax
 from dima_jax.student.kernel_sampling import sample_in_kernel
 from dima_jax.student.layers import Rngs, dropout, linear, xavier, zeros
 from dima_jax.student.tile_sampling import sample_tables
@@ -69,9 +70,8 @@ class DeformableProjections(nnx.Module):
         heads, sets, levels, points = self.shape
         lead = query.shape[:-1]
         offsets = self.offsets(query).reshape(*lead, heads, sets, levels, points, 2)
-        weights = self.weights(query).reshape(*lead, heads, sets, levels * points)
-        weights = jax.nn.softmax(weights, axis=-1).reshape(*lead, heads, sets, levels, points)
-        return offsets, weights
+        weights = softmax(self.weights(query).reshape(*lead, heads, sets, levels * points))
+        return offsets, weights.reshape(*lead, heads, sets, levels, points)
 
     def values(self, x: Float[Array, "*lead c D"]) -> Float[Array, "*lead c h d"]:
         """Cells to values, by head."""

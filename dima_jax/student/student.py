@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float, UInt8
 from ml_collections import ConfigDict
@@ -197,7 +198,9 @@ class Student(nnx.Module):
         valid = images[:, :rows, :columns].astype(jnp.float32)
         if distortion is not None:
             valid = distort(valid, distortion)
-        pixels = (valid - jnp.asarray(self.mean)) / jnp.asarray(self.std)
+        # Constants of a whole row of pixels: ONNX runtimes are slow at operands of three numbers.
+        mean, std = (np.broadcast_to(np.asarray(x, np.float32), valid.shape[2:]) for x in (self.mean, self.std))
+        pixels = (valid - mean) / std
         below, right = images.shape[1] - rows, images.shape[2] - columns
         return jnp.pad(pixels, ((0, 0), (0, below), (0, right), (0, 0)))
 

@@ -69,6 +69,36 @@ def test_cameras_equal_the_gathers(visible_share):
     np.testing.assert_allclose(got, expected, atol=3e-5)
 
 
+def test_packing_by_hand():
+    chosen = jnp.asarray([[False, True, False, True], [True, False, False, False]])
+    place, queries = grid_sampling._pack(chosen)
+    np.testing.assert_array_equal(place, [[2, 0, 3, 1], [0, 1, 2, 3]])
+    np.testing.assert_array_equal(queries, [[1, 3, 0, 2], [0, 1, 2, 3]])
+
+
+def test_a_pass_for_few_queries_samples_few():
+    """Those that a second camera sees fit into a third of the queries: no branch is taken that samples the other two."""
+    value, references, offsets, weights = inputs()
+    visible = np.zeros((BATCH, CAMERAS, QUERIES), bool)
+    visible[:, 0] = True
+    visible[0, 1, [2, 7]] = visible[1, 3, [0, 4, 8]] = visible[1, 2, 4] = True
+    sampled = []
+
+    def watched(images, grid):
+        jax.debug.callback(lambda _: sampled.append(grid.shape[2]), grid[0, 0, 0, 0])
+        return grid_sampling._bilinear(images, grid)
+
+    with grid_sampling.traced(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(grid_sampling, "grid_sample", watched)
+        arguments = (value, references, jnp.asarray(visible), offsets, weights)
+        got = jax.jit(lambda *arrays: deformable.sample_cameras(arrays[0], SHAPES, *arrays[1:]))(*arguments)
+        jax.effects_barrier()
+    expected = deformable.sample_cameras(value, SHAPES, *arguments[1:])
+    np.testing.assert_allclose(got, expected, atol=3e-5)
+    levels = len(SHAPES)
+    assert sorted(sampled) == [QUERIES // 3] * levels * 2 + [QUERIES] * levels  # a second camera, a third, the first
+
+
 def test_levels_equal_the_gathers():
     value, references, offsets, weights = inputs()
     locations = deformable.sampling_locations(references[:, 0], offsets, SHAPES)
