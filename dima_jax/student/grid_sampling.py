@@ -22,7 +22,7 @@ from jaxtyping import Array, Bool, Float, Int, Shaped
 from dima_jax.student.exported_operations import primitive, scatter_rows
 from dima_jax.types import LevelShapes
 
-FIRST_PART = 3  # a third of the queries: a fifth to a quarter are seen by two cameras of nuScenes' rig
+FIRST_PART = 3  # a third of the queries; two cameras of nuScenes' rig see some 20 to 26 % of them
 GAP = 2  # empty rows of a camera in a tall image: one above it, one below it
 
 _TRACED: contextvars.ContextVar[bool] = contextvars.ContextVar("grid_sampling", default=False)
@@ -75,6 +75,8 @@ def sample_cameras(
     visible, references = jnp.swapaxes(visible, 1, 2), jnp.swapaxes(references, 1, 2)
     queries = (visible, references, offsets, weights)
     total = _visit(images, shapes, 1, *queries)
+    if visible.shape[2] == 1:
+        return total
     count = visible.sum(axis=2, dtype=jnp.int32)
     place, packed = _pack(count > 1)
     first = -(-count.shape[1] // FIRST_PART)

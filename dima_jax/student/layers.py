@@ -195,11 +195,11 @@ class Attention(nnx.Module):
 def softmax_weighted_mean(
     scores: Float[Array, "B h Q S"], v: Float[Array, "B S h d"], rate: float, dropout_keys: jax.Array | None
 ) -> Float[Array, "B Q h d"]:
-    """Softmax of the scores over S, with dropout, times the values; but for exports it divides last, where there is less.
+    """Softmax of the scores over S, with dropout, times the values; it divides last, where there is less.
 
     scores and result are float32; the weights are rounded to the values' type to be multiplied with them.
     """
-    if sharding.platform() == "onnx":  # where the softmax is one operation, and nothing is dropped
+    if sharding.platform() == "onnx":  # where a whole softmax is one operation, and nothing is dropped
         return jnp.einsum("bhqk,bkhd->bqhd", softmax(scores).astype(v.dtype), v, preferred_element_type=jnp.float32)
     weights = jnp.exp(scores - jax.lax.stop_gradient(scores.max(axis=-1, keepdims=True)))
     total = weights.sum(axis=-1, keepdims=True)

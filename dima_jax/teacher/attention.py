@@ -11,6 +11,7 @@ Decision: docs/decisions.md#d3. The gradient by hand, from the kept weights, is 
 2205.14135), appendix B.2.
 """
 
+import itertools
 import math
 
 import jax
@@ -47,7 +48,7 @@ def query_blocks(length: int, prefix: int) -> list[tuple[int, int]]:
     parts = math.ceil((length - prefix) / BLOCK)
     ends = [prefix + (length - prefix) * i // parts for i in range(1, parts + 1)]
     ends = [prefix, *ends] if prefix else ends
-    return list(zip([0, *ends], ends, strict=False))
+    return list(itertools.pairwise([0, *ends]))
 
 
 def block_mask(mask: Bool[Array, "B S"], prefix: int, start: int, stop: int) -> Bool[Array, "B q k"]:

@@ -99,6 +99,21 @@ def test_a_pass_for_few_queries_samples_few():
     assert sorted(sampled) == [QUERIES // 3] * levels * 2 + [QUERIES] * levels  # a second camera, a third, the first
 
 
+def test_one_camera_has_one_pass():
+    value, references, offsets, weights = inputs()
+    visible = jnp.asarray(np.random.default_rng(1).random((BATCH, 1, QUERIES)) < 0.5)
+
+    def sample(value, references, visible, offsets, weights):
+        return deformable.sample_cameras(value, SHAPES, references, visible, offsets, weights)
+
+    arguments = (value[:, :1], references[:, :1], visible, offsets, weights)
+    got, expected = both(sample, *arguments)
+    np.testing.assert_allclose(got, expected, atol=3e-5)
+    with grid_sampling.traced():
+        program = str(jax.make_jaxpr(lambda *arrays: sample(*arrays))(*arguments))
+    assert program.count("grid_sample") == len(SHAPES) and "cond" not in program
+
+
 def test_levels_equal_the_gathers():
     value, references, offsets, weights = inputs()
     locations = deformable.sampling_locations(references[:, 0], offsets, SHAPES)
