@@ -111,7 +111,7 @@ def test_one_camera_has_one_pass():
     np.testing.assert_allclose(got, expected, atol=3e-5)
     with grid_sampling.traced():
         program = str(jax.make_jaxpr(lambda *arrays: sample(*arrays))(*arguments))
-    assert program.count("grid_sample") == len(SHAPES) and "cond" not in program
+    assert program.count("grid_sample") == len(SHAPES) and "scatter" not in program and "cond" not in program
 
 
 def test_levels_equal_the_gathers():
