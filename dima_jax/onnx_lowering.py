@@ -7,7 +7,7 @@ def register() -> None:
     from jax2onnx.plugins.jax.lax.reduce_window_max import ReduceWindowMaxPrimitivePlugin
     from jax2onnx.plugins.plugin_system import PrimitiveLeafPlugin, import_all_plugins, register_primitive
 
-    from dima_jax.student.exported_operations import scatter_rows_p, softmax_p
+    from dima_jax.student.exported_operations import scatter_in_rows_p, softmax_p
     from dima_jax.student.grid_sampling import grid_sample_p
 
     import_all_plugins()  # they come first, since the last rule of a primitive holds
@@ -30,8 +30,8 @@ def register() -> None:
             (x,), declared = _values(context, equation)
             _bind(context, equation, context.builder.Softmax(x, axis=-1, _outputs=[declared.name]), declared)
 
-    @register_primitive(jaxpr_primitive=scatter_rows_p.name, onnx=[{"component": "ScatterElements"}])
-    class ScatterRows(PrimitiveLeafPlugin):
+    @register_primitive(jaxpr_primitive=scatter_in_rows_p.name, onnx=[{"component": "ScatterElements"}])
+    class ScatterInRows(PrimitiveLeafPlugin):
         """ScatterElements into numbers of which none stays."""
 
         def lower(self, context, equation) -> None:

@@ -12,7 +12,7 @@ from dima_jax import onnx_export, onnx_graph, onnx_lowering
 from dima_jax.onnx_student import open_session
 from dima_jax.student import grid_sampling, image_encoder
 from dima_jax.student.deformable_attention import sample_cameras
-from dima_jax.student.exported_operations import scatter_rows, softmax
+from dima_jax.student.exported_operations import scatter_in_rows, softmax
 from dima_jax.student.grid_sampling import grid_sample
 
 
@@ -67,11 +67,11 @@ def test_softmax():
 def test_scatter_in_rows():
     rng = np.random.default_rng(0)
     x, place = rng.integers(0, 99, (3, 5), np.int32), np.stack([rng.permutation(5) for _ in range(3)]).astype(np.int32)
-    model = onnx_export.plain_model(scatter_rows, {"x": x, "place": place}, ["y"])
+    model = onnx_export.plain_model(scatter_in_rows, {"x": x, "place": place}, ["y"])
     assert [node.op_type for node in model.graph.node] == ["ScatterElements"]
     got = open_session(model.SerializeToString()).run(None, {"x": x, "place": place})[0]
     np.testing.assert_array_equal(np.take_along_axis(got, place, axis=1), x)
-    np.testing.assert_array_equal(got, scatter_rows(jnp.asarray(x), jnp.asarray(place)))
+    np.testing.assert_array_equal(got, scatter_in_rows(jnp.asarray(x), jnp.asarray(place)))
 
 
 @pytest.fixture(scope="module")

@@ -28,7 +28,7 @@ def primitive(name: str, function: Callable, shape: Callable) -> jax.extend.core
 
 
 softmax_p = primitive("exported_softmax", jax.nn.softmax, lambda x: x.shape)
-scatter_rows_p = primitive(
+scatter_in_rows_p = primitive(
     "scatter_in_rows",
     lambda x, place: jnp.zeros_like(x).at[np.arange(len(x))[:, None], place].set(x, unique_indices=True),
     lambda x, place: x.shape,
@@ -40,6 +40,6 @@ def softmax(x: Float[Array, "*n S"]) -> Float[Array, "*n S"]:
     return softmax_p.bind(x) if sharding.platform() == "onnx" else jax.nn.softmax(x)
 
 
-def scatter_rows(x: Int[Array, "B Q"], place: Int[Array, "B Q"]) -> Int[Array, "B Q"]:
+def scatter_in_rows(x: Int[Array, "B Q"], place: Int[Array, "B Q"]) -> Int[Array, "B Q"]:
     """y with y[b, place[b, i]] = x[b, i]; each row of `place` has every place once."""
-    return scatter_rows_p.bind(x, place)
+    return scatter_in_rows_p.bind(x, place)

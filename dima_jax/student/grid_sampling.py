@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
-from dima_jax.student.exported_operations import primitive, scatter_rows
+from dima_jax.student.exported_operations import primitive, scatter_in_rows
 from dima_jax.types import LevelShapes
 
 FIRST_PART = 3  # a third of the queries; two cameras of nuScenes' rig see some 20 to 26 % of them
@@ -121,7 +121,7 @@ def _pack(chosen: Bool[Array, "B Q"]) -> tuple[Int[Array, "B Q"], Int[Array, "B 
     number = chosen.sum(axis=1, keepdims=True, dtype=jnp.int32)
     first, second = (jnp.cumsum(x.astype(jnp.int32), axis=1) - 1 for x in (chosen, ~chosen))
     place = jnp.where(chosen, first, number + second)
-    return place, scatter_rows(jnp.broadcast_to(np.arange(chosen.shape[1], dtype=np.int32), chosen.shape), place)
+    return place, scatter_in_rows(jnp.broadcast_to(np.arange(chosen.shape[1], dtype=np.int32), chosen.shape), place)
 
 
 def _take_rows(x: Shaped[Array, "B Q *rest"], index: Int[Array, "B I"]) -> Shaped[Array, "B I *rest"]:
