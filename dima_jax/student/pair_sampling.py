@@ -4,7 +4,7 @@
 each pass again for the gradient: regular work, which an exported program can do. A CPU pays for every row that it gathers. Here
 the visible pairs of each sample are listed, and a loop that ends with the longest list takes a tile of them at a time,
 forward and backward, so the cost follows the number of pairs: 1.2 per query in nuScenes' rig. The results are the same
-up to the order of additions.
+up to the order of additions. Devices of a mesh list and sample pairs of their own samples, without waiting for each other.
 """
 
 import math
@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from dima_jax import expected_work
+from dima_jax import expected_work, sharding
 from dima_jax.student.deformable_attention import (
     sampling_locations,
     sum_of_samples,
@@ -54,7 +54,6 @@ def list_pairs(visible: Bool[Array, "B N Q"]) -> Pairs:
     return Pairs(pair // queries, pair % queries, valid, -(-count.max() // size), size)
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(1,))
 def sample_pairs(
     value: Float[Array, "B N c h d"],
     shapes: LevelShapes,
@@ -64,7 +63,13 @@ def sample_pairs(
     weights: Float[Array, "B Q h L p"],
 ) -> Float[Array, "B Q D"]:
     """As `deformable_attention.sample_cameras`. No gradient flows into the references."""
-    return _forward(value, shapes, references, visible, offsets, weights)[0]
+    sample = sharding.on_own_samples(partial(_sample, shapes))
+    return sample(value, references, visible, offsets, weights)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _sample(shapes, value, references, visible, offsets, weights):
+    return _forward(shapes, value, references, visible, offsets, weights)[0]
 
 
 class _Tile(NamedTuple):
@@ -97,7 +102,7 @@ def _add_rows(total: Float[Array, "B Q ..."], query: Int[Array, "B T"], rows) ->
     return jax.vmap(lambda x, query, rows: x.at[query].add(rows, mode="promise_in_bounds"))(total, query, rows)
 
 
-def _forward(value, shapes, references, visible, offsets, weights):
+def _forward(shapes, value, references, visible, offsets, weights):
     pairs = list_pairs(visible)
     batch, heads, channels = value.shape[0], *value.shape[3:]
     tables = value.reshape(batch, -1, channels)
@@ -140,4 +145,4 @@ def _backward(shapes, saved, gradient):
     return to_tables.reshape(value.shape).astype(value.dtype), None, None, to_offsets, to_weights
 
 
-sample_pairs.defvjp(_forward, _backward)
+_sample.defvjp(_forward, _backward)

@@ -6,7 +6,7 @@ import pytest
 
 from dima_jax.student.deformable_attention import sample_cameras
 from dima_jax.student.pair_sampling import TILES, list_pairs, sample_pairs
-from tests.student.visible_pairs import Sizes, results
+from tests.student.visible_pairs import Sizes, check_on_a_mesh, results
 
 SHAPES = ((5, 7), (3, 4))
 SIZES = Sizes(cameras=6, queries=21, heads=2)
@@ -17,6 +17,10 @@ def test_equals_the_passes_over_all_queries(visible_share):
     expected = results(sample_cameras, SIZES, SHAPES, visible_share)
     for got, wanted in zip(results(sample_pairs, SIZES, SHAPES, visible_share), expected, strict=True):
         np.testing.assert_allclose(got, wanted, atol=3e-5)
+
+
+def test_devices_of_a_mesh_do_not_wait_for_each_other():
+    check_on_a_mesh("cpu", SIZES, SHAPES, sample_pairs)
 
 
 def test_lists_the_visible_pairs_of_each_sample_and_counts_the_tiles_of_the_longest_list():
