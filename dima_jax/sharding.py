@@ -95,16 +95,20 @@ def _is_on_mesh() -> bool:
     return set(AXES) <= set(jax.sharding.get_abstract_mesh().axis_names)
 
 
-def on_own_samples(function: Callable) -> Callable:
-    """The function of arrays whose first axis is the batch, run by every device of `on_mesh` on its own samples.
+def on_own_samples(function: Callable, in_axes=0, out_axes=0) -> Callable:
+    """The function of arrays of a batch, run by every device of `on_mesh` on its own samples.
 
+    in_axes, out_axes: where arguments and results have the batch, as in `jax.vmap`: a number, or one each.
     For loops that end with the data: over a batch that is split they would wait for each other at every turn. Other axes
     of the mesh are left to the compiler.
     """
     if not _is_on_mesh():
         return function
-    split = PartitionSpec(("data", "fsdp"))
-    return jax.shard_map(function, in_specs=split, out_specs=split, axis_names={"data", "fsdp"}, check_vma=False)
+    axes = {"data", "fsdp"}
+    in_specs, out_specs = jax.tree.map(
+        lambda axis: PartitionSpec(*[None] * axis, ("data", "fsdp")), (in_axes, out_axes)
+    )
+    return jax.shard_map(function, in_specs=in_specs, out_specs=out_specs, axis_names=axes, check_vma=False)
 
 
 def place_batch(mesh: Mesh, batch):

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from dima_jax import geometry
+from dima_jax import geometry, sharding
 from dima_jax.losses import focal, matching
 from dima_jax.losses.l1 import absolute
 from dima_jax.types import MapTargets, StudentOutput, Term
@@ -71,9 +71,13 @@ def _nearest_order(
 ) -> tuple[Float[Array, "Z B L M"], Int[Array, "Z B L M"]]:
     """For every target and query the vertex order of least L1 over the 2P normalized numbers: (L1, order).
 
-    One order after the other, as many as any target of the batch has: most have two, few the 19 of a polygon.
+    One order after the other, as many as any target of a device's samples has: most have two, few the 19 of a polygon.
     """
-    orders = targets.normalized_points
+    compare = sharding.on_own_samples(_compare_orders, in_axes=(1, 0, 0), out_axes=1)
+    return compare(map_points, targets.normalized_points, targets.order_mask)
+
+
+def _compare_orders(map_points, orders, order_mask):
     flat_targets = orders.reshape(*orders.shape[:3], -1)  # [B, L, O, 2P]
     flat_points = map_points.reshape(*map_points.shape[:3], -1)[:, :, None]  # [Z, B, 1, M, 2P]
     layers, batch, queries = map_points.shape[:3]
@@ -82,12 +86,12 @@ def _nearest_order(
     def compare(i: Int[Array, ""], best: tuple[Array, Array]) -> tuple[Array, Array]:
         distance, order = best
         target = jax.lax.dynamic_index_in_dim(flat_targets, i, axis=2)  # [B, L, 1, 2P]
-        has_order = jax.lax.dynamic_index_in_dim(targets.order_mask, i, axis=2)  # [B, L, 1]
+        has_order = jax.lax.dynamic_index_in_dim(order_mask, i, axis=2)  # [B, L, 1]
         candidate = jnp.where(has_order, jnp.abs(target - flat_points).sum(-1), NO_ORDER)
         nearer = candidate < distance
         return jnp.where(nearer, candidate, distance), jnp.where(nearer, i, order)
 
-    count = targets.order_mask.sum(-1).max()
+    count = order_mask.sum(-1).max()
     return jax.lax.fori_loop(0, count, compare, (jnp.full(shape, NO_ORDER), jnp.zeros(shape, jnp.int32)))
 
 

@@ -9,7 +9,8 @@ Volgenant, 1987; Crouse, 2016, the algorithm of scipy), in three steps that fit 
    which holds for most rows;
 3. the rows that lost their claim are inserted one after the other: a Dijkstra search over columns finds an augmenting
    path, which is then flipped. Search and flip are two phases of *one* loop, so a batch of problems under `vmap` runs as many
-   iterations as its hardest member, and not the sum of the maxima of nested loops.
+   iterations as its hardest member, and not the sum of the maxima of nested loops. Each device of a mesh does so for its
+   own samples.
 
 Row potentials are never stored: a matched row's is `cost[row, col] - v[col]`, and a free row's does not matter.
 `optax.assignment.hungarian_algorithm` gives the same answer, but is 2 to 30 times slower on CPU (48 problems of 96 x
@@ -21,6 +22,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Shaped
+
+from dima_jax import sharding
 
 FREE = -1
 WORST_COST = 1e6  # stands for a NaN or infinite cost: a diverged run must reach its loss, not hang in a search
@@ -45,8 +48,8 @@ class _Search(NamedTuple):
 def match(cost: Float[Array, "*n G A"], row_mask: Bool[Array, "... G"]) -> Int[Array, "*n G"]:
     """The cheapest assignment of every real row to a column of its own: column_of_row, -1 for padded rows.
 
-    cost: NaN and infinity count as very expensive. row_mask: True = real row; its leading axes broadcast. No gradient
-    flows through the assignment.
+    cost: NaN and infinity count as very expensive. row_mask: True = real row; its leading axes broadcast. The axis
+    before G is the batch. No gradient flows through the assignment.
     Raises ValueError if there are more (padded) rows than columns.
     """
     *batch, rows, columns = cost.shape
@@ -58,6 +61,8 @@ def match(cost: Float[Array, "*n G A"], row_mask: Bool[Array, "... G"]) -> Int[A
     solve = _match_one
     for _ in batch:  # one vmap per axis, not a reshape: a sharded batch axis stays where it is
         solve = jax.vmap(solve)
+    if batch:
+        solve = sharding.on_own_samples(solve, in_axes=len(batch) - 1, out_axes=len(batch) - 1)
     return solve(cost, jnp.broadcast_to(row_mask, (*batch, rows)))
 
 

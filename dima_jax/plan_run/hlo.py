@@ -167,4 +167,5 @@ def _stride(condition: list[Instruction], body: list[Instruction]) -> int:
 
 
 def _is_count(instruction: Instruction) -> bool:
-    return instruction.opcode == "constant" and re.fullmatch(r"[1-9]\d*", instruction.literal) is not None
+    is_constant = instruction.opcode == "constant" and re.fullmatch(r"[1-9]\d*", instruction.literal) is not None
+    return is_constant and instruction.arrays[0].dtype[0] in "su"  # an integer

@@ -9,10 +9,11 @@ costliest branch counts, and the cheapest for `least_seconds`.
 import functools
 from typing import NamedTuple
 
+from dima_jax import expected_work
 from dima_jax.plan_run import collectives, parts, pricing
 from dima_jax.plan_run.hlo import Instruction, called, loop, parse, trip_count
 
-ONCE = ("unbounded_loops", "unknown")  # fields that count places in the program, not runs
+ONCE = ("unbounded_loops", "waiting_loops", "unknown")  # fields that count places in the program, not runs
 
 
 class Cost(NamedTuple):
@@ -22,7 +23,8 @@ class Cost(NamedTuple):
     calls. seconds, gather_seconds: {part: those that are known}; of these, of gathers and scatters. moved, gathered:
     {part: bytes of memory}. least_seconds: of all parts, where no branch is taken that can be avoided. unknown:
     {instruction: places}, whose time is not known and not in `seconds`; unknown_bytes: what they move.
-    unbounded_loops: loops whose length depends on data, counted once.
+    unbounded_loops: loops whose length depends on data, counted once. waiting_loops: loops whose length depends on data and
+    in which devices wait for each other at every turn (`sharding.on_own_samples` keeps them apart).
     """
 
     products: dict[tuple[str, str], float]
@@ -36,6 +38,7 @@ class Cost(NamedTuple):
     unknown: dict[str, int]
     unknown_bytes: float
     unbounded_loops: int
+    waiting_loops: int
 
     def __add__(self, other: "Cost") -> "Cost":
         return Cost(*(_sum(mine, others) for mine, others in zip(self, other, strict=True)))
@@ -48,7 +51,7 @@ class Cost(NamedTuple):
         return sum(self.products.values())
 
 
-ZERO = Cost({}, {}, 0.0, {}, {}, {}, {}, 0.0, {}, 0.0, 0)
+ZERO = Cost({}, {}, 0.0, {}, {}, {}, {}, 0.0, {}, 0.0, 0, 0)
 
 
 def _sum(a, b):
@@ -73,10 +76,7 @@ def cost(text: str, devices: int, kind: str = "cpu") -> Cost:
     def of_instruction(instruction: Instruction, table: dict[str, Instruction], caller: str) -> Cost:
         part = parts.of_instruction(instruction, table, computations, caller)
         if instruction.opcode == "while":
-            condition, body = loop(instruction)
-            count = trip_count(instruction, computations[condition], computations[body])
-            once = of_computation(body, part)
-            return once.times(count) if count is not None else once + ZERO._replace(unbounded_loops=1)
+            return of_loop(instruction, part)
         if instruction.opcode == "conditional":
             branches = [of_computation(name, part) for name in called(instruction)]
             most = max(branches, key=lambda branch: (sum(branch.seconds.values()), branch.flops))
@@ -84,6 +84,15 @@ def cost(text: str, devices: int, kind: str = "cpu") -> Cost:
         if instruction.opcode in ("call", "async-start"):
             return functools.reduce(Cost.__add__, (of_computation(name, part) for name in called(instruction)), ZERO)
         return of_price(instruction, table, part)
+
+    def of_loop(instruction: Instruction, part: str) -> Cost:
+        condition, body = loop(instruction)
+        count = trip_count(instruction, computations[condition], computations[body])
+        ends_with_data = count is None or expected_work.turns_of(instruction.op_name) is not None
+        once = of_computation(body, part)
+        waits = ends_with_data and once.collectives + of_computation(condition, part).collectives > 0
+        found = ZERO._replace(unbounded_loops=int(count is None), waiting_loops=int(waits))
+        return once.times(1 if count is None else count) + found
 
     def of_price(instruction: Instruction, table: dict[str, Instruction], part: str) -> Cost:
         price = pricing.price(instruction, table, computations, devices, kind)
@@ -104,6 +113,7 @@ def cost(text: str, devices: int, kind: str = "cpu") -> Cost:
             unknown={instruction.target or instruction.opcode: 1} if is_unknown else {},
             unknown_bytes=price.moved if is_unknown else 0.0,
             unbounded_loops=0,
+            waiting_loops=0,
         )
 
     return of_computation(entry, parts.OTHER)

@@ -55,6 +55,8 @@ def print_plan(plan: Plan, config: ConfigDict, kind: str, number: int, windows: 
     _print_parts(plan, spec)
     if plan.cost.unbounded_loops:
         _print("", f"{plan.cost.unbounded_loops} loops whose length depends on data (matching) count once")
+    if plan.cost.waiting_loops:
+        _print("", f"{plan.cost.waiting_loops} loops whose length depends on data let devices wait at every turn")
     if spec is None:
         _print("time", "unknown for a CPU")
         return

@@ -46,6 +46,7 @@ def summary(
         "parts": {name: part._asdict() for name, part in roofline.by_part(cost, spec).items()},
         "unknown": {"instructions": cost.unknown if spec else None, "bytes": cost.unknown_bytes if spec else None},
         "unbounded_loops": cost.unbounded_loops,
+        "waiting_loops": cost.waiting_loops,
         "recommended": recommend(plan, config, spec, number) if spec else [],
         "trace_seconds": plan.trace_seconds,
         "compile_seconds": plan.compile_seconds,

@@ -1,5 +1,7 @@
 """What compiled programs cost: FLOPs, traffic, times by part, against closed forms."""
 
+from contextlib import nullcontext
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -63,6 +65,20 @@ def test_loops_that_end_on_data_are_reported(mesh):
     step = jax.jit(lambda x: jax.lax.while_loop(lambda x: x.sum() < 9.0, lambda x: x @ x, x))
     cost = hlo_cost.cost(step.lower(x).compile().as_text(), DEVICES)
     assert cost.unbounded_loops == 1 and cost.flops == 2 * ROWS**3
+    assert cost.waiting_loops == 0
+
+
+@pytest.mark.parametrize(("bound", "scope"), [(9.0, nullcontext()), (8.0, expected_work.turns(7))])
+def test_loops_at_whose_ends_devices_wait_are_reported(mesh, bound, scope):
+    """The largest of rows that are split is sent at every turn."""
+    x = abstract(mesh, (ROWS, ROWS), "d")
+
+    def step(x):
+        with scope:
+            return jax.lax.while_loop(lambda x: x.max() < bound, lambda x: 2.0 * x, x)
+
+    cost = hlo_cost.cost(jax.jit(step).lower(x).compile().as_text(), DEVICES)
+    assert cost.waiting_loops == 1 and cost.unbounded_loops == (bound == 9.0)
 
 
 def test_a_loop_that_ends_on_data_counts_as_often_as_the_model_expects(mesh):

@@ -62,6 +62,11 @@ def test_only_gradients_and_the_sharded_base_are_sent(result):
     assert sum(sent.values()) - sent["all-reduce"] <= 16 * result.frozen
 
 
+def test_devices_do_not_wait_for_each_other_in_loops_that_end_with_the_data(result):
+    assert result.cost.unbounded_loops > 0
+    assert result.cost.waiting_loops == 0
+
+
 def test_memory_is_what_is_held_and_what_is_computed(config, result):
     trained, frozen = optimizer.split_frozen(
         ShardedModel(config, jax.devices()[:DEVICES]).abstract, config.optim.groups

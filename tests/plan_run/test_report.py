@@ -25,6 +25,7 @@ COST = hlo_cost.ZERO._replace(
     unknown={"reshape": 18, "sort": 1},
     unknown_bytes=2.765e9,
     unbounded_loops=2,
+    waiting_loops=3,
 )
 
 
@@ -38,6 +39,7 @@ def test_a_report_names_every_quantity(capsys):
         "14.00 GiB of 95 GiB",
         "13.00 TFLOP (1.30 x",
         "1.00 GiB in 3 collectives (all-reduce 1.00)",
+        "3 loops whose length depends on data let devices wait at every turn",
         "0.500 s (the compiler's cycles",
         "0.250 s if data leave out",
         "0.240 s, 48.0% of it",
