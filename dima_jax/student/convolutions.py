@@ -6,8 +6,8 @@ Rounding errors are about four times those of the direct form: 1e-5 where result
 Fast Algorithms for Convolutional Neural Networks (CVPR 2016), section 4, in one dimension.
 
 `conv_7x7` is the stem's. With as many results a pixel as a ResNet-50's it is computed in groups of rows, since XLA makes
-one task of a convolution of so few channels; with few results from blocks of 2x2 pixels, whose 12 channels fill vector
-units.
+one task of a convolution of so few channels; with few results, those of neighboring pixels of a row are computed as the
+results of one, which fill vector units, and no pixel is moved.
 """
 
 import functools
@@ -38,7 +38,8 @@ KERNEL_FACTORS = (
 )
 OUTPUT_FACTORS = ((1, 0, 0, 0), (1, 1, 1, 1), (1, -1, 1, -1), (1, 2, 4, 8), (1, -2, 4, -8), (0, 0, 0, 1))
 MOST_OF_ONE_TASK = 64  # channels up to which XLA makes one task of a convolution, unless its rows are long
-FEWEST_FOR_3X3, FEWEST_FOR_DIRECT_7X7 = 32, 32  # results a pixel
+FEWEST_FOR_3X3 = 32  # results a pixel
+FEWEST_FOR_7X7 = 32  # likewise; with fewer, neighboring pixels have so many together
 ROW_GROUPS = 4  # of a stem
 
 
@@ -111,9 +112,9 @@ conv_3x3.defvjp(lambda x, kernel: (conv_3x3(x, kernel), (x, kernel)), _gradients
 @jax.custom_vjp
 def conv_7x7(x: Float[Array, "n H W C"], kernel: Float[Array, "7 7 C c"]) -> Float[Array, "n h w c"]:
     """The convolution of stride 2 with a border of zeros. Its gradients are computed directly: they are faster so."""
-    if kernel.shape[3] >= FEWEST_FOR_DIRECT_7X7:
+    if kernel.shape[3] >= FEWEST_FOR_7X7:
         return _conv_7x7_in_groups_of_rows(x, kernel)
-    return _conv_7x7_of_blocks(x, kernel)
+    return _conv_7x7_of_neighbors(x, kernel)
 
 
 def _conv_7x7_in_groups_of_rows(x, kernel):
@@ -125,13 +126,22 @@ def _conv_7x7_in_groups_of_rows(x, kernel):
     return jnp.concatenate(parts, axis=1)
 
 
-def _conv_7x7_of_blocks(x, kernel):
+def _conv_7x7_of_neighbors(x, kernel):
+    """Pairs of columns are a column of twice the channels. `size` outputs of a row read the same columns, each with a
+    kernel of its own: the kernel, shifted."""
     n, height, width, channels = x.shape
-    x = jnp.pad(x, ((0, 0), (4, 2 + height % 2), (4, 2 + width % 2), (0, 0)))
-    x = x.reshape(n, x.shape[1] // 2, 2, x.shape[2] // 2, 2, channels).transpose(0, 1, 3, 2, 4, 5)
-    kernel = jnp.pad(kernel, ((1, 0), (1, 0), (0, 0), (0, 0))).reshape(4, 2, 4, 2, channels, -1)
-    kernel = kernel.transpose(0, 2, 1, 3, 4, 5).reshape(4, 4, 4 * channels, -1)
-    return direct(x.reshape(*x.shape[:3], 4 * channels), kernel, border=(0, 0))
+    outputs, results = -(-width // 2), kernel.shape[3]
+    size = -(-FEWEST_FOR_7X7 // results)
+    groups, pairs = -(-outputs // size), size + 3
+    x = jnp.pad(x, ((0, 0), (0, 0), (0, 2 * outputs - width), (0, 0)))
+    x = x.reshape(n, height, outputs, 2 * channels)
+    shifted = [jnp.pad(kernel, ((0, 0), (2 * i + 1, 2 * (size - 1 - i)), (0, 0), (0, 0))) for i in range(size)]
+    kernel = jnp.stack(shifted, axis=3).reshape(7, pairs, 2 * channels, size * results)
+    after = (groups - 1) * size + pairs - 2 - outputs
+    x = jax.lax.conv_general_dilated(
+        x, kernel, (2, size), ((3, 3), (2, after)), dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+    return x.reshape(n, -1, groups * size, results)[:, :, :outputs]
 
 
 def _gradients_7x7(saved, gradient):
