@@ -1,8 +1,8 @@
 """One process of a run over several: two steps of the joint step on a fixed batch, losses as JSON.
 
-    python -m tests.process_worker DEVICES [COORDINATOR PROCESSES PROCESS]
+    python -m tests.process_worker DEVICES MODEL [COORDINATOR PROCESSES PROCESS]
 
-DEVICES: of this process. `tests/test_processes.py` starts it.
+DEVICES: of this process. MODEL: devices that share a window, the mesh's axis of that name. `tests/test_processes.py` starts it.
 """
 
 import json
@@ -11,7 +11,7 @@ import sys
 import jax
 
 
-def main(devices: int, coordinator: str = "", processes: int = 1, process: int = 0) -> None:
+def main(devices: int, model_axis: int, coordinator: str = "", processes: int = 1, process: int = 0) -> None:
     jax.config.update("jax_num_cpu_devices", devices)
     if coordinator:
         jax.config.update("jax_cpu_collectives_implementation", "gloo")
@@ -25,7 +25,9 @@ def main(devices: int, coordinator: str = "", processes: int = 1, process: int =
     config = mini_config()
     config.data.update(batch_size=4, history=0)
     config.teacher.edit_share = 1.0
-    config.mesh.update(data=jax.device_count() // 2 or 1, fsdp=min(2, jax.device_count()))
+    config.teacher.llm.vocab = 260  # of which the tokenizer uses 259: a number that two devices can share
+    replicas = jax.device_count() // model_axis
+    config.mesh.update(data=replicas // 2 or 1, fsdp=min(2, replicas), model=model_axis)
     model, optim = ShardedModel(config), optimizer.build(config, steps_per_epoch=10)
     state, frozen = init_train_state(model, optim)
     share = config.data.batch_size // processes
@@ -41,4 +43,4 @@ def main(devices: int, coordinator: str = "", processes: int = 1, process: int =
 
 if __name__ == "__main__":
     arguments = sys.argv[1:]
-    main(int(arguments[0]), *arguments[1:2], *map(int, arguments[2:]))
+    main(int(arguments[0]), int(arguments[1]), *arguments[2:3], *map(int, arguments[3:]))

@@ -37,7 +37,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def one_device():
-    return losses(start(1))
+    return losses(start(1, 1))
 
 
 def assert_same(found, expected):
@@ -48,14 +48,18 @@ def assert_same(found, expected):
 
 
 def test_four_devices_train_as_one(one_device):
-    assert_same(losses(start(4)), one_device)
+    assert_same(losses(start(4, 1)), one_device)
+
+
+def test_pairs_of_devices_that_share_windows_train_as_one(one_device):
+    assert_same(losses(start(4, 2)), one_device)
 
 
 def test_two_processes_train_as_one(one_device):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         coordinator = f"127.0.0.1:{free.getsockname()[1]}"
-    workers = [start(2, coordinator, 2, process) for process in range(2)]
+    workers = [start(2, 1, coordinator, 2, process) for process in range(2)]
     first, second = map(losses, workers)
     assert first == second
     assert_same(first, one_device)
