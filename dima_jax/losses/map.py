@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from dima_jax import geometry, sharding
 from dima_jax.losses import focal, matching
@@ -77,7 +77,9 @@ def _nearest_order(
     return compare(map_points, targets.normalized_points, targets.order_mask)
 
 
-def _compare_orders(map_points, orders, order_mask):
+def _compare_orders(
+    map_points: Float[Array, "Z B M P 2"], orders: Float[Array, "B L O P 2"], order_mask: Bool[Array, "B L O"]
+) -> tuple[Float[Array, "Z B L M"], Int[Array, "Z B L M"]]:
     flat_targets = orders.reshape(*orders.shape[:3], -1)  # [B, L, O, 2P]
     flat_points = map_points.reshape(*map_points.shape[:3], -1)[:, :, None]  # [Z, B, 1, M, 2P]
     layers, batch, queries = map_points.shape[:3]
