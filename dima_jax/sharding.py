@@ -16,6 +16,8 @@ from dima_jax import weights
 from dima_jax.config_kinds import AXES
 from dima_jax.errors import UserError
 
+OF_BATCH = ("data", "fsdp")  # axes of the mesh over which the batch is split
+
 
 def make_mesh(data: int, fsdp: int, model: int, devices=None) -> Mesh:
     """The mesh of the first data * fsdp * model devices. UserError if there are fewer."""
@@ -48,7 +50,7 @@ def replicated(mesh: Mesh) -> NamedSharding:
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:
     """The first axis of every array of a batch over data and fsdp."""
-    return NamedSharding(mesh, PartitionSpec(("data", "fsdp")))
+    return NamedSharding(mesh, PartitionSpec(OF_BATCH))
 
 
 def on_mesh(function: Callable, mesh: Mesh) -> Callable:
@@ -87,7 +89,7 @@ def constrain_batch(x: jax.Array, *rest: str | None) -> jax.Array:
     """
     if not _is_on_mesh():
         return x
-    return jax.lax.with_sharding_constraint(x, PartitionSpec(("data", "fsdp"), *rest))
+    return jax.lax.with_sharding_constraint(x, PartitionSpec(OF_BATCH, *rest))
 
 
 def _is_on_mesh() -> bool:
@@ -104,11 +106,8 @@ def on_own_samples(function: Callable, in_axes=0, out_axes=0) -> Callable:
     """
     if not _is_on_mesh():
         return function
-    axes = {"data", "fsdp"}
-    in_specs, out_specs = jax.tree.map(
-        lambda axis: PartitionSpec(*[None] * axis, ("data", "fsdp")), (in_axes, out_axes)
-    )
-    return jax.shard_map(function, in_specs=in_specs, out_specs=out_specs, axis_names=axes, check_vma=False)
+    in_specs, out_specs = jax.tree.map(lambda axis: PartitionSpec(*[None] * axis, OF_BATCH), (in_axes, out_axes))
+    return jax.shard_map(function, in_specs=in_specs, out_specs=out_specs, axis_names=set(OF_BATCH), check_vma=False)
 
 
 def place_batch(mesh: Mesh, batch):
