@@ -4,7 +4,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.sharding import NamedSharding, PartitionSpec
 from scipy.optimize import linear_sum_assignment
 
 from dima_jax import sharding
@@ -83,7 +82,7 @@ def test_a_mesh_changes_nothing_wherever_the_batch_stands():
     cost = np.stack([crowded_costs(rng, 6, 9) for _ in range(8)]).reshape(2, 4, 6, 9)
     mask = rng.random((4, 6)) < 0.7
     mesh = sharding.make_mesh(1, 2, 1)
-    split = jax.device_put(cost, NamedSharding(mesh, PartitionSpec(None, ("data", "fsdp"))))
+    split = jax.device_put(cost, jax.NamedSharding(mesh, jax.P(None, ("data", "fsdp"))))
     ours = jax.jit(sharding.on_mesh(matching.match, mesh))(split, sharding.place_batch(mesh, mask))
     np.testing.assert_array_equal(ours, match(cost, mask))
     assert ours.sharding.shard_shape(ours.shape) == (2, 2, 6)

@@ -19,8 +19,10 @@ SIZES = {
     "stem in groups of rows": ((2, 26, 20, 3, 64), 7, 2),
     "stem of odd sizes": ((1, 13, 11, 3, 32), 7, 2),
     "stem of fewer rows than groups": ((1, 2, 3, 3, 32), 7, 2),
-    "stem of neighbors": ((2, 12, 16, 3, 8), 7, 2),
-    "stem of neighbors, odd sizes": ((2, 13, 9, 3, 20), 7, 2),
+    "stem of neighbors": ((2, 12, 20, 3, 5), 7, 2),
+    "stem of neighbors, odd sizes": ((2, 13, 9, 3, 5), 7, 2),
+    "stem of whole groups of neighbors": ((2, 12, 16, 3, 8), 7, 2),
+    "stem of two neighbors, odd sizes": ((2, 13, 9, 3, 20), 7, 2),
     "stem of more neighbors than pixels": ((2, 2, 3, 3, 5), 7, 2),
 }
 

@@ -86,6 +86,6 @@ def check_on_a_mesh(platform, sizes, shapes, sample=sample_cameras):
         traced = jax.jit(sharding.on_mesh(partial(run, sample), mesh))
         placed = jax.device_put(arrays, sharding.batch_sharding(mesh))
         compiled = traced.lower(*placed).compile()
-    for got, wanted in zip(compiled(*placed), expected, strict=True):
-        np.testing.assert_allclose(got, wanted, atol=3e-5)
+    for got, wanted, atol in zip(compiled(*placed), expected, (1e-5, 3e-5, 3e-5, 3e-5), strict=True):
+        np.testing.assert_allclose(got, wanted, atol=atol)
     assert not any(name in compiled.as_text() for name in ("all-reduce", "all-gather", "collective-permute"))
