@@ -128,7 +128,8 @@ def _conv_7x7_in_groups_of_rows(x, kernel):
 
 def _conv_7x7_of_neighbors(x, kernel):
     """Pairs of columns are a column of twice the channels. `size` outputs of a row read the same columns, each with a
-    kernel of its own: the kernel, shifted."""
+    kernel of its own: the kernel, shifted. The convolution adds the border: to pad images of three channels takes as long.
+    """
     n, height, width, channels = x.shape
     outputs, results = -(-width // 2), kernel.shape[3]
     size = -(-FEWEST_FOR_7X7 // results)
